@@ -1,0 +1,1 @@
+"""Gateway Relayed Encryption (GRE) for XMPP."""

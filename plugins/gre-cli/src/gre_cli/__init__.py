@@ -1,0 +1,1 @@
+"""The gre command: demo, doctor, send, listen, explain."""

@@ -1,0 +1,1 @@
+"""GRE Encrypter: OpenPGP. Signs and encrypts with Sequoia."""

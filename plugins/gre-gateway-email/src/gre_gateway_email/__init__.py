@@ -1,0 +1,1 @@
+"""An XMPP gateway to email that relays OpenPGP messages which it cannot read."""
