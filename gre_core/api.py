@@ -1,0 +1,288 @@
+"""Everything that the author of a plugin needs. What a hook returns are providers; objects do the work.
+
+::
+
+    from gre_core.api import FormatterProvider, formatter, hookimpl
+
+    def _make():
+        from my_package.formatter import MyFormatter    # heavy imports only here
+        return MyFormatter()
+
+    @hookimpl
+    def gre_formatters():
+        return [FormatterProvider(formatter("my-format"), _make, title="GRE Formatter: My format")]
+
+Register the module under the entry-point group ``gre.v1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, runtime_checkable
+
+import pluggy
+
+from gre_core.model import (
+    Attachment,
+    Body,
+    DataField,
+    DataForm,
+    DataRequest,
+    Direction,
+    Message,
+    Notice,
+    Opened,
+    OpenJob,
+    Question,
+    Recipient,
+    SealJob,
+    Signature,
+    Verdict,
+)
+from gre_core.namespaces import Kind, Namespace, encrypter, formatter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+    from gre_core.ports import Ports
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Attachment",
+    "Body",
+    "DataContributor",
+    "DataField",
+    "DataForm",
+    "DataProvider",
+    "DataRequest",
+    "Direction",
+    "Encrypter",
+    "EncrypterProvider",
+    "FileEncrypter",
+    "FileFormatter",
+    "Formatter",
+    "FormatterProvider",
+    "Kind",
+    "Message",
+    "Namespace",
+    "Notice",
+    "Observing",
+    "OpenJob",
+    "Opened",
+    "Preparing",
+    "Question",
+    "Recipient",
+    "RequestsData",
+    "SealJob",
+    "Signature",
+    "Verdict",
+    "encrypter",
+    "formatter",
+    "hookimpl",
+]
+
+PROJECT = "gre"
+ENTRY_POINT_GROUP = "gre.v1"
+"""The entry-point group of plugins. Its name is the version of the ABI."""
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks the function of a plugin that answers a hook."""
+
+K = TypeVar("K")
+K_contra = TypeVar("K_contra", contravariant=True)
+
+
+class Formatter(Protocol):
+    """Turns a message into the payload that will be encrypted, and back (GRE, "Formatter").
+
+    Pure and safe to call from several threads: no I/O but reading attachments, no clock, no state.
+    """
+
+    def format(self, message: Message, job: SealJob, /) -> bytes:
+        """Give the formatted payload.
+
+        Raises:
+            FormatFailed: the format cannot express the message.
+        """
+        ...
+
+    def parse(self, payload: bytes, job: OpenJob, /) -> Message:
+        """Read a formatted payload, which may be hostile: bounded in size, depth and time.
+
+        Raises:
+            ParseFailed: the payload is not what the format allows.
+        """
+        ...
+
+
+class Encrypter(Protocol[K]):
+    """Encrypts payloads and decrypts bodies (GRE, "Encrypter"). ``K`` is key material, opaque to the core."""
+
+    async def seal_keys(self, job: SealJob, ports: Ports, /) -> K:
+        """Find the keys of all recipients and our own. Called before the message is formatted.
+
+        Raises:
+            NoUsableKey: a key is missing, expired, revoked or not trusted; the text says what to do.
+            PolicyChanged: the user has to decide first.
+        """
+        ...
+
+    async def encrypt(self, payload: bytes, keys: K, ports: Ports, /) -> Body:
+        """Encrypt and sign.
+
+        Raises:
+            EncryptFailed: it did not work.
+        """
+        ...
+
+    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> K:
+        """Find the keys to open a body.
+
+        Raises:
+            BadEncrypted: the body is not what the specification of the encrypter allows.
+            NotForUs: we hold no key that it is encrypted to.
+        """
+        ...
+
+    async def decrypt(self, body: Body, keys: K, ports: Ports, /) -> Opened:
+        """Decrypt, and judge the signature.
+
+        Raises:
+            DecryptFailed: damaged, forged or not accepted.
+            NotForUs: none of our keys opens it.
+        """
+        ...
+
+
+class DataContributor(Protocol):
+    """Adds fields to the data form of a gateway (GRE, "Relayed Encryption Data")."""
+
+    async def fields(self, request: DataRequest, /) -> Iterable[DataField]:
+        """Give the fields for one request, all in the namespace of the provider.
+
+        Raises:
+            Refused: the request must be answered with an error.
+        """
+        ...
+
+
+# -- optional abilities: an object that has them also implements these Protocols --------------------
+
+
+@runtime_checkable
+class RequestsData(Protocol):
+    """A formatter or encrypter that puts child elements into the data request."""
+
+    def data_children(self) -> Iterable[Element]:
+        """Give the elements for ``<data/>``."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An encrypter that has something to do when a session starts, such as checking its published key."""
+
+    async def prepare(self, account: str, ports: Ports, /) -> Iterable[Notice]:
+        """Prepare for a session of our bare JID; what it returns is shown to the user."""
+        ...
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """An encrypter that follows pubsub nodes of its contacts (XEP-0163, section 4)."""
+
+    @property
+    def nodes(self) -> Iterable[str]:
+        """The names of the nodes, without ``+notify``."""
+        ...
+
+    async def notified(self, jid: str, node: str, ports: Ports, /) -> Iterable[Notice]:
+        """React to a change of a node of a bare JID. The event's payload is not passed on: read the node."""
+        ...
+
+
+@runtime_checkable
+class FileFormatter(Protocol):
+    """A formatter that can write and read large payloads piece by piece."""
+
+    def format_to(self, message: Message, job: SealJob, sink: BinaryIO, /) -> None:
+        """Write the formatted payload; raises :class:`FormatFailed`."""
+        ...
+
+    def parse_from(self, payload: BinaryIO, job: OpenJob, /) -> Message:
+        """Read a payload from a seekable stream; the attachments read from it later. Raises :class:`ParseFailed`."""
+        ...
+
+
+@runtime_checkable
+class FileEncrypter(Protocol[K_contra]):
+    """An encrypter that works from file to file, up to the binary ciphertext."""
+
+    async def encrypt_file(self, source: Path, target: Path, keys: K_contra, ports: Ports, /) -> None:
+        """Encrypt and sign; raises :class:`EncryptFailed`. On failure there is no target."""
+        ...
+
+    async def decrypt_file(self, source: Path, target: Path, job: OpenJob, ports: Ports, /) -> Opened:
+        """Decrypt into a new file of mode 0600, and judge the signature. ``payload`` of the result is empty.
+
+        Raises:
+            OpenError: as ``open_keys`` and ``decrypt`` do. On failure there is no target.
+        """
+        ...
+
+
+# -- providers: what hooks return -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FormatterProvider:
+    """Announces a formatter and knows how to make it.
+
+    Arguments:
+        namespace: of kind formatter, with version.
+        make: called once, when the formatter is needed first; heavy imports belong inside.
+        title: as its specification is named: ``GRE Formatter: MIME``.
+        dynamic_data: the data form must be fetched before each message (GRE, "Business Rules"; discouraged).
+    """
+
+    namespace: Namespace
+    make: Callable[[], Formatter]
+    title: str = ""
+    dynamic_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EncrypterProvider:
+    """Announces an encrypter and knows how to make it.
+
+    Arguments:
+        namespace: of kind encrypter, with version.
+        make: called once, when the encrypter is needed first; heavy imports belong inside.
+        title: as its specification is named: ``GRE Encrypter: OpenPGP``.
+        dynamic_data: the data form must be fetched before each message (GRE, "Business Rules"; discouraged).
+    """
+
+    namespace: Namespace
+    make: Callable[[], Encrypter[Any]]
+    title: str = ""
+    dynamic_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataProvider:
+    """Announces a contributor of data fields, for gateways.
+
+    Arguments:
+        namespace: that of all its fields: a formatter's, an encrypter's or one of its own.
+        make: called once per gateway with the gateway's ports.
+        title: for people.
+    """
+
+    namespace: str
+    make: Callable[[Ports], DataContributor]
+    title: str = ""
+
+
+Provider = FormatterProvider | EncrypterProvider | DataProvider

@@ -1,0 +1,167 @@
+"""The I/O that engines and plugins need, as Protocols. A host implements them; the core only awaits them.
+
+A host bounds each call in time and raises :class:`~gre_core.errors.PeerTimeout` when nothing came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from gre_core.model import Question
+
+AccessModel = Literal["open", "whitelist"]
+
+
+class Store(Protocol):
+    """Keeps the state of one account: keys, trust, downgrade memory, caches, outbox.
+
+    Keys are 1 to 512 characters of any kind, parts separated by ``/``. Values are bytes. Every method raises
+    :class:`~gre_core.errors.StoreError` when the storage fails.
+    """
+
+    async def get(self, key: str, /) -> bytes | None:
+        """Give the value, or None when there is none."""
+        ...
+
+    async def put(self, key: str, value: bytes, /) -> None:
+        """Keep the value. When this returns, it survives the end of the process (if the store is durable)."""
+        ...
+
+    async def delete(self, key: str, /) -> None:
+        """Forget the value; nothing happens when there is none."""
+        ...
+
+    async def keys(self, prefix: str, /) -> Sequence[str]:
+        """List all keys that start with the prefix, sorted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a pubsub node (XEP-0060, section 6.5.2)."""
+
+    id: str
+    payload: Element | None = field(default=None, repr=False)
+
+
+class PubSub(Protocol):
+    """Reads the nodes of any JID and writes our own (XEP-0060, XEP-0163).
+
+    Every method raises :class:`~gre_core.errors.PeerError` (``condition`` says which: ``item-not-found``,
+    ``forbidden``, ...) and :class:`~gre_core.errors.PeerTimeout`.
+    """
+
+    async def items(
+        self, jid: str, node: str, /, *, item_id: str | None = None, max_items: int | None = None
+    ) -> Sequence[Item]:
+        """Give items of a node of a bare JID, newest last."""
+        ...
+
+    async def publish(
+        self, node: str, item_id: str, payload: Element, /, *, access_model: AccessModel, max_items: int = 1
+    ) -> None:
+        """Publish an item on our own account, with these publish-options (XEP-0060, section 7.1.5).
+
+        When the node exists with other options, it is configured anew and the item published again.
+        """
+        ...
+
+    async def retract(self, node: str, item_id: str, /) -> None:
+        """Remove an item from a node of our own account."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoInfo:
+    """What an entity answers to disco#info (XEP-0030): features, and identities as (category, type)."""
+
+    features: frozenset[str]
+    identities: frozenset[tuple[str, str]] = frozenset()
+
+
+class Network(Protocol):
+    """The XMPP stream as a client engine needs it."""
+
+    @property
+    def max_stanza(self) -> int | None:
+        """The largest stanza that our server takes, in bytes of UTF-8; None when unknown."""
+        ...
+
+    async def disco_info(self, jid: str, /) -> DiscoInfo:
+        """Ask an entity what it supports, past every cache of the XMPP library.
+
+        Raises:
+            PeerError: the entity answered with an error.
+            PeerTimeout: nothing came.
+        """
+        ...
+
+    async def iq_get(self, jid: str, payload: Element, /) -> Element | None:
+        """Send an ``<iq type='get'>`` and give the child of the answer.
+
+        Raises:
+            PeerError: the entity answered with an error.
+            PeerTimeout: nothing came.
+        """
+        ...
+
+    async def send_message(self, stanza: Element, /) -> None:
+        """Hand a complete ``<message xmlns='jabber:client'/>`` to the stream.
+
+        Raises:
+            PeerTimeout: the stream is down; the stanza was not sent.
+            TooLarge: the stanza is larger than the server takes.
+        """
+        ...
+
+
+Decide = Callable[["Question"], Awaitable[bool]]
+"""Asks the user. True only for an explicit yes. Remembering the answer is the work of who asks."""
+
+
+async def refuse(_question: Question, /) -> bool:
+    """Answer no to everything: the default of a host without a user at hand."""
+    return False
+
+
+def utc_now() -> datetime:
+    """Give the present time in UTC."""
+    return datetime.now(UTC)
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """Runs a named function on bytes in an isolated process. Nothing that comes back is unpickled."""
+
+    async def run(self, function: str, data: bytes, /) -> bytes:
+        """Call ``module:function`` with the data.
+
+        Raises:
+            GreError: the function failed, took too long or too much memory.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a plugin may use of its host.
+
+    Arguments:
+        store: the state of this account.
+        pubsub: nodes of others, and our own.
+        decide: asks the user.
+        now: the clock, with time zone UTC.
+        worker: an isolated process, when the host has one.
+    """
+
+    store: Store
+    pubsub: PubSub
+    decide: Decide = refuse
+    now: Callable[[], datetime] = utc_now
+    worker: Worker | None = None
