@@ -108,7 +108,7 @@ class Message:
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     date: datetime | None = None
-    headers: Mapping[str, tuple[str, ...]] = field(default=_NOTHING, repr=False, compare=False)
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class DataForm:
     """
 
     sender_id: str
-    fields: Mapping[str, tuple[str, ...]] = field(default=_NOTHING)
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING)
 
     def values(self, namespace: Namespace | str, name: str) -> tuple[str, ...] | None:
         """Give the values of a field, or None when the gateway did not send it."""
@@ -312,7 +312,7 @@ class Notice:
 
     code: str
     text: str
-    params: Mapping[str, str] = field(default=_NO_PARAMS)
+    params: Mapping[str, str] = field(default_factory=lambda: _NO_PARAMS)
 
 
 @dataclass(frozen=True, slots=True)
