@@ -22,7 +22,6 @@ FIELDS: Final = frozenset(
         "code",
         "condition",
         "count",
-        "dropped",
         "encrypter",
         "error_type",
         "formatter",

@@ -5,7 +5,7 @@ A host bounds each call in time and raises :class:`~gre_core.errors.PeerTimeout`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -79,10 +79,17 @@ class PubSub(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DiscoInfo:
-    """What an entity answers to disco#info (XEP-0030): features, and identities as (category, type)."""
+    """What an entity answers to disco#info (XEP-0030).
+
+    Arguments:
+        features: their names.
+        identities: as (category, type).
+        forms: the extended information (XEP-0128): values by field name, by FORM_TYPE.
+    """
 
     features: frozenset[str]
     identities: frozenset[tuple[str, str]] = frozenset()
+    forms: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
 class Network(Protocol):

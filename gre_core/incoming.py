@@ -1,0 +1,101 @@
+"""Sorts a received ``<message/>``: a carbon, a receipt, an error, an encrypted or a plain message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast, get_args
+
+from gre_core import wire
+from gre_core.errors import PeerError, StanzaErrorType
+from gre_core.model import Direction
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+CARBONS: Final = "urn:xmpp:carbons:2"
+FORWARD: Final = "urn:xmpp:forward:0"
+STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
+MAX_TEXT: Final = 1000
+
+_TYPES = frozenset(get_args(StanzaErrorType))
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message stanza, a carbon already opened.
+
+    Arguments:
+        stanza: the message itself; of a carbon, the one inside.
+        direction: received, or sent by another device of ours.
+        peer: bare JID of the contact.
+        peer_full: the JID as it stands in the stanza.
+        carbon: it came as a carbon copy.
+        id: the origin-id, else the stanza's id.
+    """
+
+    stanza: Element = field(repr=False)
+    direction: Direction
+    peer: str
+    peer_full: str
+    carbon: bool
+    id: str | None
+
+
+def sort_message(stanza: Element, account: str) -> Incoming | None:
+    """Open a carbon, and tell who the peer is.
+
+    Arguments:
+        stanza: a ``<message/>``.
+        account: our bare JID.
+
+    Result:
+        None for a carbon that does not come from our own bare JID (XEP-0280, section 11) or is malformed, and for a
+        message without sender.
+    """
+    for name, direction in (("received", Direction.RECEIVED), ("sent", Direction.SENT)):
+        copy = stanza.find(f"{{{CARBONS}}}{name}")
+        if copy is None:
+            continue
+        inner = copy.find(f"{{{FORWARD}}}forwarded/{wire.MESSAGE_TAG}")
+        if inner is None or stanza.get("from", account) != account:
+            return None
+        return _incoming(inner, direction, account, carbon=True)
+    return _incoming(stanza, Direction.RECEIVED, account, carbon=False)
+
+
+def _incoming(stanza: Element, direction: Direction, account: str, *, carbon: bool) -> Incoming | None:
+    sender, to = stanza.get("from", ""), stanza.get("to", "")
+    if direction is Direction.SENT and wire.bare(sender) != account:
+        return None
+    peer = to if direction is Direction.SENT else sender
+    if not peer:
+        return None
+    return Incoming(stanza, direction, wire.bare(peer), peer, carbon, wire.stanza_id(stanza))
+
+
+def receipt_for(stanza: Element) -> str | None:
+    """Give the id that a receipt confirms (XEP-0184), or None when this is no receipt."""
+    received = stanza.find(wire.RECEIVED_TAG)
+    return None if received is None or stanza.get("type") == "error" else received.get("id")
+
+
+def read_error(stanza: Element) -> PeerError | None:
+    """Read a stanza error (RFC 6120, section 8.3); None when the stanza is no error."""
+    if stanza.get("type") != "error":
+        return None
+    element = wire.child(stanza, "error")
+    condition, text, kind = "undefined-condition", "", "cancel"
+    if element is not None:
+        kind = element.get("type", "cancel")
+        for node in element:
+            namespace, name = wire.local_name(node.tag)
+            if namespace == STANZAS and name == "text":
+                text = (node.text or "")[:MAX_TEXT]
+            elif namespace == STANZAS:
+                condition = name
+    return PeerError(
+        text or f"The peer answered with the error {condition!r} and no explanation.",
+        condition=condition,
+        error_type=cast("StanzaErrorType", kind if kind in _TYPES else "cancel"),
+        peer_text=text,
+    )

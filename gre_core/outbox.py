@@ -1,0 +1,145 @@
+"""Keeps each sent message until a receipt or an error comes (a gateway acknowledges nothing else)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError, fromstring, tostring
+
+from gre_core import wire
+from gre_core.errors import StoreError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from gre_core.ports import Store
+
+_PREFIX = "outbox/"
+
+
+class SendState(StrEnum):
+    """How far a message came."""
+
+    QUEUED = "queued"
+    """Kept; handed to the stream, or waiting for it."""
+    SENT = "sent"
+    """Handed to the stream; the gateway gives no receipts, so nothing more will be known."""
+    RELAYED = "relayed"
+    """The gateway's network took it."""
+    REFUSED = "refused"
+    """The gateway or a server refused it; see the error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message on its way.
+
+    Arguments:
+        id: stanza id and origin-id.
+        to: bare JID of the recipient.
+        state: how far it came.
+        error: why it was refused, for people; ``""`` otherwise.
+        condition: the stanza error condition when it was refused.
+        attempts: how often it was handed to the stream.
+    """
+
+    id: str
+    to: str
+    state: SendState
+    error: str = ""
+    condition: str = ""
+    attempts: int = 0
+
+
+class Outbox:
+    """The messages that nobody has confirmed yet, in their order. Survives a restart when the store does."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pending: dict[str, tuple[str, Sent]] | None = None
+        self._number = 0
+
+    async def _load(self) -> dict[str, tuple[str, Sent]]:
+        if self._pending is None:
+            pending: dict[str, tuple[str, Sent]] = {}
+            for key in await self._store.keys(_PREFIX):
+                value = await self._store.get(key)
+                if value is None:
+                    continue
+                head = json.loads(value.partition(b"\n")[0])
+                pending[head["id"]] = (key, Sent(head["id"], head["to"], SendState.QUEUED))
+                self._number = max(self._number, int(key.removeprefix(_PREFIX)))
+            self._pending = pending
+        return self._pending
+
+    async def add(self, stanza_id: str, to: str, stanza: Element) -> Sent:
+        """Keep a stanza before it is sent."""
+        pending = await self._load()
+        self._number += 1
+        key = f"{_PREFIX}{self._number:012d}"
+        sent = Sent(stanza_id, to, SendState.QUEUED)
+        pending[stanza_id] = (key, sent)
+        head = json.dumps({"id": stanza_id, "to": to}).encode()
+        try:
+            await self._store.put(key, head + b"\n" + tostring(stanza))
+        except BaseException:
+            del pending[stanza_id]
+            raise
+        return sent
+
+    async def pending(self) -> list[Sent]:
+        """List what nobody has confirmed yet, oldest first."""
+        return [sent for _, sent in (await self._load()).values()]
+
+    async def stanza(self, stanza_id: str) -> Element:
+        """Give the kept stanza.
+
+        Raises:
+            StoreError: it is not there or damaged.
+        """
+        entry = (await self._load()).get(stanza_id)
+        value = None if entry is None else await self._store.get(entry[0])
+        try:
+            return fromstring((value or b"").partition(b"\n")[2])
+        except ParseError as error:
+            raise StoreError(
+                f"The outbox entry {stanza_id!r} is missing or damaged.", id=stanza_id
+            ) from error
+
+    async def attempted(self, stanza_id: str) -> Sent | None:
+        """Count that a message was handed to the stream."""
+        pending = await self._load()
+        if stanza_id not in pending:
+            return None
+        key, sent = pending[stanza_id]
+        pending[stanza_id] = (key, replace(sent, attempts=sent.attempts + 1))
+        return pending[stanza_id][1]
+
+    async def settle(
+        self, stanza_id: str, peer: str | None, state: SendState, *, error: str = "", condition: str = ""
+    ) -> Sent | None:
+        """Take a message out, with its final state.
+
+        Arguments:
+            stanza_id: which one.
+            peer: bare JID of who confirmed or refused it; only the recipient or a server on the way to it counts.
+                None: we ourselves.
+            state: the final state.
+            error: why it was refused, for people.
+            condition: the stanza error condition.
+
+        Result:
+            None when no such message waits, or when it is none of the peer's business.
+        """
+        pending = await self._load()
+        entry = pending.get(stanza_id)
+        if entry is None:
+            return None
+        key, sent = entry
+        if peer is not None and peer not in {sent.to, wire.domain(sent.to)}:
+            return None
+        await self._store.delete(key)
+        pending.pop(stanza_id, None)
+        return replace(sent, state=state, error=error, condition=condition)

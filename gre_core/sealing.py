@@ -1,0 +1,247 @@
+"""The way out: agree with the gateway on a pair, then format, encrypt and wrap one message."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gre_core import wire
+from gre_core.api import RequestsData
+from gre_core.errors import (
+    EncryptFailed,
+    FormatFailed,
+    GreError,
+    InvalidAddress,
+    PeerError,
+    TooLarge,
+)
+from gre_core.jid_escape import unescape
+from gre_core.model import Body, DataForm, Message, Notice, Recipient, SealJob
+from gre_core.namespaces import MAX_SIZE
+from gre_core.negotiation import Agreement, negotiate
+from gre_core.wire import Encrypted, build_message, serialised_size
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from gre_core.capabilities import Capabilities
+    from gre_core.policy import Memory, Policy
+    from gre_core.ports import Network, Ports
+    from gre_core.registry import Plugins
+
+_MAX_DIGITS: Final = 15
+_ROOM: Final = 4096
+"""Bytes of a stanza that are kept for addresses and what a server adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What was agreed with a gateway for one contact.
+
+    Arguments:
+        agreement: the pair, with its reason.
+        data: the gateway's data form.
+        receipts: the gateway confirms messages (XEP-0184).
+        max_size: the largest ``<encrypted/>`` that gateway and server take, in bytes; None when unknown.
+        notices: to be shown.
+    """
+
+    agreement: Agreement
+    data: DataForm
+    receipts: bool
+    max_size: int | None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A message that is ready to be sent.
+
+    Arguments:
+        stanza: the whole ``<message/>``; nothing confidential stands outside ``<encrypted/>``.
+        id: stanza id and origin-id.
+        to: bare JID of the recipient.
+        agreed: what it rests on.
+    """
+
+    stanza: Element = field(repr=False)
+    id: str
+    to: str
+    agreed: Agreed
+
+
+class Sealer:
+    """Seals messages of one account."""
+
+    def __init__(  # noqa: PLR0913 - one argument for each thing that it works with
+        self,
+        account: str,
+        plugins: Plugins,
+        ports: Ports,
+        network: Network,
+        capabilities: Capabilities,
+        memory: Memory,
+        policy: Policy,
+    ) -> None:
+        self._account = account
+        self._plugins = plugins
+        self._ports = ports
+        self._network = network
+        self._capabilities = capabilities
+        self._memory = memory
+        self._policy = policy
+
+    async def agree(self, jid: str) -> Agreed:
+        """Negotiate a pair and fetch its data. Both are cached: in steady state nothing is asked.
+
+        A pair that the gateway refuses with ``modify``/``not-acceptable`` is left out, and only then the next one is
+        tried.
+
+        Raises:
+            NegotiationError: no agreement, or the user has to decide.
+            RemoteProtocolError: the gateway refused, did not answer, or answered nonsense.
+            PluginError: the chosen formatter or encrypter cannot be used.
+        """
+        gateway = wire.domain(jid)
+        peer = await self._capabilities.peer(jid)
+        notice = await self._memory.see_offer(gateway, peer.offer)
+        refused = self._capabilities.refused.setdefault(jid, set())
+        while True:
+            agreement = negotiate(
+                self._plugins.formatters,
+                self._plugins.encrypters,
+                peer.offer,
+                formatter_order=self._policy.formatters,
+                encrypter_order=self._policy.encrypters,
+                refused=refused,
+            )
+            try:
+                data = await self._data(jid, agreement)
+            except PeerError as error:
+                if (error.error_type, error.condition) != ("modify", "not-acceptable"):
+                    raise
+                refused.add(agreement.pair)
+                continue
+            break
+        await self._memory.require_pair(jid, agreement, self._policy)
+        await self._memory.require_sender_id(gateway, jid, data.sender_id)
+        return Agreed(
+            agreement, data, peer.receipts, self._max_size(data), () if notice is None else (notice,)
+        )
+
+    async def _data(self, jid: str, agreement: Agreement) -> DataForm:
+        providers = [self._plugins.provider(namespace) for namespace in agreement.pair]
+        children: list[Element] = []
+        for maker in (
+            self._plugins.formatter(agreement.formatter),
+            self._plugins.encrypter(agreement.encrypter),
+        ):
+            if isinstance(maker, RequestsData):
+                children.extend(maker.data_children())
+        fresh = any(provider.dynamic_data for provider in providers)
+        return await self._capabilities.data(jid, agreement, children, fresh=fresh)
+
+    def _max_size(self, data: DataForm) -> int | None:
+        limits = []
+        if self._network.max_stanza is not None:
+            limits.append(max(self._network.max_stanza - _ROOM, 0))
+        announced = data.fields.get(MAX_SIZE, ())
+        if (
+            len(announced) == 1
+            and announced[0].isascii()
+            and announced[0].isdigit()
+            and len(announced[0]) <= _MAX_DIGITS
+        ):
+            limits.append(int(announced[0]))
+        return min(limits, default=None)
+
+    async def seal(self, jid: str, message: Message, stanza_id: str | None = None) -> Sealed:
+        """Format and encrypt a message and wrap it into a stanza. Nothing is sent.
+
+        Arguments:
+            jid: bare JID of the contact on the gateway.
+            message: what to send.
+            stanza_id: an id of the caller's; a random one otherwise.
+
+        Raises:
+            TooLarge: the message is larger than gateway or server take; nothing was encrypted.
+            SealError: it cannot be formatted or encrypted, or a key is missing.
+            InvalidAddress: the JID is not that of a contact on a gateway.
+            GreError: everything that :meth:`agree` raises.
+        """
+        recipient = _recipient(jid)
+        agreed = await self.agree(jid)
+        _require_size(sum(file.size or 0 for file in message.attachments), agreed.max_size)
+        agreement = agreed.agreement
+        formatter = self._plugins.formatter(agreement.formatter)
+        encrypter = self._plugins.encrypter(agreement.encrypter)
+        job = SealJob(
+            account=self._account,
+            recipients=(recipient,),
+            data=agreed.data,
+            formatter=agreement.formatter,
+            encrypter=agreement.encrypter,
+            origin_id=stanza_id or secrets.token_hex(16),
+            date=self._ports.now(),
+            max_size=agreed.max_size,
+        )
+        try:
+            keys = await encrypter.seal_keys(job, self._ports)
+        except GreError:
+            raise
+        except Exception as error:
+            raise EncryptFailed(_broke(agreement.encrypter, "finding the keys", error)) from error
+        try:
+            payload = formatter.format(message, job)
+        except GreError:
+            raise
+        except Exception as error:
+            raise FormatFailed(_broke(agreement.formatter, "formatting", error)) from error
+        if not isinstance(payload, bytes):
+            raise FormatFailed(f"{agreement.formatter} gave no bytes. Tell its authors.")
+        _require_size(len(payload), agreed.max_size)
+        try:
+            body = await encrypter.encrypt(payload, keys, self._ports)
+        except GreError:
+            raise
+        except Exception as error:
+            raise EncryptFailed(_broke(agreement.encrypter, "encrypting", error)) from error
+        if not isinstance(body, Body):
+            raise EncryptFailed(f"{agreement.encrypter} gave no body. Tell its authors.")
+        stanza = build_message(jid, job.origin_id, Encrypted(*agreement.pair, body), receipt=agreed.receipts)
+        if agreed.max_size is not None:
+            size = serialised_size(stanza)
+            if size > agreed.max_size:
+                raise _too_large(size, agreed.max_size)
+        return Sealed(stanza, job.origin_id, jid, agreed)
+
+
+def _recipient(jid: str) -> Recipient:
+    local, at, rest = jid.rpartition("@")
+    if not at or not local or not rest or "/" in jid:
+        raise InvalidAddress(
+            f"{jid[:160]!r} is not the address of a contact on a gateway. Write it as in alice\\40example.org@gateway."
+        )
+    return Recipient(jid, unescape(local))
+
+
+def _require_size(plain: int, limit: int | None) -> None:
+    """Refuse before encrypting: the wire needs at least four characters for three bytes."""
+    size = plain * 4 // 3
+    if limit is not None and size > limit:
+        raise _too_large(size, limit)
+
+
+def _too_large(size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"The message needs about {size:,} bytes when it is encrypted; the gateway and the server take {limit:,}. "
+        "Leave out or shrink attachments.",
+        size=size,
+        limit=limit,
+    )
+
+
+def _broke(namespace: object, doing: str, error: Exception) -> str:
+    """Name a plugin that raised something else than our errors; its text may hold plaintext and is left out."""
+    return f"{namespace} failed while {doing} ({type(error).__name__}). Nothing was sent. Tell its authors."

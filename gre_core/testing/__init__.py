@@ -1,0 +1,12 @@
+"""Help for tests and demonstrations. Nothing here is for real use.
+
+- :func:`require`: skip on a desk, fail in CI.
+- :mod:`gre_core.testing.loopback`: an XMPP router in this process, standard library only.
+- :mod:`gre_core.testing.prosody`, :mod:`gre_core.testing.ejabberd`: the real servers, thrown away afterwards.
+- :mod:`gre_core.testing.slix`: slixmpp clients and components for these servers.
+- :mod:`gre_core.testing.postfix`: a sink for mails.
+"""
+
+from gre_core.testing.require import require as require
+
+__all__ = ["require"]

@@ -1,0 +1,247 @@
+"""What all test servers have in common: their face, and how a foreign program is started and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from gre_core.errors import GreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+LOOPBACK = "127.0.0.1"
+"""The only address that test servers listen on."""
+
+C2S_LIMIT = 256 * 1024
+"""Bytes of one stanza from a client, as Prosody ships it."""
+
+COMPONENT_LIMIT = 512 * 1024
+"""Bytes of one stanza from a component, as Prosody ships it."""
+
+type_ = type  # the builtin; ``type`` is a word of the stanza world
+
+Direction = Literal["in", "out"]
+"""Seen from the server: ``in`` is what it received, ``out`` what it sent."""
+
+if TYPE_CHECKING:
+    Tap = Callable[[Direction, str, bytes], None]
+    """Called with each raw piece of a stream: direction, JID (empty before login), bytes."""
+
+
+class TestServerError(GreError):
+    """A test server could not be started or did not do what it was told."""
+
+    __test__ = False  # pytest collects classes named Test*
+
+    code = "test-server"
+
+
+class XmppServer(Protocol):
+    """The common face of :class:`LoopbackServer`, :class:`ProsodyServer` and :class:`EjabberdServer`.
+
+    An asynchronous context manager; the ports are known inside the block.
+    """
+
+    @property
+    def host(self) -> str:
+        """The address it listens on: always 127.0.0.1."""
+
+    @property
+    def c2s_port(self) -> int:
+        """The TCP port for clients."""
+
+    @property
+    def component_port(self) -> int:
+        """The TCP port for components (XEP-0114)."""
+
+    @property
+    def domain(self) -> str:
+        """The domain of its accounts."""
+
+    @property
+    def accounts(self) -> Mapping[str, str]:
+        """Passwords by user name."""
+
+    @property
+    def components(self) -> Mapping[str, str]:
+        """Secrets by component domain."""
+
+    async def kick(self, jid_or_domain: str) -> None:
+        """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain."""
+
+    async def __aenter__(self) -> XmppServer:
+        """Start, and return when clients can connect."""
+
+    async def __aexit__(
+        self, kind: type_[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Stop, and remove every file."""
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """A server program in a temporary directory of its own, ended by its own process id.
+
+    Args:
+        name: for messages and the directory's name.
+        program: the executable.
+        install: the command that installs it, for the error message.
+    """
+
+    def __init__(self, name: str, program: str, install: str) -> None:
+        self.name = name
+        self._program = program
+        self._install = install
+        self._process: asyncio.subprocess.Process | None = None
+        self._directory: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The temporary directory (mode 0700)."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix=f"gre-{self.name}-"))
+        return self._directory
+
+    @property
+    def log_file(self) -> Path:
+        """What the program wrote."""
+        return self.directory / "server.log"
+
+    @property
+    def pid(self) -> int:
+        """The process id, for measurements."""
+        return self._running.pid
+
+    @property
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            message = f"{self.name} is not running."
+            raise TestServerError(message)
+        return self._process
+
+    def find(self) -> str:
+        """Return the path of the program.
+
+        Raises:
+            TestServerError: it is not installed; the text says how to install it.
+        """
+        path = find_program(self._program)
+        if path is None:
+            message = f"{self.name} is not installed. Install it: {self._install}"
+            raise TestServerError(message)
+        return path
+
+    async def start(
+        self,
+        arguments: Sequence[str],
+        *,
+        ports: Sequence[int],
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 20,
+    ) -> None:
+        """Start ``arguments`` and return when every port accepts a connection.
+
+        Args:
+            arguments: program and its arguments.
+            ports: TCP ports of 127.0.0.1 to wait for.
+            environment: added to the environment of this process.
+            timeout: seconds to wait.
+
+        Raises:
+            TestServerError: it ended, or did not listen in time; the text holds the end of its log.
+        """
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=self.directory,
+                env={**os.environ, **(environment or {})},
+            )
+        try:
+            async with asyncio.timeout(timeout):
+                for port in ports:
+                    await self._accepts(port)
+        except TimeoutError:
+            message = f"{self.name} did not listen within {timeout:g} s. The end of its log:\n{self.log_tail()}"
+            raise TestServerError(message) from None
+
+    async def _accepts(self, port: int) -> None:
+        while True:
+            if self._running.returncode is not None:
+                message = (
+                    f"{self.name} ended at once with status {self._running.returncode}. "
+                    f"The end of its log:\n{self.log_tail()}"
+                )
+                raise TestServerError(message)
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(LOOPBACK, port)
+                writer.close()
+                return
+            await asyncio.sleep(0.03)
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines that the program wrote."""
+        try:
+            text = self.log_file.read_text(errors="replace")
+        except OSError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+    async def command(self, line: str) -> None:
+        """Write one line to the program's standard input."""
+        stdin = self._running.stdin
+        if stdin is None:
+            message = f"{self.name} has no standard input."
+            raise TestServerError(message)
+        stdin.write(line.encode() + b"\n")
+        await stdin.drain()
+
+    async def stop(self, grace: float = 5) -> None:
+        """End the program, first politely, and remove its directory. Safe to call at any time, also twice.
+
+        Args:
+            grace: seconds between SIGTERM and SIGKILL.
+        """
+        process, self._process = self._process, None
+        try:
+            if process is not None and process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                try:
+                    async with asyncio.timeout(grace):
+                        await process.wait()
+                finally:
+                    # Reached by time-out and by cancellation as well: nothing may stay behind.
+                    if process.returncode is None:
+                        with contextlib.suppress(ProcessLookupError):
+                            process.kill()
+        except TimeoutError:
+            if process is not None:
+                await process.wait()
+        finally:
+            directory, self._directory = self._directory, None
+            if directory is not None:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of an executable on PATH or in the ``sbin`` directories, else None."""
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which(name, path=os.pathsep.join([path, "/usr/local/sbin", "/usr/sbin", "/sbin"]))
