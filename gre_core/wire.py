@@ -112,7 +112,7 @@ def parse_data_form(data: Element | None) -> DataForm:
         if number >= MAX_FIELDS:
             raise BadDataForm(f"The gateway's data form has more than {MAX_FIELDS} fields.")
         var = field.get("var", "")
-        if var == "sender_id" or _CLARK.fullmatch(var):
+        if var == "sender_id" or is_clark(var):
             if var in found:
                 raise BadDataForm(f"The gateway's data form has the field {var[:80]} twice.")
             found[var] = _values(field)
@@ -120,6 +120,11 @@ def parse_data_form(data: Element | None) -> DataForm:
     if len(sender) != 1 or not 0 < len(sender[0]) <= MAX_SENDER_ID or _CONTROL.search(sender[0]):
         raise BadDataForm("The gateway's data form names no usable sender_id. Tell its operator.")
     return DataForm(sender[0], found)
+
+
+def is_clark(var: str) -> bool:
+    """Tell whether a form field is named in Clark notation (XEP-0068)."""
+    return _CLARK.fullmatch(var) is not None
 
 
 def _is_gre_form(x: Element) -> bool:

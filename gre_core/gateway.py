@@ -1,0 +1,396 @@
+"""The gateway's engine: announces, answers data requests, takes and emits ``<encrypted/>``. It cannot decrypt.
+
+What it carries is told by its embedder as pairs of namespaces, never by what happens to be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Final
+from xml.etree.ElementTree import Element, SubElement
+
+from gre_core import wire
+from gre_core.capabilities import DATA_POLICY
+from gre_core.errors import GreError, InvalidAddress, Refused, RemoteProtocolError
+from gre_core.incoming import STANZAS
+from gre_core.jid_escape import escape, unescape
+from gre_core.log import get_logger
+from gre_core.model import Body, DataField, DataForm, DataRequest, Recipient
+from gre_core.namespaces import EME, ENCRYPTED_ONLY, GRE, Kind, Namespace
+from gre_core.negotiation import Agreement, Pair, negotiate, read_features
+
+if TYPE_CHECKING:
+    from gre_core.api import DataContributor, DataProvider
+    from gre_core.errors import StanzaErrorType
+
+_log = get_logger(__name__)
+
+ENCRYPT_TEXT: Final = (
+    "This gateway takes only encrypted messages. Encrypt it with Gateway Relayed Encryption (urn:xmpp:gre:0)."
+)
+_MAX_VALUE: Final = 8192
+
+SenderId = Callable[[str], Awaitable[str | None]]
+"""Gives the legacy identifier of a user by bare JID; None when the user is not registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """An encrypted message that a user sent.
+
+    Arguments:
+        user: bare JID of the sender.
+        user_full: full JID of the sender, for the receipt.
+        sender_id: the sender's identifier on the legacy network.
+        recipients: who it is for.
+        formatter: as the message names it; it is one of ours.
+        encrypter: as the message names it; the pair is one of ours.
+        body: opaque to the gateway.
+        id: the origin-id, else the stanza's id; a resent message bears the same. None when it has neither.
+        stanza: the message as it came, for the receipt or the error.
+    """
+
+    user: str
+    user_full: str
+    sender_id: str
+    recipients: tuple[Recipient, ...]
+    formatter: Namespace
+    encrypter: Namespace
+    body: Body
+    id: str | None
+    stanza: Element = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A message that a user sent unencrypted.
+
+    Arguments:
+        user: bare JID of the sender.
+        user_full: full JID of the sender.
+        sender_id: the sender's identifier on the legacy network.
+        recipients: who it is for.
+        text: its body.
+        subject: or None.
+        id: the origin-id, else the stanza's id; None when it has neither.
+        stanza: the message as it came.
+    """
+
+    user: str
+    user_full: str
+    sender_id: str
+    recipients: tuple[Recipient, ...]
+    text: str = field(repr=False)
+    subject: str | None = field(repr=False)
+    id: str | None
+    stanza: Element = field(repr=False)
+
+
+class GatewayEngine:
+    """The protocol of one gateway.
+
+    Arguments:
+        domain: the gateway's JID.
+        pairs: the formatters and encrypters that it can carry together, at least one.
+        sender_id: gives a user's legacy identifier.
+        check_legacy_id: raises :class:`~gre_core.errors.InvalidAddress` for what is no identifier on the network.
+        contributors: who adds fields to the data form.
+        encrypted_only: refuse what is not encrypted (GRE, "Business Rules").
+        max_size: how many bytes ``<encrypted/>`` may have, or None.
+
+    Raises:
+        ValueError: no pair, or a pair of wrong kinds.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument for each thing that an embedder decides
+        self,
+        domain: str,
+        pairs: Iterable[Pair],
+        *,
+        sender_id: SenderId,
+        check_legacy_id: Callable[[str], None] = lambda _: None,
+        contributors: Iterable[tuple[DataProvider, DataContributor]] = (),
+        encrypted_only: bool = False,
+        max_size: int | None = None,
+    ) -> None:
+        self.domain = domain
+        self.pairs = frozenset(pairs)
+        if not self.pairs or any((f.kind, e.kind) != (Kind.FORMATTER, Kind.ENCRYPTER) for f, e in self.pairs):
+            msg = "A gateway needs at least one pair of a formatter and an encrypter (GRE, Discovering Support)."
+            raise ValueError(msg)
+        self.formatters = frozenset(formatter for formatter, _ in self.pairs)
+        self.encrypters = frozenset(encrypter for _, encrypter in self.pairs)
+        self.encrypted_only = encrypted_only
+        self.max_size = max_size
+        self._impossible = frozenset(product(self.formatters, self.encrypters)) - self.pairs
+        self._sender_id = sender_id
+        self._check_legacy_id = check_legacy_id
+        self._contributors = tuple(contributors)
+
+    # -- discovery -----------------------------------------------------------------------------------
+
+    def features(self) -> tuple[str, ...]:
+        """Give the disco#info features, for the domain and for each contact (GRE, "Discovering Support")."""
+        only = (ENCRYPTED_ONLY,) if self.encrypted_only else ()
+        names = sorted(map(str, self.formatters)) + sorted(map(str, self.encrypters))
+        return (GRE, *only, *names, EME, wire.RECEIPTS)
+
+    def forms(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """Give the extended disco#info forms by FORM_TYPE: the data policy (XEP-0504, section 4)."""
+        return {DATA_POLICY: {"data_transmission": ("gre",)}} if self.encrypted_only else {}
+
+    def choose(self, features: Iterable[str]) -> Agreement:
+        """Choose the pair for messages to a client from what it announces (GRE, "Discovering Support").
+
+        Raises:
+            NotAGateway, NoCommonGround: the client cannot open anything that we carry.
+        """
+        return negotiate(self.formatters, self.encrypters, read_features(features), refused=self._impossible)
+
+    # -- data ----------------------------------------------------------------------------------------
+
+    async def answer(self, requester: str, recipient: str, data: Element) -> Element:
+        """Answer a data request (GRE, "Relayed Encryption Data").
+
+        Arguments:
+            requester: the JID in ``from``.
+            recipient: the JID in ``to``.
+            data: the ``<data/>`` element.
+
+        Raises:
+            Refused, RemoteProtocolError: to be answered as a stanza error, see :meth:`error`.
+        """
+        who = await self._recipient(recipient)
+        user = wire.bare(requester)
+        sender_id = await self._registered(user)
+        formatter, encrypter, children = wire.parse_data_request(data)
+        self._require_known(formatter, encrypter)
+        request = DataRequest(user, who.jid, who.legacy_id, formatter, encrypter, children)
+        fields: dict[str, tuple[str, ...]] = {}
+        for provider, contributor in self._contributors:
+            if self._concerns(provider.namespace, formatter, encrypter):
+                fields |= await self._contribution(provider, contributor, request)
+        return wire.build_data_form(DataForm(sender_id, fields))
+
+    def _concerns(self, namespace: str, formatter: Namespace | None, encrypter: Namespace | None) -> bool:
+        """Tell whether fields of a namespace belong into an answer: not those of a pair that was not asked for."""
+        owners = [ns for ns in self.formatters | self.encrypters if str(ns) == namespace]
+        if not owners:
+            return not namespace.startswith(("urn:xmpp:gre:formatter:", "urn:xmpp:gre:encrypter:"))
+        asked = formatter if owners[0].kind is Kind.FORMATTER else encrypter
+        return all(owners[0] in pair for pair in self.pairs) if asked is None else asked == owners[0]
+
+    async def _contribution(
+        self, provider: DataProvider, contributor: DataContributor, request: DataRequest
+    ) -> dict[str, tuple[str, ...]]:
+        try:
+            fields = list(await contributor.fields(request))
+            for entry in fields:
+                _check_field(provider, entry)
+        except GreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin must not leave the request unanswered
+            _log.warning("contributor-failed", namespace=provider.namespace, error_type=type(error).__name__)
+            return {}
+        return {entry.var: entry.values for entry in fields}
+
+    def _require_known(self, formatter: Namespace | None, encrypter: Namespace | None) -> None:
+        for asked, ours in ((formatter, self.formatters), (encrypter, self.encrypters)):
+            if asked is not None and asked not in ours:
+                raise Refused(
+                    f"This gateway does not announce {asked}. It has {', '.join(sorted(map(str, ours)))}.",
+                    condition="feature-not-implemented",
+                    error_type="cancel",
+                )
+        if formatter is not None and encrypter is not None and (formatter, encrypter) not in self.pairs:
+            raise Refused(
+                f"This gateway cannot carry {formatter} together with {encrypter}. Try another pair.",
+                condition="not-acceptable",
+                error_type="modify",
+            )
+
+    async def _recipient(self, jid: str) -> Recipient:
+        local, at, _ = wire.bare(jid).rpartition("@")
+        if not at:
+            raise Refused(
+                "Address a contact of this gateway, as in alice\\40example.org@" + self.domain + ".",
+                condition="item-not-found",
+                error_type="modify",
+            )
+        try:
+            legacy_id = unescape(local)
+            self._check_legacy_id(legacy_id)
+        except InvalidAddress as error:
+            raise Refused(error.text, condition="jid-malformed", error_type="modify") from error
+        return Recipient(wire.bare(jid), legacy_id)
+
+    async def _registered(self, user: str) -> str:
+        sender_id = await self._sender_id(user)
+        if sender_id is None:
+            raise Refused(
+                "You are not registered with this gateway. Ask its operator.",
+                condition="registration-required",
+                error_type="auth",
+            )
+        return sender_id
+
+    # -- messages ------------------------------------------------------------------------------------
+
+    async def accept(self, stanza: Element) -> Relayed | Plain | None:
+        """Look at a ``<message/>`` from a user.
+
+        Result:
+            None for what needs no answer: errors, receipts, chat states, and messages without content.
+
+        Raises:
+            Refused, RemoteProtocolError: to be answered as a stanza error, see :meth:`error`.
+        """
+        if stanza.get("type") == "error":
+            return None
+        elements = stanza.findall(wire.ENCRYPTED_TAG)
+        if not elements and not _has_content(stanza):
+            return None
+        user_full = stanza.get("from", "")
+        user = wire.bare(user_full)
+        if stanza.get("type") == "groupchat":
+            raise Refused(
+                "This gateway has no group chats.", condition="service-unavailable", error_type="cancel"
+            )
+        if not elements and self.encrypted_only:
+            raise Refused(ENCRYPT_TEXT, condition="policy-violation", error_type="modify")
+        recipient = await self._recipient(stanza.get("to", ""))
+        sender_id = await self._registered(user)
+        if not elements:
+            return _plain(stanza, user, user_full, sender_id, recipient)
+        if len(elements) > 1:
+            raise Refused(
+                "A message has one <encrypted/> element.", condition="bad-request", error_type="modify"
+            )
+        encrypted = wire.parse_encrypted(elements[0])
+        self._require_known(encrypted.formatter, encrypted.encrypter)
+        if self.max_size is not None and wire.serialised_size(elements[0]) > self.max_size:
+            raise Refused(
+                f"The message is too large: this gateway takes {self.max_size:,} bytes of encrypted content.",
+                condition="policy-violation",
+                error_type="modify",
+            )
+        return Relayed(
+            user,
+            user_full,
+            sender_id,
+            (recipient,),
+            encrypted.formatter,
+            encrypted.encrypter,
+            encrypted.body,
+            wire.stanza_id(stanza),
+            stanza,
+        )
+
+    def jid_of(self, legacy_id: str) -> str:
+        """Give the JID of a contact (XEP-0106); raises :class:`~gre_core.errors.InvalidAddress`."""
+        return f"{escape(legacy_id)}@{self.domain}"
+
+    def emit(self, legacy_id: str, to: str, pair: Pair, body: Body, stanza_id: str) -> Element:
+        """Make the stanza of an encrypted message from the legacy network.
+
+        Arguments:
+            legacy_id: the sender on the legacy network.
+            to: bare JID of the user.
+            pair: what the body is made with.
+            body: opaque to the gateway.
+            stanza_id: also the origin-id; the same when the message is sent again.
+
+        Raises:
+            InvalidAddress: the sender cannot be written as a JID.
+        """
+        encrypted = wire.Encrypted(*pair, body)
+        return wire.build_message(to, stanza_id, encrypted, sender=self.jid_of(legacy_id), fallback=True)
+
+    # -- answers -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def receipt(message: Relayed | Plain) -> Element | None:
+        """Make the receipt for a message that the network took (XEP-0184); None when none was asked for."""
+        stanza_id = message.stanza.get("id")
+        if message.stanza.find(wire.REQUEST_TAG) is None or not stanza_id:
+            return None
+        receipt = Element(
+            wire.MESSAGE_TAG,
+            {
+                "from": message.stanza.get("to", ""),
+                "to": message.user_full,
+                "type": message.stanza.get("type", "normal"),
+                "id": f"receipt-{stanza_id}"[: wire.MAX_ID],
+            },
+        )
+        SubElement(receipt, wire.RECEIVED_TAG, {"id": stanza_id})
+        SubElement(receipt, wire.STORE_TAG)
+        return receipt
+
+    @staticmethod
+    def error(stanza: Element, error: GreError) -> Element:
+        """Make the error answer to a stanza (RFC 6120, section 8.3), always with a text."""
+        condition: str = "internal-server-error"
+        kind: StanzaErrorType = "cancel"
+        if isinstance(error, Refused | RemoteProtocolError):
+            condition, kind = error.condition, error.error_type
+        answer = Element(
+            stanza.tag, {"type": "error", "to": stanza.get("from", ""), "from": stanza.get("to", "")}
+        )
+        if stanza.get("id"):
+            answer.set("id", stanza.get("id", ""))
+        namespace = wire.local_name(stanza.tag)[0]
+        element = SubElement(answer, f"{{{namespace}}}error", {"type": kind})
+        SubElement(element, f"{{{STANZAS}}}{condition}")
+        SubElement(element, f"{{{STANZAS}}}text").text = error.text
+        return answer
+
+
+def _has_content(stanza: Element) -> bool:
+    """Tell whether a message carries something that a person wrote."""
+    for node in stanza:
+        namespace, name = wire.local_name(node.tag)
+        if name in {"body", "subject"} and namespace == wire.local_name(stanza.tag)[0]:
+            return True
+        if (namespace, name) in {("http://jabber.org/protocol/xhtml-im", "html"), ("jabber:x:oob", "x")}:
+            return True
+        if name == "encrypted" or (namespace == "urn:xmpp:openpgp:0" and name == "openpgp"):
+            return True
+    return False
+
+
+def _plain(stanza: Element, user: str, user_full: str, sender_id: str, recipient: Recipient) -> Plain:
+    hint = stanza.find(wire.ENCRYPTION_TAG)
+    if hint is not None or any(wire.local_name(node.tag)[1] in {"encrypted", "openpgp"} for node in stanza):
+        raise Refused(
+            "This gateway cannot pass on that kind of encryption. Use Gateway Relayed Encryption (urn:xmpp:gre:0).",
+            condition="not-acceptable",
+            error_type="modify",
+        )
+    body, subject = wire.child(stanza, "body"), wire.child(stanza, "subject")
+    if body is None:
+        raise Refused("The message has no text.", condition="not-acceptable", error_type="modify")
+    return Plain(
+        user,
+        user_full,
+        sender_id,
+        (recipient,),
+        body.text or "",
+        None if subject is None else subject.text,
+        wire.stanza_id(stanza),
+        stanza,
+    )
+
+
+def _check_field(provider: DataProvider, entry: object) -> None:
+    if not isinstance(entry, DataField) or entry.namespace != provider.namespace:
+        msg = "a contributor gives DataField values in the namespace of its provider"
+        raise TypeError(msg)
+    if not wire.is_clark(entry.var) or not all(isinstance(value, str) for value in entry.values):
+        msg = "a data field has a name in Clark notation and strings as values"
+        raise TypeError(msg)
+    if sum(map(len, entry.values)) > _MAX_VALUE or len(entry.values) > wire.MAX_VALUES:
+        msg = "a data field is too large"
+        raise ValueError(msg)
