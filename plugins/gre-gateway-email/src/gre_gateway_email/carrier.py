@@ -1,0 +1,156 @@
+"""Carriers: how a pair of formatter and encrypter becomes a raw mail, and back. A carrier does no cryptography.
+
+A package adds a carrier by an entry point in the group ``gre_email.v1`` that names a module with a function
+``carrier()``::
+
+    [project.entry-points."gre_email.v1"]
+    pgp-mime = "gre_gateway_email.pgp_mime"
+
+The gateway announces only the pairs that its carriers can carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, Protocol, runtime_checkable
+
+from gre_core.api import Body, Kind, Namespace
+
+ENTRY_POINT_GROUP: Final = "gre_email.v1"
+"""The entry-point group of carriers. Its name is the version of the interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the gateway knows about a mail that it sends. Everything in it is checked and in ASCII.
+
+    Arguments:
+        sender: mail address of the user.
+        recipients: mail addresses, at least one.
+        message_id: without angle brackets.
+        date: with time zone UTC.
+        autocrypt: the sender's public key in binary, or None.
+    """
+
+    sender: str = field(repr=False)
+    recipients: tuple[str, ...] = field(repr=False)
+    message_id: str
+    date: datetime
+    autocrypt: bytes | None = field(default=None, repr=False)
+
+
+@runtime_checkable
+class Carrier(Protocol):
+    """Turns the content of ``<encrypted/>`` into a mail, and back."""
+
+    @property
+    def formatter(self) -> Namespace:
+        """The formatter of the pair."""
+        ...
+
+    @property
+    def encrypter(self) -> Namespace:
+        """The encrypter of the pair."""
+        ...
+
+    def wrap(self, body: Body, envelope: Envelope, /) -> bytes:
+        """Make a whole mail with CRLF line ends, 7bit.
+
+        Raises:
+            BadEncrypted: the body is not what the encrypter's specification allows.
+        """
+        ...
+
+    def unwrap(self, mail: bytes, /) -> Body | None:
+        """Take the encrypted content out of a raw mail, which may be hostile; None when it is of another kind.
+
+        Raises:
+            BadEncrypted: it is of this kind, but damaged.
+            Unreadable: the mail is beyond the bounds.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierProblem:
+    """A carrier that cannot be used, and why."""
+
+    name: str
+    error: str
+
+
+class Carriers:
+    """The carriers that are used.
+
+    Arguments:
+        carriers: in the order in which a received mail is shown to them.
+        problems: what could not be used.
+    """
+
+    def __init__(self, carriers: Iterable[Carrier], problems: Iterable[CarrierProblem] = ()) -> None:
+        self._by_pair = {(one.formatter, one.encrypter): one for one in carriers}
+        self.problems = tuple(problems)
+
+    @classmethod
+    def discover(cls) -> Carriers:
+        """Find and load the carriers of all installed packages; what fails becomes a problem, not an exception."""
+        return cls.load(entry_points(group=ENTRY_POINT_GROUP))
+
+    @classmethod
+    def load(cls, points: Iterable[EntryPoint]) -> Carriers:
+        """Load carriers. Two for one pair are both left out: which one is right is not ours to guess."""
+        made: dict[tuple[Namespace, Namespace], dict[str, Carrier]] = {}
+        problems = []
+        for point in sorted(points, key=_name):
+            try:
+                carrier = _make(point)
+                made.setdefault((carrier.formatter, carrier.encrypter), {})[_name(point)] = carrier
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever a package raises, the others go on
+                problems.append(CarrierProblem(_name(point), f"{type(error).__name__}: {error}"[:300]))
+        for (formatter, encrypter), rivals in made.items():
+            if len(rivals) > 1:
+                names = " and ".join(sorted(rivals))
+                problems.append(CarrierProblem(names, f"both carry {formatter} with {encrypter}: uninstall one"))
+        return cls((next(iter(one.values())) for one in made.values() if len(one) == 1), problems)
+
+    @property
+    def pairs(self) -> tuple[tuple[Namespace, Namespace], ...]:
+        """All pairs that can be carried."""
+        return tuple(self._by_pair)
+
+    def carrier(self, formatter: Namespace, encrypter: Namespace) -> Carrier | None:
+        """Give the carrier of a pair."""
+        return self._by_pair.get((formatter, encrypter))
+
+    def unwrap(self, mail: bytes) -> tuple[Carrier, Body] | None:
+        """Ask each carrier in turn for the encrypted content of a mail; None when it is none of theirs.
+
+        Raises:
+            BadEncrypted: it is encrypted, but damaged.
+            Unreadable: it is beyond the bounds.
+        """
+        for carrier in self._by_pair.values():
+            body = carrier.unwrap(mail)
+            if body is not None:
+                return carrier, body
+        return None
+
+
+def _name(point: EntryPoint) -> str:
+    distribution = point.dist.name if point.dist is not None else "?"
+    return f"{distribution}:{point.name}"
+
+
+def _make(point: EntryPoint) -> Carrier:
+    carrier = point.load().carrier()
+    if not isinstance(carrier, Carrier):
+        raise TypeError("carrier() gave something that has not formatter, encrypter, wrap and unwrap")
+    for namespace, kind in ((carrier.formatter, Kind.FORMATTER), (carrier.encrypter, Kind.ENCRYPTER)):
+        if not isinstance(namespace, Namespace) or namespace.kind is not kind:
+            raise TypeError(f"its {kind} is not the namespace of a {kind}")
+    return carrier
