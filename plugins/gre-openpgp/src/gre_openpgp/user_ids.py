@@ -1,0 +1,32 @@
+"""Mail addresses in OpenPGP user ids (RFC 9580, section 5.11).
+
+>>> address_of("Alice Example (work) <alice@example.org>")
+'alice@example.org'
+>>> is_bound(["Alice <alice@example.org>"], "Alice@Example.org")
+True
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+MAX_USER_ID: Final = 1024
+"""Longest user id that is looked at, in characters."""
+
+_ADDRESS: Final = r"[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+@[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+"
+# One pair of angle brackets, at the end. "Bob <bob@x.org> <eve@y.org>" names nobody.
+_USER_ID: Final = re.compile(rf"(?:[^<>\x00-\x1f\x7f]*<({_ADDRESS})>|({_ADDRESS}))\s*")
+
+
+def address_of(user_id: str) -> str | None:
+    """Give the mail address that a user id names, in lower case; None when there is none or it is ambiguous."""
+    found = _USER_ID.fullmatch(user_id) if len(user_id) <= MAX_USER_ID else None
+    return (found[1] or found[2]).lower() if found else None
+
+
+def is_bound(user_ids: Iterable[str], address: str) -> bool:
+    """Tell whether one of the user ids names the address. Case does not matter: a JID has none (RFC 7622)."""
+    wanted = address.strip().lower()
+    return any(address_of(user_id) == wanted for user_id in user_ids)
