@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from gre_core.errors import GreError
 
@@ -25,8 +25,6 @@ C2S_LIMIT = 256 * 1024
 
 COMPONENT_LIMIT = 512 * 1024
 """Bytes of one stanza from a component, as Prosody ships it."""
-
-type_ = type  # the builtin; ``type`` is a word of the stanza world
 
 Direction = Literal["in", "out"]
 """Seen from the server: ``in`` is what it received, ``out`` what it sent."""
@@ -77,11 +75,11 @@ class XmppServer(Protocol):
     async def kick(self, jid_or_domain: str) -> None:
         """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain."""
 
-    async def __aenter__(self) -> XmppServer:
+    async def __aenter__(self) -> Self:
         """Start, and return when clients can connect."""
 
     async def __aexit__(
-        self, kind: type_[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Stop, and remove every file."""
 
@@ -152,7 +150,7 @@ class ServerProcess:
         *,
         ports: Sequence[int],
         environment: Mapping[str, str] | None = None,
-        timeout: float = 20,
+        patience: float = 20,
     ) -> None:
         """Start ``arguments`` and return when every port accepts a connection.
 
@@ -160,7 +158,7 @@ class ServerProcess:
             arguments: program and its arguments.
             ports: TCP ports of 127.0.0.1 to wait for.
             environment: added to the environment of this process.
-            timeout: seconds to wait.
+            patience: seconds to wait.
 
         Raises:
             TestServerError: it ended, or did not listen in time; the text holds the end of its log.
@@ -175,11 +173,13 @@ class ServerProcess:
                 env={**os.environ, **(environment or {})},
             )
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 for port in ports:
                     await self._accepts(port)
         except TimeoutError:
-            message = f"{self.name} did not listen within {timeout:g} s. The end of its log:\n{self.log_tail()}"
+            message = (
+                f"{self.name} did not listen within {patience:g} s. The end of its log:\n{self.log_tail()}"
+            )
             raise TestServerError(message) from None
 
     async def _accepts(self, port: int) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import ssl
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
-from slixmpp import ClientXMPP, ComponentXMPP
+from slixmpp import BaseXMPP, ClientXMPP, ComponentXMPP
 
 from gre_core.testing.server import TestServerError
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gre_core.testing.server import XmppServer
+
+
+_ADDRESSES: WeakKeyDictionary[BaseXMPP, tuple[str, int]] = WeakKeyDictionary()
 
 
 @cache
@@ -51,29 +55,29 @@ def make_client(
     mechanisms.unencrypted_scram = True
     for plugin in plugins:
         client.register_plugin(plugin)
-    _remember_address(client, server.host, server.c2s_port)
+    _ADDRESSES[client] = (server.host, server.c2s_port)
     return client
 
 
-def make_component(server: XmppServer, domain: str, plugins: Sequence[str] = ()) -> ComponentXMPP:
+def make_component(
+    server: XmppServer, domain: str, plugins: Sequence[str] = (), *, fix_error_ns: bool = False
+) -> ComponentXMPP:
     """Return a component for a domain of ``server.components``; not connected yet, see :func:`online`.
 
     Args:
         server: a running test server.
         domain: the component's domain.
         plugins: slixmpp plugins to register.
+        fix_error_ns: read received errors rightly. It changes slixmpp's error class for the whole process,
+            so that clients in the same process no longer read theirs.
     """
     component = ComponentXMPP(
-        domain, server.components[domain], server.host, server.component_port, fix_error_ns=False
+        domain, server.components[domain], server.host, server.component_port, fix_error_ns=fix_error_ns
     )
     for plugin in plugins:
         component.register_plugin(plugin)
-    _remember_address(component, server.host, server.component_port)
+    _ADDRESSES[component] = (server.host, server.component_port)
     return component
-
-
-def _remember_address(xmpp: ClientXMPP | ComponentXMPP, host: str, port: int) -> None:
-    xmpp.gre_test_address = (host, port)  # type: ignore[union-attr]
 
 
 async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:
@@ -101,7 +105,7 @@ async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:
     for name, handler in handlers:
         xmpp.add_event_handler(name, handler)
     try:
-        xmpp.connect(*xmpp.gre_test_address)  # type: ignore[union-attr]
+        xmpp.connect(*_ADDRESSES[xmpp])
         async with asyncio.timeout(timeout):
             await started
     except TimeoutError:
