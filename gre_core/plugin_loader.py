@@ -183,10 +183,8 @@ def _entry_points(problems: list[Problem]) -> Iterator[tuple[str, str, EntryPoin
             places[name] = place
             yield from _first_of_each(name, version, entry_points, problems)
         elif places[name] != place:
-            error = (
-                f"a second {name} in {place} is not used; the one in {places[name]} comes first on sys.path"
-            )
-            problems.append(Problem(name, version, "shadowed", error, "Remove one of the two"))
+            text = f"a second {name} in {place} is not used; that in {places[name]} comes first on sys.path"
+            problems.append(Problem(name, version, "shadowed", text, "Remove one of the two"))
 
 
 def _describe(distribution: Distribution) -> tuple[str, str, str, tuple[EntryPoint, ...]] | None:
@@ -260,8 +258,8 @@ def ask(found: Findings, plugin: object, blank: LoadedPlugin) -> None:
             providers += _answer(caller, blank, found.problems)
         elif not all(implementation.optionalhook for implementation in caller.get_hookimpls()):
             hint = f"The hooks are {', '.join(HOOKS)}. Correct the name, or update gre-core"
-            error = f"there is no hook {caller.name}"
-            found.problems.append(Problem(blank.id, blank.version, "contract", error, hint))
+            text = f"there is no hook {caller.name}"
+            found.problems.append(Problem(blank.id, blank.version, "contract", text, hint))
     _keep(found, blank, providers)
 
 

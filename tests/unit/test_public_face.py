@@ -29,7 +29,7 @@ def promised_to_type_checkers() -> set[tuple[str, str]]:
 
 
 def test_programs_get_what_type_checkers_are_promised() -> None:
-    rooms = {(f"gre_core.{room}", name) for name, room in gre_core._ROOM_OF.items()}  # noqa: SLF001
+    rooms = {(f"gre_core.{room}", name) for name, room in gre_core._ROOM_OF.items()}
     assert rooms == promised_to_type_checkers()
     assert sorted(gre_core.__all__) == sorted(name for _, name in rooms)
 

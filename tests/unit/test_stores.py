@@ -175,7 +175,8 @@ async def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
     old, young = tmp_path / ".new-old", tmp_path / ".new-young"
     for path in (old, young):
         path.write_bytes(b"half a key")
-    os.utime(old, (time.time() - 2 * 3600,) * 2)
+    long_ago = time.time() - 2 * 3600
+    os.utime(old, (long_ago, long_ago))
     store = FileStore(tmp_path)
     assert list(await store.keys("")) == []
     assert not old.exists()
@@ -242,6 +243,6 @@ def test_without_platformdirs_a_directory_must_be_named(monkeypatch: pytest.Monk
 
 
 def test_names_of_files_are_short_and_plain() -> None:
-    names = {stores._file_name(key) for key in AWKWARD}  # noqa: SLF001
+    names = {stores._file_name(key) for key in AWKWARD}
     assert len(names) == len(AWKWARD)
     assert all(len(name) <= 240 and name.isascii() and name == name.lower() for name in names)
