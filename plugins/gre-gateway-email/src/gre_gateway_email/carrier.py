@@ -1,4 +1,4 @@
-"""Carriers: how a pair of formatter and encrypter becomes a raw mail, and back. A carrier does no cryptography.
+"""Carriers: how a pair of formatter and encrypter becomes a raw mail, and back, without any cryptography.
 
 A package adds a carrier by an entry point in the group ``gre_email.v1`` that names a module with a function
 ``carrier()``::
@@ -11,13 +11,15 @@ The gateway announces only the pairs that its carriers can carry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from gre_core.api import Body, Kind, Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
 
 ENTRY_POINT_GROUP: Final = "gre_email.v1"
 """The entry-point group of carriers. Its name is the version of the interface."""
@@ -32,14 +34,14 @@ class Envelope:
         recipients: mail addresses, at least one.
         message_id: without angle brackets.
         date: with time zone UTC.
-        autocrypt: the sender's public key in binary, or None.
+        autocrypt: the value of an Autocrypt header with the sender's key, folded, or None.
     """
 
     sender: str = field(repr=False)
     recipients: tuple[str, ...] = field(repr=False)
     message_id: str
     date: datetime
-    autocrypt: bytes | None = field(default=None, repr=False)
+    autocrypt: str | None = field(default=None, repr=False)
 
 
 @runtime_checkable
@@ -65,7 +67,7 @@ class Carrier(Protocol):
         ...
 
     def unwrap(self, mail: bytes, /) -> Body | None:
-        """Take the encrypted content out of a raw mail, which may be hostile; None when it is of another kind.
+        """Take the encrypted content out of a raw mail, which may be hostile; None: it is of another kind.
 
         Raises:
             BadEncrypted: it is of this kind, but damaged.
@@ -96,7 +98,7 @@ class Carriers:
 
     @classmethod
     def discover(cls) -> Carriers:
-        """Find and load the carriers of all installed packages; what fails becomes a problem, not an exception."""
+        """Find and load the carriers of all installed packages; what fails becomes a problem."""
         return cls.load(entry_points(group=ENTRY_POINT_GROUP))
 
     @classmethod
@@ -110,12 +112,14 @@ class Carriers:
                 made.setdefault((carrier.formatter, carrier.encrypter), {})[_name(point)] = carrier
             except (KeyboardInterrupt, GeneratorExit):
                 raise
-            except BaseException as error:  # noqa: BLE001 - whatever a package raises, the others go on
+            except BaseException as error:  # noqa: BLE001
                 problems.append(CarrierProblem(_name(point), f"{type(error).__name__}: {error}"[:300]))
         for (formatter, encrypter), rivals in made.items():
             if len(rivals) > 1:
                 names = " and ".join(sorted(rivals))
-                problems.append(CarrierProblem(names, f"both carry {formatter} with {encrypter}: uninstall one"))
+                problems.append(
+                    CarrierProblem(names, f"both carry {formatter} with {encrypter}: uninstall one")
+                )
         return cls((next(iter(one.values())) for one in made.values() if len(one) == 1), problems)
 
     @property

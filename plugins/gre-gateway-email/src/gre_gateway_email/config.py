@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from slixmpp import JID
 from slixmpp.jid import InvalidJID
@@ -31,7 +30,10 @@ from gre_gateway_email.addresses import check_address
 from gre_gateway_email.toml_table import MAX_PORT, ConfigError, Table
 from gre_gateway_email.users import Users
 
-__all__ = ["Config", "ConfigError", "Listen", "Log", "Smtp", "Xmpp", "load"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Config", "ConfigError", "Listen", "Smtp", "Xmpp", "load"]
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -40,7 +42,7 @@ STANZA_LIMIT: Final = 512 * KIB
 """What Prosody and most servers take from a component, in bytes. A larger stanza ends the whole stream."""
 
 STANZA_HEADROOM: Final = 12 * KIB
-"""Kept free around ``<encrypted/>``, in bytes: two JIDs of 3 KiB each (RFC 7622), ids, hints, their escapes."""
+"""Kept free around ``<encrypted/>``, in bytes: two JIDs of 3 KiB (RFC 7622), ids, hints, their escapes."""
 
 Tls = Literal["none", "starttls", "implicit"]
 Protocol = Literal["lmtp", "smtp"]
@@ -54,7 +56,7 @@ class Xmpp:
     """How to reach the XMPP server as a component (XEP-0114).
 
     Arguments:
-        domain: the gateway's own domain; contacts are ``user\\40domain@`` it.
+        domain: the gateway's own domain: what stands after the @ in the JIDs of contacts.
         host: of the server's component port.
         port: of the server's component port.
         secret: shared with the server.
@@ -113,19 +115,6 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """What is written to standard error.
-
-    Arguments:
-        level: the lowest level that is written.
-        addresses: write whole addresses instead of their domains.
-    """
-
-    level: Level
-    addresses: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that the gateway is told.
 
@@ -139,7 +128,7 @@ class Config:
         keys: folder with the public keys of contacts, or None.
         state: folder of the spool and the journal.
         max_stanza: largest stanza that the gateway sends, in bytes.
-        log: the log.
+        log_level: the lowest level that is written to standard error.
     """
 
     path: Path
@@ -151,7 +140,7 @@ class Config:
     keys: Path | None
     state: Path
     max_stanza: int
-    log: Log
+    log_level: Level
 
     @property
     def max_encrypted(self) -> int:
@@ -163,7 +152,7 @@ def load(path: Path) -> Config:
     """Read and check a configuration file.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, lacks a key, has an unknown one, or a value is not allowed.
+        ConfigError: it cannot be read, is not TOML, lacks a key, has an unknown one, or a wrong value.
     """
     root = Table(path, "", _read(path))
     with root.table("xmpp", needed=True) as table:
@@ -183,10 +172,9 @@ def load(path: Path) -> Config:
     with root.table("limits") as table:
         max_stanza = table.whole("max_stanza", STANZA_LIMIT, 32 * KIB, 64 * MIB)
     with root.table("log") as table:
-        level = cast("Level", table.choice("level", ("debug", "info", "warning", "error"), "info"))
-        log = Log(level, table.flag("addresses", default=False))
+        log_level = cast("Level", table.choice("level", ("debug", "info", "warning", "error"), "info"))
     root.done()
-    return Config(path, xmpp, smtp, listen, users, encrypted_only, keys, state, max_stanza, log)
+    return Config(path, xmpp, smtp, listen, users, encrypted_only, keys, state, max_stanza, log_level)
 
 
 def _read(path: Path) -> dict[str, object]:

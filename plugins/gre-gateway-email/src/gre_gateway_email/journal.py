@@ -1,9 +1,9 @@
 """Remembers which messages the relay took, so that a resent stanza is answered but not mailed twice.
 
-What is written is a hash of the user and the origin-id with a time, nothing else. An entry is with the operating
-system before the user gets the receipt. When the machine loses power right then, or the process ends between the
-relay's answer and the entry, a resent message is mailed again, with the same Message-ID, which mail programs
-show once.
+What is written is a hash of the user and the origin-id with a time, nothing else. An entry is with the
+operating system before the user gets the receipt. When the machine loses power right then, or the process
+ends between the relay's answer and the entry, a resent message is mailed again, with the same Message-ID,
+which mail programs show once.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 KEPT_DAYS: Final = 7
 MAX_ENTRIES: Final = 500_000

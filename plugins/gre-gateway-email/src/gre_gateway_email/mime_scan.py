@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_HEADER: Final = 128 * 1024
 """Longest header block that is read, in bytes."""
@@ -62,7 +64,7 @@ class Entity:
         return next(self.values(name), default)
 
     def content(self) -> bytes:
-        """Give the body with its transfer encoding undone (RFC 2045, section 6); what is garbage in it is skipped."""
+        """Give the body with its transfer encoding undone (RFC 2045, section 6); garbage is skipped."""
         body = self.raw[self.start : self.end]
         encoding = self.first("content-transfer-encoding").strip().lower()
         if encoding == "base64":

@@ -1,23 +1,27 @@
 """The carrier of MIME messages in OpenPGP: PGP/MIME mails (RFC 3156, section 4), by a fixed template.
 
-No cryptography happens here. A body is checked to look like an encrypted OpenPGP message, so that no plaintext and
-no garbage is ever mailed, and its base64 is cut into lines of armor.
+No cryptography happens here. A body is checked to look like an encrypted OpenPGP message, so that no
+plaintext and no garbage is ever mailed, and its base64 is cut into lines of armor.
 """
 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
 from email.utils import format_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from gre_openpgp.armor import dearmor, is_armored
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.messages import check_message
 
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted
 from gre_gateway_email import mime_scan
-from gre_gateway_email.carrier import Envelope
-from gre_openpgp.armor import dearmor, is_armored
-from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.messages import check_message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gre_gateway_email.carrier import Envelope
 
 FORMATTER: Final = formatter("mime")
 ENCRYPTER: Final = encrypter("openpgp")
@@ -25,12 +29,10 @@ ENCRYPTER: Final = encrypter("openpgp")
 SUBJECT: Final = "[...]"
 """What stands in the place of the subject, which is inside the encryption (RFC 9788, section 3.2.1)."""
 
-MAX_AUTOCRYPT: Final = 10 * 1024
-"""Longest Autocrypt header field, in bytes (Autocrypt 1.1, section 2.1)."""
-
 MAX_PARTS: Final = 20
 
 _COLUMNS: Final = 76
+_VERSION_AND_MESSAGE: Final = 2
 _OPENPGP: Final = "{urn:xmpp:openpgp:0}openpgp"
 # "=_" is in no base64 and no armor, so no line of the body can be taken for this boundary.
 _BOUNDARY: Final = "=_gre-gateway"
@@ -84,15 +86,15 @@ class PgpMime:
             sender=envelope.sender,
             recipients=_addresses(envelope.recipients),
             message_id=envelope.message_id,
-            autocrypt=autocrypt_header(envelope.sender, envelope.autocrypt),
+            autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
             lines=lines,
         ).encode("ascii")
 
     def unwrap(self, mail: bytes, /) -> Body | None:
         """Find the encrypted part of a mail whose root is ``multipart/encrypted``.
 
-        A mail that Exchange rewrote to ``multipart/mixed`` with the same parts is taken as well. Encryption of only
-        a part of a mail is not: what stands around it would be lost without a word.
+        A mail that Exchange rewrote to ``multipart/mixed`` with the same parts is taken as well. Encryption
+        of only a part of a mail is not: what stands around it would be lost without a word.
 
         Raises:
             BadEncrypted: PGP/MIME, but damaged or not encrypted.
@@ -116,23 +118,15 @@ def carrier() -> PgpMime:
     return PgpMime()
 
 
-def autocrypt_header(address: str, key: bytes | None) -> str:
-    """Give the Autocrypt header field with its line end, or ``""`` when there is no key or it is too large."""
-    if key is None or len(key) > MAX_AUTOCRYPT:
-        return ""
-    text = binascii.b2a_base64(key, newline=False).decode("ascii")
-    folded = "".join(f"\r\n {text[at : at + _COLUMNS]}" for at in range(0, len(text), _COLUMNS))
-    field = f"Autocrypt: addr={address}; prefer-encrypt=mutual; keydata={folded}\r\n"
-    return field if len(field) <= MAX_AUTOCRYPT else ""
-
-
 def _base64_of(body: Body) -> str:
     """Give the base64 of a binary OpenPGP message, on one line, whatever the client wrapped it in."""
     text = body.text
     if body.children:
         found = [child for child in body.children if child.tag == _OPENPGP]
         if len(body.children) != 1 or not found or text.strip():
-            raise BadEncrypted("The <encrypted/> element has to hold base64 text of an OpenPGP message, nothing else.")
+            raise BadEncrypted(
+                "The <encrypted/> element has to hold base64 text of an OpenPGP message, nothing else."
+            )
         text = found[0].text or ""
     try:
         raw = text.encode("ascii")
@@ -160,7 +154,7 @@ def _encrypted_part(mail: mime_scan.Entity) -> mime_scan.Entity | None:
         boundary = mime_scan.boundary_of(parameters)
         if kind == "multipart/encrypted" and _is_openpgp(parameters):
             parts = mail.parts(boundary, MAX_PARTS) if boundary else []
-            if len(parts) < 2:  # noqa: PLR2004 - the version and the message
+            if len(parts) < _VERSION_AND_MESSAGE:
                 raise BadEncrypted("The mail says that it is PGP/MIME, but its two parts are not there.")
             return parts[1]
         if kind == "multipart/mixed" and boundary:
@@ -170,14 +164,16 @@ def _encrypted_part(mail: mime_scan.Entity) -> mime_scan.Entity | None:
 
 def _rewritten_by_exchange(mail: mime_scan.Entity, boundary: str) -> mime_scan.Entity | None:
     try:
-        parts = mail.parts(boundary, 3)
+        parts = mail.parts(boundary, 1 + _VERSION_AND_MESSAGE)
     except mime_scan.Unreadable:
         return None  # more parts: an ordinary mail
-    if len(parts) != 3 or parts[0].content().strip():  # noqa: PLR2004 - an empty text, the version, the message
+    if len(parts) != 1 + _VERSION_AND_MESSAGE or parts[0].content().strip():
         return None
     kinds = [mime_scan.structured(part.first("content-type"))[0] for part in parts]
     return parts[2] if kinds[1:] == ["application/pgp-encrypted", "application/octet-stream"] else None
 
 
 def _is_openpgp(parameters: dict[str, str]) -> bool:
-    return parameters.get("protocol", "application/pgp-encrypted").strip().lower() == "application/pgp-encrypted"
+    return (
+        parameters.get("protocol", "application/pgp-encrypted").strip().lower() == "application/pgp-encrypted"
+    )

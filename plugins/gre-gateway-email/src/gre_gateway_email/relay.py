@@ -3,7 +3,7 @@
 ::
 
     relay = Relay(config.smtp)
-    await relay.send("juliet@example.org", ["alice@example.net"], mail)     # returns: the relay took it
+    await relay.send("juliet@example.org", ["alice@example.net"], mail)  # returns: the relay took it
     await relay.close()
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import aiosmtplib
@@ -20,6 +19,8 @@ from gre_core.errors import Refused
 from gre_core.log import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gre_core.errors import StanzaErrorType
     from gre_gateway_email.config import Smtp
 
@@ -28,6 +29,9 @@ KEPT_IDLE: Final = 60.0
 
 MAX_REPLY: Final = 200
 """How much of a relay's reply is passed on to the user, in characters."""
+
+_TEMPORARY: Final = 4
+_TOO_MUCH: Final = 552
 
 _log = get_logger(__name__)
 
@@ -54,7 +58,8 @@ class Relay:
             mail: with CRLF line ends.
 
         Raises:
-            Refused: the relay did not take it, for any recipient. The text says why, and whether trying again helps.
+            Refused: the relay did not take it, for any recipient. The text says why, and whether trying again
+            helps.
         """
         if self._waiting >= self._settings.in_flight:
             raise _refused(
@@ -66,7 +71,12 @@ class Relay:
                 await self._send(sender, recipients, mail)
         except aiosmtplib.SMTPException as error:
             refusal = explain(error)
-            _log.warning("relay-refused", condition=refusal.condition, error_type=refusal.error_type, status=_code(error))
+            _log.warning(
+                "relay-refused",
+                condition=refusal.condition,
+                error_type=refusal.error_type,
+                status=_code(error),
+            )
             raise refusal from error
         except OSError as error:
             _log.warning("relay-failed", code=type(error).__name__)
@@ -98,7 +108,8 @@ class Relay:
             try:
                 await _envelope(client, sender, recipients, len(mail))
             except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
-                # The relay had closed the kept connection. No mail was sent over it yet, so another one may be tried.
+                # The relay had closed the kept connection. No mail was sent over it yet, so another one may
+                # be tried.
                 client.close()
                 client = None
             except BaseException:
@@ -127,7 +138,8 @@ class Relay:
         if client is None:
             return
         if broken:
-            # Where in the dialogue it stopped is not known for sure: a new connection costs less than a wrong mail.
+            # Where in the dialogue it stopped is not known for sure: a new connection costs less than a wrong
+            # mail.
             client.close()
         if client.is_connected:
             self._idle.append((client, asyncio.get_running_loop().time()))
@@ -171,20 +183,25 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
 
 
 def explain(error: Exception) -> Refused:
-    """Say in a stanza error what went wrong with the relay (RFC 5321, section 4.2.1; RFC 6120, section 8.3.3)."""
+    """Say in a stanza error what went wrong with the relay (RFC 5321, section 4.2.1)."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused) and error.recipients:
         error = error.recipients[0]
     if isinstance(error, aiosmtplib.SMTPResponseException) and not isinstance(
-        error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPHeloError | aiosmtplib.SMTPConnectResponseError
+        error,
+        aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPHeloError | aiosmtplib.SMTPConnectResponseError,
     ):
         return _explain_reply(error)
-    if isinstance(error, aiosmtplib.SMTPTimeoutError) and not isinstance(error, aiosmtplib.SMTPConnectTimeoutError):
+    if isinstance(error, aiosmtplib.SMTPTimeoutError) and not isinstance(
+        error, aiosmtplib.SMTPConnectTimeoutError
+    ):
         return _refused(
             "wait",
             "remote-server-timeout",
             "The mail relay did not answer in time. The message was most probably not sent: try again later.",
         )
-    if isinstance(error, aiosmtplib.SMTPServerDisconnected) and not isinstance(error, aiosmtplib.SMTPConnectError):
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected) and not isinstance(
+        error, aiosmtplib.SMTPConnectError
+    ):
         return _refused(
             "wait",
             "remote-server-timeout",
@@ -195,16 +212,22 @@ def explain(error: Exception) -> Refused:
 
 def _explain_reply(error: aiosmtplib.SMTPResponseException) -> Refused:
     said = f"{error.code} {_one_line(error.message)}".strip()
-    if 400 <= error.code < 500:  # noqa: PLR2004 - RFC 5321, section 4.2.1
+    if error.code // 100 == _TEMPORARY:
         return _refused(
-            "wait", "recipient-unavailable", f"The mail relay cannot take the message now ({said}): try again later."
+            "wait",
+            "recipient-unavailable",
+            f"The mail relay cannot take the message now ({said}): try again later.",
         )
     if error.code in {530, 534, 535, 538}:
         return _refused(
-            "wait", "internal-server-error", f"The mail relay does not accept the gateway ({said}): tell its operator."
+            "wait",
+            "internal-server-error",
+            f"The mail relay does not accept the gateway ({said}): tell its operator.",
         )
-    if error.code == 552:  # noqa: PLR2004 - too much, mostly by size
-        return _refused("modify", "policy-violation", f"The mail relay says that the message is too large ({said}).")
+    if error.code == _TOO_MUCH:
+        return _refused(
+            "modify", "policy-violation", f"The mail relay says that the message is too large ({said})."
+        )
     if isinstance(error, aiosmtplib.SMTPRecipientRefused):
         return _refused("cancel", "item-not-found", f"The mail relay refused the recipient ({said}).")
     return _refused("cancel", "not-acceptable", f"The mail relay refused the message ({said}).")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Users:
     """Mail addresses and bare JIDs, found both ways. Upper and lower case of an address are the same user.
 
     Arguments:
-        pairs: (mail address, bare JID). Several addresses may lead to one JID: the first is what it sends from.
+        pairs: (mail address, bare JID). When several addresses lead to one JID, it sends from the first.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -36,5 +39,5 @@ class Users:
         return self._addresses.get(jid)
 
     async def sender_id(self, jid: str) -> str | None:
-        """Give the mail address of a bare JID, as the gateway engine asks for it (GRE, "Relayed Encryption Data")."""
+        """Give the mail address of a bare JID, in the form that the gateway engine asks for it."""
         return self.address_of(jid)

@@ -1,0 +1,150 @@
+"""Decides about mails from the mail server, and stores what it takes.
+
+Whatever cannot be delivered is refused within the dialogue: so no mail that was taken is lost, and no report
+goes to a sender that a spammer made up. The envelope alone says who a mail is from and who it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from gre_core.errors import BadEncrypted, InvalidAddress, StoreError
+from gre_core.log import get_logger
+from gre_gateway_email.addresses import check_address, domain_of
+from gre_gateway_email.mime_scan import Unreadable
+from gre_gateway_email.plain_mail import read_plain
+from gre_gateway_email.spool import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gre_gateway_email.carrier import Carriers
+    from gre_gateway_email.delivery import Delivery
+    from gre_gateway_email.spool import Spool
+    from gre_gateway_email.users import Users
+
+MAX_QUEUE: Final = 20_000
+"""Messages that may wait for delivery; more mails are put off with 452."""
+
+MAX_REPLY: Final = 400
+
+REPORT: Final = "A mail system sent a report about a mail of yours: most probably it could not be delivered."
+
+_log = get_logger(__name__)
+
+
+class Inbound:
+    """The door of the gateway (see :class:`gre_gateway_email.listener.Door`).
+
+    Arguments:
+        users: who gets mail.
+        carriers: what encrypted mails can be taken apart.
+        spool: where messages are stored.
+        delivery: who brings them to the users.
+        encrypted_only: refuse plain mails.
+        max_encrypted: how many bytes an ``<encrypted/>`` element may have.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        carriers: Carriers,
+        spool: Spool,
+        delivery: Delivery,
+        *,
+        encrypted_only: bool,
+        max_encrypted: int,
+    ) -> None:
+        self._users = users
+        self._carriers = carriers
+        self._spool = spool
+        self._delivery = delivery
+        self._encrypted_only = encrypted_only
+        self._max_encrypted = max_encrypted
+
+    async def sender(self, address: str) -> str:
+        """Answer MAIL FROM: whoever cannot be a contact is refused."""
+        try:
+            if address:
+                check_address(address)
+        except InvalidAddress as error:
+            return _reply("553 5.1.7", error.text)
+        return "250 2.1.0 OK"
+
+    async def recipient(self, address: str) -> str:
+        """Answer RCPT TO: whoever is not a user is refused."""
+        if self._users.jid_of(address) is None:
+            return "550 5.1.1 There is no such user"
+        return "250 2.1.5 OK"
+
+    async def mail(self, sender: str, recipients: Sequence[str], content: bytes) -> Sequence[str]:
+        """Answer the end of the data, once for each recipient. ``250`` means: stored."""
+        taken = self._take(sender, content)
+        if isinstance(taken, str):
+            _log.info("mail-refused", status=taken[:3], peer_domain=domain_of(sender), size=len(content))
+            return [taken] * len(recipients)
+        make, text = taken
+        return [await self._store(make, sender, address, content, text) for address in recipients]
+
+    def _take(  # noqa: PLR0911 - one return for each answer
+        self, sender: str, content: bytes
+    ) -> tuple[Callable[[str, str], Entry], str] | str:
+        """Give a maker of entries with their content, or the reply that refuses the mail."""
+        try:
+            carried = self._carriers.unwrap(content)
+            if carried is not None:
+                carrier, body = carried
+                size = len(body.text)
+                if size > self._max_encrypted:
+                    return _reply(
+                        "552 5.3.4",
+                        f"The mail has {size} bytes of encrypted content, and only {self._max_encrypted} "
+                        "can go over XMPP",
+                    )
+                if not sender:
+                    return "554 5.7.1 A report of a mail system cannot be encrypted"
+                pair = str(carrier.formatter), str(carrier.encrypter)
+                return lambda id_, user: Entry(id_, user, sender, "encrypted", *pair), body.text
+            if self._encrypted_only and sender:
+                return "523 5.7.10 This user takes only mail that is encrypted with OpenPGP (PGP/MIME)"
+            mail = read_plain(content)
+        except BadEncrypted as error:
+            return _reply("554 5.6.0", error.text)
+        except Unreadable as error:
+            return _reply("554 5.6.0", f"The mail {error}")
+        text, subject = mail.text, mail.subject
+        if not sender:
+            # What a stranger wrote must not look like words of the gateway under a policy that promises
+            # encryption.
+            text, subject = (REPORT, "") if self._encrypted_only else (f"{REPORT}\n\n{text}", subject)
+        if len(text.encode("utf-8")) > self._max_encrypted // 2:
+            return "552 5.3.4 The text of the mail is too long to go over XMPP"
+        return lambda id_, user: Entry(id_, user, sender, "plain", subject=subject), text
+
+    async def _store(
+        self, make: Callable[[str, str], Entry], sender: str, address: str, content: bytes, text: str
+    ) -> str:
+        user = self._users.jid_of(address)
+        if user is None:
+            return "550 5.1.1 There is no such user"
+        # A mail server that did not hear our answer sends the same bytes again: they get the same id.
+        seed = f"{user}\0{sender}\0".encode() + content
+        entry = make(hashlib.sha256(seed).hexdigest()[:32], user)
+        if self._delivery.knows(entry.id):
+            return "250 2.1.5 Stored"
+        if len(self._delivery) >= MAX_QUEUE:
+            return "452 4.3.1 Too many messages wait for delivery, try again later"
+        try:
+            self._delivery.add(await self._spool.add(entry, text))
+        except StoreError as error:
+            _log.error("spool-failed", code=error.code)
+            return "452 4.3.1 The mail cannot be stored now, try again later"
+        _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), stanza_id=entry.id)
+        return "250 2.1.5 Stored"
+
+
+def _reply(code: str, text: str) -> str:
+    """Make a reply of one line in ASCII of any text."""
+    line = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return f"{code} {line}"[:MAX_REPLY]
