@@ -162,7 +162,7 @@ class GatewayEngine:
         Raises:
             Refused, RemoteProtocolError: to be answered as a stanza error, see :meth:`error`.
         """
-        who = await self._recipient(recipient)
+        who = self.check_contact(recipient)
         user = wire.bare(requester)
         sender_id = await self._registered(user)
         formatter, encrypter, children = wire.parse_data_request(data)
@@ -211,7 +211,16 @@ class GatewayEngine:
                 error_type="modify",
             )
 
-    async def _recipient(self, jid: str) -> Recipient:
+    async def is_registered(self, user: str) -> bool:
+        """Tell whether a bare JID may use the gateway."""
+        return await self._sender_id(user) is not None
+
+    def check_contact(self, jid: str) -> Recipient:
+        """Give the contact that a JID stands for.
+
+        Raises:
+            Refused: the JID is the gateway's own, or its localpart is no identifier of the network.
+        """
         local, at, _ = wire.bare(jid).rpartition("@")
         if not at:
             raise Refused(
@@ -260,7 +269,7 @@ class GatewayEngine:
             )
         if not elements and self.encrypted_only:
             raise Refused(ENCRYPT_TEXT, condition="policy-violation", error_type="modify")
-        recipient = await self._recipient(stanza.get("to", ""))
+        recipient = self.check_contact(stanza.get("to", ""))
         sender_id = await self._registered(user)
         if not elements:
             return _plain(stanza, user, user_full, sender_id, recipient)
@@ -307,6 +316,18 @@ class GatewayEngine:
         """
         encrypted = wire.Encrypted(*pair, body)
         return wire.build_message(to, stanza_id, encrypted, sender=self.jid_of(legacy_id), fallback=True)
+
+    def emit_plain(self, legacy_id: str, to: str, text: str, subject: str | None, stanza_id: str) -> Element:
+        """Make the stanza of an unencrypted message from the legacy network; raises ``InvalidAddress``."""
+        attributes = {"from": self.jid_of(legacy_id), "to": to, "type": "chat", "id": stanza_id}
+        message = Element(wire.MESSAGE_TAG, attributes)
+        if subject:
+            SubElement(message, f"{{{wire.CLIENT}}}subject").text = subject
+        SubElement(message, wire.BODY_TAG).text = text
+        SubElement(message, wire.ORIGIN_TAG, {"id": stanza_id})
+        SubElement(message, wire.STORE_TAG)
+        SubElement(message, wire.REQUEST_TAG)
+        return message
 
     # -- answers -------------------------------------------------------------------------------------
 

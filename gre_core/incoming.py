@@ -83,7 +83,7 @@ def read_error(stanza: Element) -> PeerError | None:
     """Read a stanza error (RFC 6120, section 8.3); None when the stanza is no error."""
     if stanza.get("type") != "error":
         return None
-    element = wire.child(stanza, "error")
+    element = next((node for node in stanza if wire.local_name(node.tag)[1] == "error"), None)
     condition, text, kind = "undefined-condition", "", "cancel"
     if element is not None:
         kind = element.get("type", "cancel")

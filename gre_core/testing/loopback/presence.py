@@ -84,15 +84,15 @@ def _broadcast(router: Router, session: Session, stanza: Element) -> None:
     session.send(stanza)
     others = [other for other in account.available() if other is not session]
     for other in others:
-        router.deliver(session, addressed(stanza, to=other.jid))
+        router.deliver(session, addressed(stanza, to=other.jid), outbound=True)
     for contact, item in list(account.roster.items()):
         if item.from_them:
-            router.deliver(session, addressed(stanza, to=contact))
+            router.deliver(session, addressed(stanza, to=contact), outbound=True)
     if stanza.get("type") == "unavailable":
         session.presence = session.priority = None
         directed, session.directed = session.directed, set()
         for address in directed:
-            router.deliver(session, addressed(stanza, to=address))
+            router.deliver(session, addressed(stanza, to=address), outbound=True)
         return
     if session.presence is None:
         _first_presence(router, session, others, priority)
@@ -106,15 +106,15 @@ def _first_presence(router: Router, session: Session, others: list[Session], pri
     account = session.account
     for contact, item in list(account.roster.items()):
         if item.to_them:
-            router.deliver(session, make(PRESENCE, type="probe", from_=session.jid, to=contact))
+            router.deliver(session, make(PRESENCE, type="probe", from_=session.jid, to=contact), outbound=True)
     for other in others:
         if other.presence is not None:
-            session.send(addressed(other.presence, to=session.jid))
+            router.deliver(other, addressed(other.presence, to=session.jid), outbound=True)
     for request in account.pending_in.values():
         session.send(request)
     for contact, item in list(account.roster.items()):
         if item.ask:
-            router.deliver(session, make(PRESENCE, type="subscribe", from_=account.bare, to=contact))
+            router.deliver(session, make(PRESENCE, type="subscribe", from_=account.bare, to=contact), outbound=True)
     if priority >= 0:
         messages.send_offline(session)
 
@@ -138,7 +138,7 @@ def _send_available(router: Router, account: Account, to: str, kind: str | None 
     for session in sessions:
         shown = make(PRESENCE, type=kind) if kind else session.presence
         if shown is not None:
-            router.deliver(router.server, addressed(shown, to=to, from_=session.jid))
+            router.deliver(session, addressed(shown, to=to, from_=session.jid), outbound=True)
     return len(sessions)
 
 

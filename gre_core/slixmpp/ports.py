@@ -1,0 +1,264 @@
+"""The core's ports over slixmpp: stanzas, disco#info and pubsub, each bounded in time."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+from xml.etree.ElementTree import Element, SubElement
+
+from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.stanza import Message
+
+from gre_core import wire
+from gre_core.errors import PeerError, PeerTimeout, TooLarge
+from gre_core.incoming import read_error
+from gre_core.ports import AccessModel, DiscoInfo, Item
+
+if TYPE_CHECKING:
+    from slixmpp import BaseXMPP
+
+DISCO: Final = "http://jabber.org/protocol/disco#info"
+PUBSUB: Final = "http://jabber.org/protocol/pubsub"
+OWNER: Final = f"{PUBSUB}#owner"
+PUBSUB_ERRORS: Final = f"{PUBSUB}#errors"
+
+IQ_TIMEOUT: Final = 30.0
+"""Seconds that a peer has to answer."""
+
+_MAX_ITEMS: Final = 1000
+
+Nodes = Callable[[str, str, Sequence[str]], Awaitable[Sequence[Item]]]
+"""Gives the items of a node of a contact, all or those with the ids; raises ``PeerError``."""
+
+
+class Stream:
+    """Whether the stream is up, and a way to put stanzas on it.
+
+    Arguments:
+        xmpp: a client or a component.
+        max_stanza: bytes that the server takes, or None.
+        sender: what stands in ``from``; needed for components.
+    """
+
+    def __init__(self, xmpp: BaseXMPP, *, max_stanza: int | None, sender: str | None = None) -> None:
+        self.xmpp = xmpp
+        self.max_stanza = max_stanza
+        self.up = False
+        self._sender = sender
+        xmpp.add_event_handler("session_start", self._on_up)
+        xmpp.add_event_handler("session_resumed", self._on_up)
+        xmpp.add_event_handler("disconnected", self._on_down)
+
+    def _on_up(self, _event: object = None) -> None:
+        self.up = True
+
+    def _on_down(self, _event: object = None) -> None:
+        self.up = False
+
+    def put(self, stanza: Element) -> None:
+        """Hand a ``<message/>`` to the stream, through slixmpp's filters.
+
+        Raises:
+            PeerTimeout: the stream is down.
+            TooLarge: the stanza is larger than the server takes; sending it would close the stream.
+        """
+        if not self.up:
+            raise PeerTimeout("There is no connection to the XMPP server now.")
+        if self.max_stanza is not None:
+            size = wire.serialised_size(stanza)
+            if size > self.max_stanza:
+                text = f"The stanza has about {size:,} bytes; the XMPP server takes {self.max_stanza:,}."
+                raise TooLarge(text, size=size, limit=self.max_stanza)
+        Message(self.xmpp, xml=in_namespace(stanza, self.xmpp.default_ns)).send()
+
+    async def iq(
+        self, jid: str | None, type_: str, payload: Element, *, sender: str | None = None
+    ) -> Element | None:
+        """Send an ``<iq/>`` and give the child of the result.
+
+        Arguments:
+            jid: to whom; None for our own server.
+            type_: get or set.
+            payload: the child.
+            sender: what stands in ``from``, for components.
+
+        Raises:
+            PeerError: the peer answered with an error.
+            PeerTimeout: nothing came, or the stream is down.
+        """
+        if not self.up:
+            raise PeerTimeout("There is no connection to the XMPP server now.")
+        iq = cast("Any", self.xmpp).Iq()
+        iq["type"] = type_
+        if jid is not None:
+            iq["to"] = jid
+        if sender or self._sender:
+            iq["from"] = sender or self._sender
+        iq.append(payload)
+        try:
+            answer = await iq.send(timeout=IQ_TIMEOUT)
+        except IqTimeout as error:
+            raise PeerTimeout(
+                f"{jid or 'The server'} did not answer within {IQ_TIMEOUT:.0f} seconds."
+            ) from error
+        except IqError as error:
+            raise read_error(error.iq.xml) or PeerError(
+                "The peer refused.", condition="undefined-condition"
+            ) from error
+        return next(iter(answer.xml), None)
+
+
+def in_namespace(element: Element, namespace: str) -> Element:
+    """Move a stanza from ``jabber:client`` into the namespace of a stream. Changes the element."""
+    if namespace != wire.CLIENT:
+        prefix = f"{{{wire.CLIENT}}}"
+        for node in (element, *element):
+            if node.tag.startswith(prefix):
+                node.tag = f"{{{namespace}}}{node.tag[len(prefix) :]}"
+    return element
+
+
+def read_disco(query: Element | None) -> DiscoInfo:
+    """Read the answer to disco#info (XEP-0030, section 3.1; forms: XEP-0128)."""
+    if query is None or query.tag != f"{{{DISCO}}}query":
+        return DiscoInfo(frozenset())
+    forms: dict[str, dict[str, tuple[str, ...]]] = {}
+    for x in query.findall(f"{{{wire.FORM}}}x")[:20]:
+        fields = {
+            field.get("var", ""): tuple(value.text or "" for value in field.iterfind(f"{{{wire.FORM}}}value"))
+            for field in x.findall(f"{{{wire.FORM}}}field")[: wire.MAX_FIELDS]
+        }
+        if len(name := fields.pop("FORM_TYPE", ())) == 1:
+            forms[name[0]] = fields
+    return DiscoInfo(
+        frozenset(node.get("var", "") for node in query.iterfind(f"{{{DISCO}}}feature")),
+        frozenset(
+            (node.get("category", ""), node.get("type", ""))
+            for node in query.iterfind(f"{{{DISCO}}}identity")
+        ),
+        forms,
+    )
+
+
+class SlixmppNetwork:
+    """The port :class:`gre_core.ports.Network`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def max_stanza(self) -> int | None:
+        """The largest stanza that our server takes, in bytes."""
+        return self._stream.max_stanza
+
+    async def disco_info(self, jid: str, /) -> DiscoInfo:
+        """Ask an entity what it supports; slixmpp's own cache, which never ends, is left out."""
+        return read_disco(await self._stream.iq(jid, "get", Element(f"{{{DISCO}}}query")))
+
+    async def iq_get(self, jid: str, payload: Element, /) -> Element | None:
+        """Send an ``<iq type='get'>``."""
+        return await self._stream.iq(jid, "get", payload)
+
+    async def send_message(self, stanza: Element, /) -> None:
+        """Put a message on the stream."""
+        self._stream.put(stanza)
+
+
+class SlixmppPubSub:
+    """The port :class:`gre_core.ports.PubSub`.
+
+    Arguments:
+        stream: the stream.
+        local: for gateways: the nodes of its own contacts.
+        local_domain: the domain of those contacts.
+    """
+
+    def __init__(self, stream: Stream, local: Nodes | None = None, local_domain: str | None = None) -> None:
+        self._stream = stream
+        self._local = local
+        self._local_domain = local_domain
+
+    async def items(
+        self, jid: str, node: str, /, *, item_id: str | None = None, max_items: int | None = None
+    ) -> Sequence[Item]:
+        """Give items of a node (XEP-0060, section 6.5)."""
+        if self._local is not None and wire.domain(jid) == self._local_domain:
+            return await self._local(jid, node, () if item_id is None else (item_id,))
+        pubsub = Element(f"{{{PUBSUB}}}pubsub")
+        items = SubElement(pubsub, f"{{{PUBSUB}}}items", {"node": node})
+        if max_items is not None:
+            items.set("max_items", str(max_items))
+        if item_id is not None:
+            SubElement(items, f"{{{PUBSUB}}}item", {"id": item_id})
+        answer = await self._stream.iq(jid, "get", pubsub)
+        found = [] if answer is None else answer.findall(f"{{{PUBSUB}}}items/{{{PUBSUB}}}item")
+        return [Item(item.get("id", ""), next(iter(item), None)) for item in found[-_MAX_ITEMS:]]
+
+    async def publish(
+        self, node: str, item_id: str, payload: Element, /, *, access_model: AccessModel, max_items: int = 1
+    ) -> None:
+        """Publish on our own account (XEP-0060, section 7.1.5). A node with other options is configured anew."""
+        options = {
+            "pubsub#access_model": access_model,
+            "pubsub#persist_items": "true",
+            "pubsub#max_items": str(max_items),
+            "pubsub#send_last_published_item": "never",
+            "pubsub#deliver_payloads": "false",
+        }
+        try:
+            await self._publish(node, item_id, payload, options)
+        except PeerError as error:
+            if error.condition not in {"conflict", "precondition-not-met", "not-acceptable", "bad-request"}:
+                raise
+        else:
+            return
+        needed = {
+            key: options[key] for key in ("pubsub#access_model", "pubsub#persist_items", "pubsub#max_items")
+        }
+        await self._configure(node, needed)
+        await self._publish(node, item_id, payload, {"pubsub#access_model": access_model})
+
+    async def _publish(self, node: str, item_id: str, payload: Element, options: dict[str, str]) -> None:
+        pubsub = Element(f"{{{PUBSUB}}}pubsub")
+        item = SubElement(
+            SubElement(pubsub, f"{{{PUBSUB}}}publish", {"node": node}), f"{{{PUBSUB}}}item", {"id": item_id}
+        )
+        item.append(payload)
+        form = SubElement(pubsub, f"{{{PUBSUB}}}publish-options")
+        _form(form, f"{PUBSUB}#publish-options", options)
+        await self._stream.iq(None, "set", pubsub)
+
+    async def _configure(self, node: str, options: dict[str, str]) -> None:
+        pubsub = Element(f"{{{OWNER}}}pubsub")
+        configure = SubElement(pubsub, f"{{{OWNER}}}configure", {"node": node})
+        _form(configure, f"{PUBSUB}#node_config", options)
+        try:
+            await self._stream.iq(None, "set", pubsub)
+        except PeerError as error:
+            if error.condition != "item-not-found":
+                raise
+            create = Element(f"{{{PUBSUB}}}pubsub")
+            SubElement(create, f"{{{PUBSUB}}}create", {"node": node})
+            _form(SubElement(create, f"{{{PUBSUB}}}configure"), f"{PUBSUB}#node_config", options)
+            await self._stream.iq(None, "set", create)
+
+    async def retract(self, node: str, item_id: str, /) -> None:
+        """Remove an item from a node of our own account (XEP-0060, section 7.2)."""
+        pubsub = Element(f"{{{PUBSUB}}}pubsub")
+        retract = SubElement(pubsub, f"{{{PUBSUB}}}retract", {"node": node, "notify": "true"})
+        SubElement(retract, f"{{{PUBSUB}}}item", {"id": item_id})
+        await self._stream.iq(None, "set", pubsub)
+
+
+def _form(parent: Element, form_type: str, fields: dict[str, str]) -> None:
+    x = SubElement(parent, f"{{{wire.FORM}}}x", {"type": "submit"})
+    field = SubElement(x, f"{{{wire.FORM}}}field", {"var": "FORM_TYPE", "type": "hidden"})
+    SubElement(field, f"{{{wire.FORM}}}value").text = form_type
+    for var, value in fields.items():
+        SubElement(SubElement(x, f"{{{wire.FORM}}}field", {"var": var}), f"{{{wire.FORM}}}value").text = value
+
+
+def new_id() -> str:
+    """Make a random stanza id."""
+    return secrets.token_hex(12)
