@@ -1,0 +1,255 @@
+"""GRE Encrypter: OpenPGP. Signs and encrypts with Sequoia; keys come by XEP-0373."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pysequoia
+
+from gre_core.errors import DecryptFailed, EncryptFailed, NotForUs
+from gre_core.model import Direction
+from gre_encrypter_openpgp.account import Account
+from gre_encrypter_openpgp.codec import body_of, message_of
+from gre_encrypter_openpgp.contacts import Contact
+from gre_encrypter_openpgp.files import decrypt_to, encrypt_to
+from gre_encrypter_openpgp.sequoia import Panicked, decrypt, first_line, guard_panic
+from gre_encrypter_openpgp.verdicts import opened
+from gre_openpgp.messages import ANONYMOUS, check_message
+from gre_openpgp.xep0373 import PUBLIC_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from gre_core.model import Body, Notice, Opened, OpenJob, SealJob
+    from gre_core.ports import Ports, Store
+    from gre_openpgp.messages import CheckedMessage, SessionKey
+
+NAMESPACE = "urn:xmpp:gre:encrypter:openpgp:0"
+_PANICKED = "The OpenPGP library failed on this message; it was not opened. Ask the sender to send it again"
+
+
+@dataclass(frozen=True, slots=True)
+class SealKeys:
+    """What one message is sealed with.
+
+    Arguments:
+        certs: all that it is encrypted to: the recipients' and ours.
+        signer: ours.
+        account: to renew the signer after a panic.
+    """
+
+    certs: list[pysequoia.Cert] = field(repr=False)
+    signer: pysequoia.PySigner = field(repr=False)
+    account: Account = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenKeys:
+    """What one message is opened with.
+
+    Arguments:
+        body: the one that it is for.
+        message: binary, checked, without the session keys of strangers.
+        decryptors: in the order to try.
+        certs: those that may have signed, by lower-case fingerprint and key id.
+        contact: the sender's keys.
+        account: ours.
+        job: who should have signed.
+    """
+
+    body: Body = field(repr=False)
+    message: bytes = field(repr=False)
+    decryptors: Sequence[pysequoia.PyDecryptor] = field(repr=False)
+    certs: Mapping[str, pysequoia.Cert] = field(repr=False)
+    contact: Contact = field(repr=False)
+    account: Account = field(repr=False)
+    job: OpenJob
+
+
+KeyMaterial = SealKeys | OpenKeys
+
+
+class OpenPGPEncrypter:
+    """The encrypter ``urn:xmpp:gre:encrypter:openpgp:0``; see ``gre_core.api.Encrypter`` for each method.
+
+    It may serve several accounts: what it keeps hangs on the account's store.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[int, tuple[Store, Account]] = {}
+
+    def _account(self, jid: str, ports: Ports) -> Account:
+        found = self._accounts.get(id(ports.store))
+        if found is None:
+            found = self._accounts[id(ports.store)] = (ports.store, Account(jid))
+        return found[1]
+
+    # -- sealing -----------------------------------------------------------------------------------
+
+    async def seal_keys(self, job: SealJob, ports: Ports, /) -> KeyMaterial:
+        """Find all keys of all recipients and our own; without a round trip when all are known.
+
+        Raises:
+            NoUsableKey: see :meth:`Contacts.to_encrypt` and :meth:`Account.signing_key`.
+            PolicyChanged: a key changed or was added; the user has to agree first.
+        """
+        account = self._account(job.account, ports)
+        certs: list[pysequoia.Cert] = []
+        form = job.data.values(NAMESPACE, "fingerprints")
+        for recipient in job.recipients:
+            certs += await account.contacts.to_encrypt(recipient, form, ports)
+            form = None  # the form is about the first recipient
+        own = await account.signing_key(job.data.sender_id, ports)
+        signer = own.signer(ports.now())
+        certs += [own.parsed.cert, *(cert.cert for cert in account.others if not cert.problem)]
+        return SealKeys(certs, signer, account)
+
+    async def encrypt(self, payload: bytes, keys: KeyMaterial, _ports: Ports, /) -> Body:
+        """Sign, encrypt to everybody including ourselves, and write base64.
+
+        Raises:
+            EncryptFailed: it did not work.
+        """
+        assert isinstance(keys, SealKeys)
+        with _sealing(keys.account):
+            return body_of(pysequoia.encrypt(bytes(payload), keys.certs, keys.signer, armor=False))
+
+    async def encrypt_file(self, source: Path, target: Path, keys: KeyMaterial, _ports: Ports, /) -> None:
+        """Sign and encrypt a file into a new one of mode 0600. On failure there is no target.
+
+        Raises:
+            EncryptFailed: it did not work.
+        """
+        assert isinstance(keys, SealKeys)
+        with _sealing(keys.account):
+            encrypt_to(source, target, keys.certs, keys.signer)
+
+    # -- opening -----------------------------------------------------------------------------------
+
+    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> KeyMaterial:
+        """Check the message, and find what opens it and who may have signed it.
+
+        Raises:
+            BadEncrypted: it is no OpenPGP message of the one shape that is allowed.
+            NotForUs: it is not encrypted to a key of ours.
+        """
+        message = message_of(body)
+        checked = check_message(message)
+        account, contact, certs = await self._signers(job, ports)
+        wanted, decryptors = _choose(checked, account)
+        return OpenKeys(body, checked.keep(message, wanted), decryptors, certs, contact, account, job)
+
+    async def decrypt(self, body: Body, keys: KeyMaterial, ports: Ports, /) -> Opened:
+        """Decrypt, and judge the signature.
+
+        Raises:
+            DecryptFailed: damaged or forged.
+            NotForUs: no key of ours opens it.
+            BadEncrypted: see :meth:`open_keys`.
+        """
+        assert isinstance(keys, OpenKeys)
+        if keys.body is not body and keys.body != body:
+            keys = await self.open_keys(body, keys.job, ports)
+            assert isinstance(keys, OpenKeys)
+        try:
+            judged = decrypt(keys.message, keys.decryptors, keys.certs)
+        except Panicked:
+            keys.account.renew()
+            raise DecryptFailed(_PANICKED) from None
+        return opened(
+            judged,
+            keys.job,
+            keys.contact.parsed,
+            keys.account.ours.fingerprints,
+            keys.certs,
+            keys.contact.warnings,
+        )
+
+    async def decrypt_file(self, source: Path, target: Path, job: OpenJob, ports: Ports, /) -> Opened:
+        """Decrypt into a new file of mode 0600, and judge the signature. On failure there is no target.
+
+        Raises:
+            BadEncrypted, NotForUs, DecryptFailed: as :meth:`open_keys` and :meth:`decrypt`.
+        """
+        account, contact, certs = await self._signers(job, ports)
+        while True:
+            try:
+                judged = decrypt_to(source, target, lambda checked: _choose(checked, account), certs)
+            except Panicked:
+                account.renew()
+                raise DecryptFailed(_PANICKED) from None
+            result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs, contact.warnings)
+            if not result.missing or job.missing:
+                return result
+            job = replace(job, missing=result.missing)
+            account, contact, certs = await self._signers(job, ports)
+
+    async def _signers(
+        self, job: OpenJob, ports: Ports
+    ) -> tuple[Account, Contact, Mapping[str, pysequoia.Cert]]:
+        """Give the account, the contact, and all certs that may have signed."""
+        account = self._account(job.account, ports)
+        await account.load(ports)
+        if job.direction is Direction.SENT:
+            return account, Contact(), account.ours.certs
+        contact = await account.contacts.to_verify(job.peer, job.missing, ports)
+        return account, contact, {**account.ours.certs, **contact.by_id}
+
+    # -- sessions and notifications ----------------------------------------------------------------
+
+    async def prepare(self, account: str, ports: Ports, /) -> Iterable[Notice]:
+        """Check at the start of a session that our key is still announced, and look at what else is."""
+        return await self._account(account, ports).check_announced(ports)
+
+    @property
+    def nodes(self) -> Iterable[str]:
+        """The node of key lists."""
+        return (PUBLIC_KEYS,)
+
+    async def notified(self, jid: str, node: str, ports: Ports, /) -> Iterable[Notice]:
+        """Fetch a contact's keys anew before the next message; guard our own list."""
+        found = self._accounts.get(id(ports.store))
+        if node != PUBLIC_KEYS or found is None:
+            return ()
+        account = found[1]
+        if jid == account.jid:
+            return await account.check_announced(ports)
+        account.contacts.changed(jid)
+        return ()
+
+
+def _choose(
+    checked: CheckedMessage, account: Account
+) -> tuple[tuple[SessionKey, ...], list[pysequoia.PyDecryptor]]:
+    """Pick the session keys that may be ours, and the decryptors for them.
+
+    Raises:
+        NotForUs: there is none.
+    """
+    ours = account.decryptors()
+    wanted = checked.for_keys(ours)
+    if not wanted or not ours:
+        raise NotForUs(
+            "The message is not encrypted to a key of this device. Ask the sender to fetch your current key",
+            key_ids=", ".join(key.key_id for key in checked.session_keys[:8]),
+        )
+    if any(key.key_id == ANONYMOUS for key in wanted):
+        return wanted, list(ours.values())
+    return wanted, [ours[key_id] for key_id in dict.fromkeys(key.key_id for key in wanted)]
+
+
+@contextlib.contextmanager
+def _sealing(account: Account) -> Iterator[None]:
+    """Turn what happens while sealing into our errors."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            guard_panic(error)
+        except Panicked:
+            account.renew()
+            raise EncryptFailed("The OpenPGP library failed; nothing was sent. Try again") from None
+        raise EncryptFailed(f"The message could not be encrypted: {first_line(error)}") from None

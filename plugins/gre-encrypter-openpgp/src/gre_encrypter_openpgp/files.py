@@ -1,0 +1,90 @@
+"""Large payloads, file to file. What pysequoia writes is in a private file until everything was right."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pysequoia
+
+from gre_core.errors import BadEncrypted
+from gre_encrypter_openpgp.sequoia import Judged, Store, judge
+from gre_openpgp.messages import check_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gre_openpgp.messages import CheckedMessage, SessionKey
+
+    Choose = Callable[[CheckedMessage], tuple[tuple[SessionKey, ...], list[pysequoia.PyDecryptor]]]
+
+STRANGERS: Final = 4
+"""With more session keys of others than this the file is copied without them: each costs up to 5 ms."""
+
+_CHUNK: Final = 1 << 20
+
+
+@contextlib.contextmanager
+def _published(target: Path) -> Iterator[Path]:
+    """Give a private file (mode 0600) beside the target, which becomes the target if all goes well."""
+    handle, name = tempfile.mkstemp(prefix=".gre-", dir=target.parent)
+    os.close(handle)
+    private = Path(name)
+    try:
+        yield private
+        private.replace(target)
+    finally:
+        private.unlink(missing_ok=True)
+
+
+def encrypt_to(source: Path, target: Path, certs: list[pysequoia.Cert], signer: pysequoia.PySigner) -> None:
+    """Sign and encrypt a file; raises what pysequoia and the file system raise."""
+    with _published(target) as private:
+        pysequoia.encrypt_file(source, private, certs, signer, armor=False)
+
+
+def decrypt_to(source: Path, target: Path, choose: Choose, certs: Mapping[str, pysequoia.Cert]) -> Judged:
+    """Check and decrypt a file.
+
+    Arguments:
+        source: the binary message.
+        target: made with mode 0600, and only when everything was decrypted.
+        choose: picks the session keys that are ours, and the decryptors for them.
+        certs: see :func:`gre_encrypter_openpgp.sequoia.decrypt`.
+
+    Raises:
+        BadEncrypted, NotForUs, DecryptFailed, Panicked: see there.
+        OSError: the file system failed.
+    """
+    with contextlib.ExitStack() as stack:
+        if not source.stat().st_size:
+            raise BadEncrypted("The message is empty")
+        handle = stack.enter_context(source.open("rb"))
+        data = stack.enter_context(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+        checked = check_message(data)
+        wanted, decryptors = choose(checked)
+        private = stack.enter_context(_published(target))
+        if len(checked.session_keys) - len(wanted) > STRANGERS:
+            source = stack.enter_context(_without_strangers(data, checked, wanted, target.parent))
+
+        def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
+            return pysequoia.decrypt_file(source, private, decryptor, store)
+
+        return judge(run, decryptors, certs)
+
+
+@contextlib.contextmanager
+def _without_strangers(
+    data: mmap.mmap, checked: CheckedMessage, wanted: tuple[SessionKey, ...], folder: Path
+) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile(prefix=".gre-", dir=folder) as copy:
+        for key in wanted:
+            copy.write(data[key.start : key.end])
+        for at in range(checked.container, len(data), _CHUNK):
+            copy.write(data[at : at + _CHUNK])
+        copy.flush()
+        yield Path(copy.name)

@@ -1,0 +1,23 @@
+"""The plugin: it announces the encrypter. Sequoia is loaded when the encrypter is needed first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gre_core.api import EncrypterProvider, encrypter, hookimpl
+
+if TYPE_CHECKING:
+    from gre_core.api import Encrypter
+
+
+def _make() -> Encrypter[Any]:
+    from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter  # noqa: PLC0415 - loads Sequoia
+
+    return OpenPGPEncrypter()
+
+
+@hookimpl
+def gre_encrypters() -> Iterable[EncrypterProvider]:
+    """Give the encrypter ``urn:xmpp:gre:encrypter:openpgp:0``."""
+    return [EncrypterProvider(encrypter("openpgp", 0), _make, title="GRE Encrypter: OpenPGP")]

@@ -1,0 +1,142 @@
+"""The only place that calls pysequoia on messages. It turns what happens there into our errors.
+
+Measured facts about pysequoia 0.1.35 that this module stands on, each with a test that pins it:
+
+- it reports a failed verification, no signature, and an unknown signer by the same text; which one it was shows in
+  the key ids that the ``store`` callback is asked for;
+- it cannot verify compressed messages: "Unexpected message structure";
+- a panic is a ``BaseException``, and poisons the decryptor that was in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pysequoia
+
+from gre_core.errors import DecryptFailed, NotForUs
+
+Store = Callable[[list[str]], list[pysequoia.Cert]]
+
+NO_VALID_SIGNATURE: Final = "Signature verification failed: no valid signatures found."
+UNEXPECTED_STRUCTURE: Final = "Unexpected message structure"
+NO_KEY: Final = "No key to decrypt message"
+NO_SESSION_KEY: Final = "Missing session key"
+
+
+class Panicked(Exception):
+    """Sequoia panicked: the decryptor or signer that was in use must be made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A decrypted message.
+
+    Arguments:
+        payload: the plaintext; empty for work from file to file.
+        signers: fingerprints of the certs with a valid signature, in lower-case hex.
+        asked: ids of the signers that the message names, in lower-case hex.
+        readable: False when the structure was such that signatures could not be checked (compression).
+    """
+
+    payload: bytes = field(repr=False)
+    signers: tuple[str, ...]
+    asked: tuple[str, ...]
+    readable: bool = True
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of an error's text: the rest may be a stack trace."""
+    return str(error).split("\n", 1)[0]
+
+
+def is_panic(error: BaseException) -> bool:
+    """Tell whether this is pyo3's PanicException, which has no importable name."""
+    return type(error).__name__ == "PanicException"
+
+
+def guard_panic(error: BaseException) -> None:
+    """Raise :class:`Panicked` for a panic; let every other exception that is not an ``Exception`` go its way."""
+    if is_panic(error):
+        raise Panicked from None
+    if not isinstance(error, Exception):
+        raise error
+
+
+def decrypt(
+    message: bytes, decryptors: Sequence[pysequoia.PyDecryptor], certs: Mapping[str, pysequoia.Cert]
+) -> Judged:
+    """Decrypt a message that passed the pre-check, and judge its signatures.
+
+    Arguments:
+        message: binary.
+        decryptors: tried in order.
+        certs: the certs that may have signed, by fingerprint and key id of each of their keys, in lower-case hex.
+
+    Raises:
+        NotForUs: none of the decryptors opens it.
+        DecryptFailed: damaged or forged.
+        Panicked: see there.
+    """
+
+    def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
+        return pysequoia.decrypt(message, decryptor, store)
+
+    return judge(run, decryptors, certs)
+
+
+def judge(
+    run: Callable[[pysequoia.PyDecryptor, Store | None], pysequoia.Decrypted],
+    decryptors: Sequence[pysequoia.PyDecryptor],
+    certs: Mapping[str, pysequoia.Cert],
+) -> Judged:
+    """Run a decryption with each decryptor until one fits; see :func:`decrypt`."""
+    for decryptor in decryptors:
+        asked: list[str] = []
+
+        def store(ids: list[str], asked: list[str] = asked) -> list[pysequoia.Cert]:
+            asked.extend(ids)
+            return [certs[key] for key in ids if key in certs]
+
+        try:
+            result = run(decryptor, store)
+            return Judged(
+                result.bytes or b"", tuple(sig.certificate for sig in result.valid_sigs), tuple(asked)
+            )
+        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+            guard_panic(error)
+            reason = first_line(error)
+        if reason == NO_KEY or reason.startswith(NO_SESSION_KEY):
+            continue
+        if reason not in {NO_VALID_SIGNATURE, UNEXPECTED_STRUCTURE}:
+            raise _failed(reason)
+        return _unverified(run, decryptor, asked, readable=reason == NO_VALID_SIGNATURE)
+    raise NotForUs(
+        "The message is not encrypted to a key of this device. Ask the sender to fetch your current key"
+    )
+
+
+def _unverified(
+    run: Callable[[pysequoia.PyDecryptor, Store | None], pysequoia.Decrypted],
+    decryptor: pysequoia.PyDecryptor,
+    asked: list[str],
+    *,
+    readable: bool,
+) -> Judged:
+    """Decrypt once more without verification: pysequoia gives no text when nothing was verified."""
+    try:
+        result = run(decryptor, None)
+    except BaseException as error:  # noqa: BLE001
+        guard_panic(error)
+        raise _failed(first_line(error)) from None
+    return Judged(result.bytes or b"", (), tuple(asked), readable)
+
+
+def _failed(reason: str) -> DecryptFailed:
+    """Give one error for all causes; the reason is for our own user only (it never reaches a peer)."""
+    return DecryptFailed(
+        "The message is damaged or was changed on its way. Ask the sender to send it again",
+        reason=reason[:200],
+    )
