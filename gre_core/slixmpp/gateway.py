@@ -334,9 +334,7 @@ def in_namespace_text(element: Element, component: ComponentXMPP) -> str:
     from slixmpp.xmlstream.tostring import tostring  # noqa: PLC0415 - after mend_slixmpp
 
     namespace = component.default_ns
-    return cast(
-        "str", tostring(in_namespace(element, namespace), xmlns=namespace, stream=component, top_level=True)
-    )
+    return tostring(in_namespace(element, namespace), xmlns=namespace, stream=component, top_level=True)
 
 
 def _internal(what: str) -> Refused:
