@@ -1,0 +1,306 @@
+"""The tasks of the project. ``nox`` runs what has to pass before a change is merged, ``nox -l`` lists all.
+
+Most sessions share one environment. The session ``dev`` makes it, with the versions of tests/constraints.txt.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = "tests/constraints.txt"
+CORE = "gre-core"
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+SOURCES = ["gre_core", *(f"plugins/{name}/src" for name in PLUGINS)]
+VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
+BIN = "Scripts" if os.name == "nt" else "bin"
+DEV = ROOT / ".nox" / "dev" / BIN
+PACKAGES_OF_DEBIAN = {"prosody": "prosody", "ejabberdctl": "ejabberd", "smtp-sink": "postfix", "gpg": "gnupg"}
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "tests",
+    "core_only",
+    "packages",
+    "integration",
+    "interop",
+    "docs",
+]
+
+
+@nox.session
+def dev(session: nox.Session) -> None:
+    """Make the environment that the other sessions share."""
+    _install_workspace(session, "-c", CONSTRAINTS)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def lint(session: nox.Session) -> None:
+    """Check style, format and layers."""
+    _run(session, "ruff", "check", ".")
+    _run(session, "ruff", "format", "--check", ".")
+    _run(session, "lint-imports", "--no-cache")
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def typing(session: nox.Session) -> None:
+    """Check types with mypy and pyright, also from the view of a user of the core."""
+    _run(session, "mypy", *SOURCES, "noxfile.py")
+    # pytest imports tests by path; for mypy, one conftest after the other would be the same module.
+    tests = [path for path in _test_files("tests", "plugins") if path.name != "conftest.py"]
+    _run(session, "mypy", *map(str, tests))
+    _run(session, "pyright", "--pythonpath", str(DEV / "python"))
+    _run(
+        session,
+        "pyright",
+        "--pythonpath",
+        str(DEV / "python"),
+        "--verifytypes",
+        "gre_core",
+        "--ignoreexternal",
+    )
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def tests(session: nox.Session) -> None:
+    """Run all tests but those of the sessions ``integration``, ``interop`` and ``packages``."""
+    _pytest(session, *_fast_tests())
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def coverage(session: nox.Session) -> None:
+    """Run the tests, and show the lines and branches that none of them reaches."""
+    _run(session, "coverage", "erase")
+    _run(session, "coverage", "run", "-m", "pytest", "-n", "auto", *_fast_tests(), "tests/integration")
+    _run(session, "coverage", "combine", "-q")
+    _run(session, "coverage", "report", "--show-missing", *session.posargs)
+
+
+@nox.session
+def core_only(session: nox.Session) -> None:
+    """Install the core's wheel alone, without extras, and let it negotiate."""
+    _exercise(session, CORE, _wheels(session))
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """Build every package, and try each alone with the core in a clean environment. Then all with pip."""
+    wheels = _wheels(session)
+    for name in PLUGINS:
+        _exercise(session, name, wheels)
+    environment = _environment(session, "by-pip", "--seed")
+    session.run(
+        environment / BIN / "pip",
+        *("install", "--quiet", "--disable-pip-version-check", "-c", CONSTRAINTS),
+        *(".", *(f"./plugins/{name}" for name in PLUGINS)),
+        external=True,
+        env={"PIP_CONSTRAINT": ""},
+    )
+    for name in (CORE, *PLUGINS):
+        session.run(environment / BIN / "python", "-I", "tests/packaging/exercise.py", name, external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def integration(session: nox.Session) -> None:
+    """Run the tests on the loopback router and on real servers."""
+    _say_what_is_missing(session, "prosody", "ejabberdctl", "smtp-sink")
+    _pytest(session, "tests/integration")
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def interop(session: nox.Session) -> None:
+    """Run the tests with peers that share no code with ours."""
+    _say_what_is_missing(session, "gpg")
+    _pytest(session, "tests/interop")
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    _run(session, "sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+# -- on demand -------------------------------------------------------------------------------------
+
+
+@nox.session(python=VERSIONS)
+def versions(session: nox.Session) -> None:
+    """Run the tests on every Python that is at hand."""
+    _install_workspace(session, "-c", CONSTRAINTS)
+    session.run("pytest", "-n", "auto", *_fast_tests(), *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that our packages allow."""
+    _install_workspace(session, "--resolution", "lowest-direct")
+    session.run("pytest", "-n", "auto", *_fast_tests(), *session.posargs)
+
+
+@nox.session
+def highest(session: nox.Session) -> None:
+    """Run the tests with the highest versions that our packages allow."""
+    _install_workspace(session, "--upgrade")
+    session.run("pytest", "-n", "auto", *_fast_tests(), *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def abi(session: nox.Session) -> None:
+    """Compare the public names of the core with those of the last release."""
+    tags = session.run("git", "tag", "--list", "gre-core-*", "--sort=-v:refname", external=True, silent=True)
+    if not (isinstance(tags, str) and tags.split()):
+        session.log("There is no release yet (a tag gre-core-VERSION), so nothing to compare with.")
+        return
+    _run(session, "griffe", "check", "gre_core", "--against", tags.split()[0])
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheels and source distributions of all packages into dist, and check them."""
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.install("-c", CONSTRAINTS, "twine", "check-wheel-contents")
+    session.run("uv", "build", "--quiet", "--all-packages", "--out-dir", "dist", external=True)
+    files = sorted(str(path) for path in (ROOT / "dist").glob("gre*"))
+    session.run("twine", "check", "--strict", *files)
+    session.run("check-wheel-contents", *(file for file in files if file.endswith(".whl")))
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def bench(session: nox.Session) -> None:
+    """Measure, print the figures and write bench.json."""
+    _say_what_is_missing(session, *PACKAGES_OF_DEBIAN)
+    _run(session, "python", "tests/bench", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def changelog(session: nox.Session) -> None:
+    """Move the news of one package into docs/changelog.md: ``nox -s changelog -- PACKAGE VERSION``."""
+    if len(session.posargs) != 2:  # noqa: PLR2004
+        session.error("Say which: nox -s changelog -- gre-core 0.2.0")
+    package, version = session.posargs
+    _run(
+        session,
+        "towncrier",
+        "build",
+        "--config",
+        f".changes/{package}.toml",
+        "--dir",
+        ".",
+        "--version",
+        version,
+    )
+
+
+@nox.session(venv_backend="none")
+def constraints(session: nox.Session) -> None:
+    """Take the newest versions of all dependencies into tests/constraints.txt."""
+    session.run("uv", "lock", "--quiet", "--upgrade", external=True)
+    options = ["--all-packages", "--all-extras", "--all-groups", "--no-emit-workspace"]
+    bare = ["--no-hashes", "--no-annotate", "--no-header", "--quiet"]
+    pins = session.run("uv", "export", *options, *bare, external=True, silent=True)
+    head = [line for line in (ROOT / CONSTRAINTS).read_text().splitlines() if line.startswith("#")]
+    (ROOT / CONSTRAINTS).write_text("\n".join([*head, str(pins).strip(), ""]))
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def _run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of the shared environment."""
+    path = os.pathsep.join([str(DEV), os.environ.get("PATH", "")])
+    env = {"PATH": path, "VIRTUAL_ENV": str(DEV.parent)}
+    session.run(str(DEV / program), *arguments, external=True, env=env)
+
+
+def _pytest(session: nox.Session, *paths: str) -> None:
+    found = [path for path in paths if _test_files(path)]
+    if found:
+        _run(session, "pytest", "-n", "auto", *found, *session.posargs)
+    else:
+        session.error(f"There are no tests in {', '.join(paths)}")
+
+
+def _test_files(*folders: str) -> list[Path]:
+    return sorted(
+        path.relative_to(ROOT)
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if "tests" in path.relative_to(ROOT).parts
+    )
+
+
+def _fast_tests() -> list[str]:
+    slow = {"integration", "interop", "bench"}
+    folders = [path for path in sorted((ROOT / "tests").iterdir()) if path.is_dir() and path.name not in slow]
+    wanted = [str(path.relative_to(ROOT)) for path in folders if list(path.rglob("test_*.py"))]
+    return [*wanted, *(f"plugins/{name}/tests" for name in PLUGINS)]
+
+
+def _install_workspace(session: nox.Session, *options: str) -> None:
+    editable = ["--editable=.[slixmpp,testing]", *(f"--editable=./plugins/{name}" for name in PLUGINS)]
+    session.install("--quiet", *options, "--group", "dev", *editable)
+
+
+def _wheels(session: nox.Session) -> dict[str, str]:
+    """Build the wheels of all packages; give their paths by package."""
+    folder = Path(session.create_tmp()) / "wheels"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(
+        "uv", "build", "--quiet", "--all-packages", "--wheel", "--out-dir", str(folder), external=True
+    )
+    return {path.name.partition("-")[0].replace("_", "-"): str(path) for path in folder.glob("*.whl")}
+
+
+def _environment(session: nox.Session, name: str, *options: str) -> Path:
+    """Make a clean environment."""
+    path = Path(session.create_tmp()) / name
+    session.run(
+        "uv", "venv", "--quiet", "--clear", "--python", sys.executable, *options, str(path), external=True
+    )
+    return path
+
+
+def _exercise(session: nox.Session, name: str, wheels: dict[str, str]) -> None:
+    """Install one package from its wheel, with those of ours that it needs, and use it."""
+    environment = _environment(session, name)
+    python = str(environment / BIN / "python")
+    # Paths and not names: until the packages are published, an index could offer others under their names.
+    ours = [wheels[each] for each in sorted(_closure(name))]
+    session.run(
+        "uv", "pip", "install", "--quiet", "--python", python, "-c", CONSTRAINTS, *ours, external=True
+    )
+    session.run(python, "-I", "tests/packaging/exercise.py", name, "--alone", external=True)
+
+
+def _closure(name: str) -> set[str]:
+    """Give a package and all packages of this repository that it needs."""
+    folder = ROOT if name == CORE else ROOT / "plugins" / name
+    project = nox.project.load_toml(folder / "pyproject.toml")["project"]
+    needed = {
+        each
+        for each in (CORE, *PLUGINS)
+        for dependency in project["dependencies"]
+        if dependency.replace("[", ">").replace("=", ">").partition(">")[0].strip() == each
+    }
+    return {name}.union(*(_closure(each) for each in needed))
+
+
+def _say_what_is_missing(session: nox.Session, *programs: str) -> None:
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    missing = sorted(
+        {PACKAGES_OF_DEBIAN[each] for each in programs if shutil.which(each, path=places) is None}
+    )
+    if missing:
+        session.warn(
+            f"Not installed: {', '.join(missing)}. What needs them is skipped, and fails where CI is set. "
+            f"On Debian: sudo apt-get install {' '.join(missing)}"
+        )
