@@ -27,7 +27,6 @@ SERVER_FEATURES: Final = (
     "urn:xmpp:carbons:rules:0",
     "msgoffline",
     PING,
-    "urn:xmpp:features:pre-approval",
 )
 
 

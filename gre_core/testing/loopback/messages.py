@@ -42,7 +42,7 @@ def deliver(router: Router, origin: Origin, stanza: Element, to: Jid | None) -> 
     if kind == "error":
         return
     if kind == "headline":
-        if account is not None and (to is None or not to.resource):
+        if account is not None and stanza.get("to") == account.bare:
             for session in account.available():
                 if (session.priority or 0) >= 0:
                     session.send(stanza)
@@ -76,18 +76,22 @@ def _refuse(origin: Origin, stanza: Element) -> None:
 # -- carbons ---------------------------------------------------------------------------------------
 
 
-def send_carbons(account: Account, stanza: Element, *, sent_by: Session) -> None:
-    """Copy a message that a client sends to the account's other resources."""
-    if not _eligible(stanza, sent_by, account.bare):
-        return
-    copy = stanza if stanza.get("to") is not None else addressed(stanza, to=account.bare)
-    for session in account.sessions.values():
-        if session.carbons and session is not sent_by:
-            session.send(_carbon(account, session, "sent", copy))
+def send_carbons(account: Account, stanza: Element, *, sent_by: Session) -> Element:
+    """Copy a message that a client sends to the account's other resources; return what is to be delivered."""
+    if not _eligible(stanza):
+        return stanza
+    others = [session for session in account.sessions.values() if session.carbons and session is not sent_by]
+    for session in others:
+        session.send(_carbon(account, session, "sent", stanza))
+    if others and stanza.get("to") is None:
+        return addressed(stanza, to=account.bare)
+    return stanza
 
 
 def _received_carbons(account: Account, stanza: Element, to: Jid | None) -> None:
-    if not _eligible(stanza, None, account.bare):
+    if stanza.get("to") is None or not account.sessions:
+        return
+    if not _eligible(stanza):
         private = stanza.find(_PRIVATE)
         if private is not None:
             stanza.remove(private)
@@ -103,16 +107,15 @@ def _received_carbons(account: Account, stanza: Element, to: Jid | None) -> None
         session.send(_carbon(account, session, "received", stanza))
 
 
-def _eligible(stanza: Element, sent_by: Session | None, account: str) -> bool:
+def _eligible(stanza: Element) -> bool:
     if stanza.find(_PRIVATE) is not None or stanza.find(_NO_COPY) is not None:
         return False
     kind = stanza.get("type", "normal")
-    inbound = sent_by is None
-    if inbound and stanza.get("to") not in {None, account} and stanza.find(_MUC_USER) is not None:
+    if stanza.get("to") is not None and stanza.find(_MUC_USER) is not None:
         return False
     if kind == "chat" or (kind == "normal" and stanza.find(f"{{{CLIENT}}}body") is not None):
         return True
-    if kind == "error" and inbound and "/" not in stanza.get("from", ""):
+    if kind == "error" and "/" not in stanza.get("from", ""):
         return True
     return any(child.tag.startswith(_JINGLE_MESSAGE) for child in stanza)
 

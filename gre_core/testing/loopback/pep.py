@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -154,7 +155,7 @@ def _publish(request: _Request, origin: Origin) -> None:
     if item is None or len(item) != 1:
         raise PubsubError("modify", "bad-request", "invalid item")
     identifier = item.get("id") or str(uuid4())
-    kept = make(_ITEM, id=identifier)
+    kept = make(_ITEM, id=identifier, publisher=jids.bare(request.sender))
     kept.append(item[0])
     if node.get("persist_items"):
         node.store(identifier, kept)
@@ -171,13 +172,15 @@ def _items(request: _Request, origin: Origin) -> None:
         raise PubsubError("cancel", "feature-not-implemented", extra="persistent-items")
     wanted = [item.get("id") for item in request.action.iterfind(_ITEM) if item.get("id")]
     limit = request.action.get("max_items", "")
-    count = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 6 else len(node.items)
+    count = max(1, int(limit) if re.fullmatch(r"-?[0-9]{1,5}", limit) else len(node.items))
     if wanted:
         found = [node.items[identifier] for identifier in wanted if identifier in node.items][:count]
     else:
         found = list(node.items.values())[max(0, len(node.items) - count) :]
     result = request.result()
-    add(add(result, f"{{{PUBSUB}}}pubsub"), "items", node=node.name).extend(found)
+    items = add(add(result, f"{{{PUBSUB}}}pubsub"), "items", node=node.name)
+    for item in found:
+        add(items, "item", id=item.get("id")).extend(item)
     origin.send(result)
 
 
@@ -234,8 +237,9 @@ def _get_configuration(request: _Request, origin: Origin) -> None:
 
 
 def _configure(request: _Request, origin: Origin) -> None:
+    changes = request.form(request.action) if request.owner else None
     node = request.node()
-    config = {**node.config, **(request.form(request.action) or {})}
+    config = {**node.config, **(changes or {})}
     if not acceptable(config):
         raise PubsubError("modify", "not-acceptable")
     node.config = config

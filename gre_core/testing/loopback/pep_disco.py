@@ -24,6 +24,7 @@ _FEATURES: Final = (
     "delete-items",
     "delete-nodes",
     "filtered-notifications",
+    "instant-nodes",
     "item-ids",
     "last-published",
     "meta-data",

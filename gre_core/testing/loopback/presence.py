@@ -61,8 +61,8 @@ def deliver(router: Router, origin: Origin, stanza: Element, to: Jid | None) -> 
     if kind not in _PLAIN:
         if account is not None:
             _subscription_in(router, origin, stanza, account)
-        elif kind == "probe":
-            _send(router, to.bare, stanza.get("from", ""), "unsubscribed")
+        elif kind == "subscribe":
+            _send(router, to.bare, jids.bare(stanza.get("from", "")), "unavailable")
         return
     if account is None:
         return
@@ -106,7 +106,9 @@ def _first_presence(router: Router, session: Session, others: list[Session], pri
     account = session.account
     for contact, item in list(account.roster.items()):
         if item.to_them:
-            router.deliver(session, make(PRESENCE, type="probe", from_=session.jid, to=contact), outbound=True)
+            router.deliver(
+                session, make(PRESENCE, type="probe", from_=session.jid, to=contact), outbound=True
+            )
     for other in others:
         if other.presence is not None:
             router.deliver(other, addressed(other.presence, to=session.jid), outbound=True)
@@ -114,7 +116,9 @@ def _first_presence(router: Router, session: Session, others: list[Session], pri
         session.send(request)
     for contact, item in list(account.roster.items()):
         if item.ask:
-            router.deliver(session, make(PRESENCE, type="subscribe", from_=account.bare, to=contact), outbound=True)
+            router.deliver(
+                session, make(PRESENCE, type="subscribe", from_=account.bare, to=contact), outbound=True
+            )
     if priority >= 0:
         messages.send_offline(session)
 
@@ -182,7 +186,7 @@ def _subscription_out(router: Router, session: Session, stanza: Element, contact
         if subscribed:
             _send_available(router, account, contact, "unavailable")
     else:
-        session.send(error_reply(stanza, "modify", "bad-request", "Invalid presence type"))
+        session.send(error_reply(routed, "modify", "bad-request", "Invalid presence type"))
     return True
 
 
@@ -193,9 +197,7 @@ def _subscription_in(router: Router, origin: Origin, stanza: Element, account: A
     request = addressed(stanza, to=account.bare, from_=contact)
     item = account.roster.get(contact)
     if kind == "probe":
-        if not account.lets_see(contact):
-            _send(router, account.bare, contact, "unsubscribed")
-        elif not _send_available(router, account, sender):
+        if account.lets_see(contact) and not _send_available(router, account, sender):
             _send(router, account.bare, sender, "unavailable")
     elif kind == "subscribe":
         _subscribe_in(router, account, contact, request)

@@ -71,7 +71,7 @@ class Router:
     def from_client(self, session: Session, stanza: Element) -> None:
         """Take a stanza from a bound client, stamp its sender, and deliver it."""
         kind = stanza.get("type")
-        stanza.set("from", session.jid)
+        stanza.attrib.pop("from", None)
         if kind == "error" and not len(stanza):
             return
         if stanza.tag == IQ:
@@ -86,12 +86,16 @@ class Router:
             if problem is not None:
                 session.send(error_reply(stanza, "modify", "bad-request", problem))
                 return
+        stanza.set("from", session.jid)
         if self._prepare(session, stanza, "to", "destination"):
             self.deliver(session, stanza, outbound=True)
 
     def from_component(self, domain: str, origin: Origin, stanza: Element) -> None:
         """Take a stanza from a component; its ``from`` has to be in the component's domain."""
         sender = stanza.get("from")
+        if stanza.tag not in {IQ, MESSAGE, PRESENCE}:
+            origin.close("unsupported-stanza-type")
+            return
         if sender is None:
             stanza.set("from", domain)
         elif jids.bare(sender).rpartition("@")[2] != domain:
@@ -138,7 +142,7 @@ class Router:
             stanza, to = addressed(stanza, to=None), None
         if outbound and isinstance(origin, Session):
             if stanza.tag == MESSAGE:
-                messages.send_carbons(origin.account, stanza, sent_by=origin)
+                stanza = messages.send_carbons(origin.account, stanza, sent_by=origin)
             elif stanza.tag == PRESENCE and presence.outbound(self, origin, stanza, to):
                 return
         if to is None or to.domain == self.domain:

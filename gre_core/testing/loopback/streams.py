@@ -222,6 +222,7 @@ class ClientStream(Stream):
         """Handle login, binding, and then stanzas."""
         if self._session is not None:
             if stanza.tag == IQ and len(stanza) == 1 and stanza[0].tag == f"{{{SESSION}}}session":
+                stanza.set("from", self._session.jid)
                 self.send(reply(stanza))
             else:
                 self.router.from_client(self._session, stanza)
@@ -244,16 +245,18 @@ class ClientStream(Stream):
         jid = jids.parse(f"{user}@{self.router.domain}")
         account = self.router.account(jid)
         if account is None or not hmac.compare_digest(account.password.encode(), password.encode()):
-            self._refuse_login("not-authorized")
+            self._refuse_login("not-authorized", "User name and password do not fit together.")
             return
         self._account = account
         self.name = account.bare
         self.send(make(f"{{{SASL}}}success"))
         self._parser = self._new_parser(self._limit)
 
-    def _refuse_login(self, condition: str) -> None:
+    def _refuse_login(self, condition: str, text: str | None = None) -> None:
         failure = make(f"{{{SASL}}}failure")
         add(failure, condition)
+        if text is not None:
+            add(failure, "text", text)
         self.send(failure)
 
     def _bind(self, account: Account, stanza: Element) -> None:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 SLICE: Final = 8192
 """Bytes that are parsed before the size of the stanza is looked at again."""
 
-MAX_DEPTH: Final = 256
-MAX_ELEMENTS: Final = 25_000
-
 _XML: Final = "http://www.w3.org/XML/1998/namespace"
 
 
@@ -52,8 +49,8 @@ Event = StreamOpened | StanzaReceived | StreamClosed | StreamFailed
 
 
 class _Refused(Exception):  # noqa: N818 - it never leaves the parser
-    def __init__(self, condition: str, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, condition: str, text: str | None = None) -> None:
+        super().__init__(condition)
         self.failure = StreamFailed(condition, text)
 
 
@@ -74,7 +71,6 @@ class StreamParser:
         self._stack: list[Element] = []
         self._foreign = 0  # depth below the first element that is not in the stream's namespace
         self._text: list[str] = []
-        self._elements = 0
         self._opened = False
         self._failed = False
         self._fed = 0
@@ -110,7 +106,10 @@ class StreamParser:
         try:
             self._parser.Parse(data, False)
             if self._fed - self._done > self.limit:
-                raise _Refused(self._too_large, "XML stanza is too big")
+                raise _Refused(
+                    self._too_large,
+                    "XML stanza is too big" if self._too_large == "policy-violation" else None,
+                )
         except _Refused as refused:
             self._failed = True
             self._events.append(refused.failure)
@@ -125,14 +124,11 @@ class StreamParser:
         clark = {_clark(key): value for key, value in attributes.items()}
         if not self._opened:
             if (ns, local) != (STREAMS, "stream"):
-                raise _Refused("invalid-namespace", "The stream must be opened first.")
+                raise _Refused("invalid-namespace")
             self._opened = True
             self._done = self._parser.CurrentByteIndex
             self._events.append(StreamOpened(clark))
             return
-        self._elements += 1
-        if len(self._stack) >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
-            raise _Refused("not-well-formed", "Too many elements.")
         self._flush_text()
         if self._foreign or ns != self._stream_ns:
             self._foreign += 1
@@ -151,7 +147,6 @@ class StreamParser:
         self._foreign -= bool(self._foreign)
         element = self._stack.pop()
         if not self._stack:
-            self._elements = 0
             self._done = self._parser.CurrentByteIndex
             self._events.append(StanzaReceived(element))
 
@@ -177,7 +172,7 @@ class StreamParser:
             self._restricted()
 
     def _restricted(self, *_: object) -> None:
-        raise _Refused("not-well-formed", "Restricted XML, see RFC 6120 section 11.1.")
+        raise _Refused("not-well-formed")
 
 
 def _clark(name: str) -> str:
@@ -186,42 +181,52 @@ def _clark(name: str) -> str:
 
 
 def serialise(element: Element, stream_ns: str = CLIENT) -> str:
-    """Write a first-level element for a stream whose default namespace is ``stream_ns``."""
+    """Write a first-level element for a stream whose default namespace is ``stream_ns``.
+
+    Without recursion: a stanza may be as deep as its size allows.
+    """
     parts: list[str] = []
-    _write(parts, element, inherited=stream_ns, stream_ns=stream_ns, in_stream=True)
+    # What is still to be written: text, or an element with the namespace around it and whether all its
+    # ancestors belong to the stream.
+    todo: list[str | tuple[Element, str, bool]] = [(element, stream_ns, True)]
+    while todo:
+        entry = todo.pop()
+        if isinstance(entry, str):
+            parts.append(entry)
+            continue
+        current, inherited, in_stream = entry
+        ns = namespace(current)
+        in_stream = in_stream and ns == CLIENT
+        if in_stream:
+            ns = stream_ns
+        name = current.tag.rpartition("}")[2]
+        if ns == STREAMS:
+            name, ns = f"stream:{name}", inherited  # the stream's header declares the prefix
+        parts.append(f"<{name}")
+        if ns != inherited:
+            parts.append(f' xmlns="{_attribute(ns)}"')
+        parts.extend(_attributes(current))
+        if not len(current) and not current.text:
+            parts.append("/>")
+            continue
+        parts.append(f">{_escape(current.text or '')}")
+        todo.append(f"</{name}>")
+        for child in reversed(current):
+            if child.tail:
+                todo.append(_escape(child.tail))
+            todo.append((child, ns, in_stream))
     return "".join(parts)
 
 
-def _write(parts: list[str], element: Element, *, inherited: str, stream_ns: str, in_stream: bool) -> None:
-    ns = namespace(element)
-    local = element.tag.rpartition("}")[2]
-    in_stream = in_stream and ns == CLIENT
-    if in_stream:
-        ns = stream_ns
-    if ns == STREAMS:
-        local, ns = f"stream:{local}", inherited  # the prefix is declared by the stream's header
-    parts.append(f"<{local}")
-    if ns != inherited:
-        parts.append(f' xmlns="{_attribute(ns)}"')
-    for number, (name, value) in enumerate(element.attrib.items()):
-        attribute_ns, _, attribute = name.rpartition("}")
-        if not attribute_ns:
-            parts.append(f' {attribute}="{_attribute(value)}"')
-        elif attribute_ns[1:] == _XML:
-            parts.append(f' xml:{attribute}="{_attribute(value)}"')
+def _attributes(element: Element) -> Iterator[str]:
+    for number, (key, value) in enumerate(element.attrib.items()):
+        ns, _, name = key.rpartition("}")
+        if not ns:
+            yield f' {name}="{_attribute(value)}"'
+        elif ns[1:] == _XML:
+            yield f' xml:{name}="{_attribute(value)}"'
         else:
-            parts.append(
-                f' xmlns:n{number}="{_attribute(attribute_ns[1:])}" n{number}:{attribute}="{_attribute(value)}"'
-            )
-    if not len(element) and not element.text:
-        parts.append("/>")
-        return
-    parts.append(">")
-    parts.append(_escape(element.text or ""))
-    for child in element:
-        _write(parts, child, inherited=ns, stream_ns=stream_ns, in_stream=in_stream)
-        parts.append(_escape(child.tail or ""))
-    parts.append(f"</{local}>")
+            yield f' xmlns:n{number}="{_attribute(ns[1:])}" n{number}:{name}="{_attribute(value)}"'
 
 
 def _escape(text: str) -> str:
