@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from gre_core.errors import InvalidNamespace
@@ -72,6 +73,7 @@ class Namespace:
             raise InvalidNamespace(str(self)[:160])
 
     @classmethod
+    @lru_cache(maxsize=256)
     def parse(cls, text: str, kind: Kind | None = None) -> Namespace:
         """Read a namespace from its URN.
 

@@ -19,13 +19,13 @@ from gre_core.errors import (
 from gre_core.jid_escape import unescape
 from gre_core.model import Body, DataForm, Message, Notice, Recipient, SealJob
 from gre_core.namespaces import MAX_SIZE
-from gre_core.negotiation import Agreement, negotiate
+from gre_core.negotiation import Agreement, Pair, negotiate
 from gre_core.wire import Encrypted, build_message, serialised_size
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from gre_core.capabilities import Capabilities
+    from gre_core.capabilities import Capabilities, Peer
     from gre_core.policy import Memory, Policy
     from gre_core.ports import Network, Ports
     from gre_core.registry import Plugins
@@ -91,6 +91,8 @@ class Sealer:
         self._capabilities = capabilities
         self._memory = memory
         self._policy = policy
+        self._agreed: dict[str, tuple[Peer, DataForm, Agreed]] = {}
+        self._known_wishes: dict[Pair, tuple[bool, tuple[RequestsData, ...]]] = {}
 
     async def agree(self, jid: str) -> Agreed:
         """Negotiate a pair and fetch its data. Both are cached: in steady state nothing is asked.
@@ -103,8 +105,13 @@ class Sealer:
             RemoteProtocolError: the gateway refused, did not answer, or answered nonsense.
             PluginError: the chosen formatter or encrypter cannot be used.
         """
-        gateway = wire.domain(jid)
         peer = await self._capabilities.peer(jid)
+        before = self._agreed.get(jid)
+        if before is not None and before[0] is peer:
+            data = await self._data(jid, before[2].agreement)
+            if data is before[1]:
+                return before[2]
+        gateway = wire.domain(jid)
         notice = await self._memory.see_offer(gateway, peer.offer)
         refused = self._capabilities.refused.setdefault(jid, set())
         while True:
@@ -126,21 +133,27 @@ class Sealer:
             break
         await self._memory.require_pair(jid, agreement, self._policy)
         await self._memory.require_sender_id(gateway, jid, data.sender_id)
-        return Agreed(
-            agreement, data, peer.receipts, self._max_size(data), () if notice is None else (notice,)
-        )
+        notices = () if notice is None else (notice,)
+        agreed = Agreed(agreement, data, peer.receipts, self._max_size(data), notices)
+        self._agreed[jid] = (peer, data, agreed)
+        return agreed
 
     async def _data(self, jid: str, agreement: Agreement) -> DataForm:
-        providers = [self._plugins.provider(namespace) for namespace in agreement.pair]
-        children: list[Element] = []
-        for maker in (
-            self._plugins.formatter(agreement.formatter),
-            self._plugins.encrypter(agreement.encrypter),
-        ):
-            if isinstance(maker, RequestsData):
-                children.extend(maker.data_children())
-        fresh = any(provider.dynamic_data for provider in providers)
-        return await self._capabilities.data(jid, agreement, children, fresh=fresh)
+        dynamic, asking = self._wishes(agreement)
+        children = [child for maker in asking for child in maker.data_children()]
+        return await self._capabilities.data(jid, agreement, children, fresh=dynamic)
+
+    def _wishes(self, agreement: Agreement) -> tuple[bool, tuple[RequestsData, ...]]:
+        """Tell whether a pair wants fresh data for each message, and who puts elements into the request."""
+        if agreement.pair not in self._known_wishes:
+            makers = (
+                self._plugins.formatter(agreement.formatter),
+                self._plugins.encrypter(agreement.encrypter),
+            )
+            dynamic = any(self._plugins.provider(namespace).dynamic_data for namespace in agreement.pair)
+            asking = tuple(maker for maker in makers if isinstance(maker, RequestsData))
+            self._known_wishes[agreement.pair] = dynamic, asking
+        return self._known_wishes[agreement.pair]
 
     def _max_size(self, data: DataForm) -> int | None:
         limits = []

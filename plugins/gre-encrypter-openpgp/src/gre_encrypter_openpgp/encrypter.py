@@ -97,12 +97,13 @@ class OpenPGPEncrypter:
             PolicyChanged: a key changed or was added; the user has to agree first.
         """
         account = self._account(job.account, ports)
+        # Our key first: once it is published, a contact without a key can already write to us.
+        own = await account.signing_key(job.data.sender_id, ports)
         certs: list[pysequoia.Cert] = []
         form = job.data.values(NAMESPACE, "fingerprints")
         for recipient in job.recipients:
             certs += await account.contacts.to_encrypt(recipient, form, ports)
             form = None  # the form is about the first recipient
-        own = await account.signing_key(job.data.sender_id, ports)
         signer = own.signer(ports.now())
         certs += [own.parsed.cert, *(cert.cert for cert in account.others if not cert.problem)]
         return SealKeys(certs, signer, account)
