@@ -85,13 +85,13 @@ def coverage(session: nox.Session) -> None:
     _run(session, "coverage", "report", "--show-missing", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def core_only(session: nox.Session) -> None:
     """Install the core's wheel alone, without extras, and let it negotiate."""
     _exercise(session, CORE, _wheels(session))
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def packages(session: nox.Session) -> None:
     """Build every package, and try each alone with the core in a clean environment. Then all with pip."""
     wheels = _wheels(session)
@@ -103,7 +103,6 @@ def packages(session: nox.Session) -> None:
         *("install", "--quiet", "--disable-pip-version-check", "-c", CONSTRAINTS),
         *(".", *(f"./plugins/{name}" for name in PLUGINS)),
         external=True,
-        env={"PIP_CONSTRAINT": ""},
     )
     for name in (CORE, *PLUGINS):
         session.run(environment / BIN / "python", "-I", "tests/packaging/exercise.py", name, external=True)
