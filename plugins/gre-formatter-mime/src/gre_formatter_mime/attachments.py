@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gre_core.api import Attachment
-
 from gre_formatter_mime.compose import ORIGINAL_TYPE
 from gre_formatter_mime.filenames import safe_name
 from gre_formatter_mime.limits import MAX_ID
@@ -94,8 +93,8 @@ def _regular_base64(source: Source, start: int, end: int) -> tuple[int, int | No
     """Tell whether base64 stands in lines of one length, without decoding it.
 
     Result:
-        the length of a line with its line end, and the size of the content; ``(0, None)`` when it is not regular.
-        The size is too large when there are characters in the lines that are not base64.
+        the length of a line with its line end, and the size of the content; ``(0, None)`` when it is not
+        regular. The size is too large when there are characters in the lines that are not base64.
     """
     tail = bytes(source.read(end - 8, end))
     end -= len(tail) - len(tail.rstrip(b"\r\n"))

@@ -1,4 +1,4 @@
-"""Bytes of a named charset as text, and encoded words (RFC 2047). Never raises, whatever the name or the bytes."""
+"""Bytes of a named charset as text, and encoded words (RFC 2047). No input makes these functions raise."""
 
 from __future__ import annotations
 
@@ -26,10 +26,19 @@ _MEANT: Final = {
     "x_sjis": "cp932",
     "windows_874": "cp874",
 }
-# An allow-list: among Python's codecs are some that are no charsets or take quadratic time, and each unknown name
-# that is looked up stays in memory.
+# An allow-list: among Python's codecs are some that are no charsets or take quadratic time, and each unknown
+# name that is looked up stays in memory.
 _UNLISTED: Final = {"cp720", "cp737", "cp856", "cp874", "koi8_t", "koi8_u", "utf_8_sig"}
-_NO_CHARSETS: Final = {"idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "rot_13", "undefined", "unicode_escape"}
+_NO_CHARSETS: Final = {
+    "idna",
+    "mbcs",
+    "oem",
+    "punycode",
+    "raw_unicode_escape",
+    "rot_13",
+    "undefined",
+    "unicode_escape",
+}
 _CHARSETS: Final = {
     name for name in {*aliases.values(), *_UNLISTED} - _NO_CHARSETS if not name.endswith("_codec")
 }
@@ -68,7 +77,8 @@ def decode_words(value: str) -> str:
     position = 0
     for found in _WORD.finditer(value):
         between = value[position : found.start()]
-        label = found[1].lower()
+        # Raw bytes do not belong here. They were already read as UTF-8, so the charset is not what the word says.
+        label = found[1].lower() if found[3].isascii() else "utf-8"
         if pending and (between.strip() or label != charset):
             out.append(to_text(pending, charset))
             pending = b""

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from gre_core.api import formatter
 from gre_core.errors import FormatFailed
-
 from gre_formatter_mime import headers_write as write
 from gre_formatter_mime.filenames import safe_name
 from gre_formatter_mime.html_text import text_of_html
@@ -100,7 +99,9 @@ def _root(message: Message) -> _Entity:
             return _text(text, "plain")
         return _mixed(_text(text, "plain"), message.attachments)
     shown = [attachment for attachment in message.attachments if attachment.inline and attachment.content_id]
-    others = [attachment for attachment in message.attachments if not (attachment.inline and attachment.content_id)]
+    others = [
+        attachment for attachment in message.attachments if not (attachment.inline and attachment.content_id)
+    ]
     rich = _text(html, "html")
     if shown:
         rich = _multipart("related", [rich, *map(_attachment, shown)], ';\r\n type="text/html"')
@@ -122,7 +123,9 @@ def _text(text: str, subtype: str) -> _Entity:
 def _multipart(subtype: str, parts: Sequence[_Entity], parameters: str = "") -> _Entity:
     # 128 random bits collide with no content, and "=_" stands in neither base64 nor quoted-printable.
     boundary = f"=_{secrets.token_hex(16)}"
-    return _Entity(f'multipart/{subtype}; boundary="{boundary}"{parameters}', "", _multipart_body(parts, boundary))
+    return _Entity(
+        f'multipart/{subtype}; boundary="{boundary}"{parameters}', "", _multipart_body(parts, boundary)
+    )
 
 
 def _multipart_body(parts: Sequence[_Entity], boundary: str) -> Iterator[bytes]:
@@ -150,8 +153,9 @@ def _attachment(attachment: Attachment) -> _Entity:
 def _composite(attachment: Attachment, kind: str, fields: str) -> _Entity:
     """Write a message as an attachment.
 
-    Base64 is forbidden for it (RFC 2046, section 5.2.1). When its bytes could not travel as they are, or would be
-    taken for a part of our own structure, it travels as application/octet-stream, and our reader restores its type.
+    Base64 is forbidden for it (RFC 2046, section 5.2.1). When its bytes cannot travel as they are, or would
+    be taken for a part of our own structure, it travels as application/octet-stream, and our reader
+    restores its type.
     """
     content = _read(attachment)
     longest = max(map(len, content.split(b"\r\n")))
@@ -199,4 +203,6 @@ def _encoded(attachment: Attachment) -> Iterator[bytes]:
 
 def _unreadable(error: OSError) -> FormatFailed:
     # Without the path: it is the sender's, and the text of an error may end up in a log.
-    return FormatFailed(f"An attachment cannot be read ({error.strerror or type(error).__name__}). Attach it again")
+    return FormatFailed(
+        f"An attachment cannot be read ({error.strerror or type(error).__name__}). Attach it again"
+    )

@@ -18,7 +18,9 @@ from gre_formatter_mime.limits import MAX_FILE_NAME
 _INVISIBLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)", re.IGNORECASE)
+_DEVICE: Final = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)", re.IGNORECASE
+)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]{8,60}\.[A-Za-z0-9]{1,12}")
 
 _EXTENSIONS: Final = {

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class MimeFormatter:
-    """GRE Formatter: MIME, ``urn:xmpp:gre:formatter:mime:0``. Without state, safe to call from several threads."""
+    """GRE Formatter: MIME, ``urn:xmpp:gre:formatter:mime:0``.
+
+    It has no state and is safe to call from several threads.
+    """
 
     def format(self, message: Message, job: SealJob, /) -> bytes:
         """Give a complete MIME entity: CRLF line ends, 7bit, header fields inside.
@@ -25,14 +28,13 @@ class MimeFormatter:
         return b"".join(compose(message, job))
 
     def format_to(self, message: Message, job: SealJob, sink: BinaryIO, /) -> None:
-        """Write what :meth:`format` gives, piece by piece: about 4 MB of memory whatever the attachments weigh.
+        """Write what :meth:`format` gives, piece by piece: a few MB of memory whatever the attachments weigh.
 
         Raises:
             FormatFailed: as for :meth:`format`. What was written until then is of no use.
             OSError: the sink does not take it.
         """
-        for piece in compose(message, job):
-            sink.write(piece)
+        sink.writelines(compose(message, job))
 
     def parse(self, payload: bytes, job: OpenJob, /) -> Message:  # noqa: ARG002 - the contract
         """Read a MIME entity, which may be hostile. Bounds: see :mod:`gre_formatter_mime.limits`.

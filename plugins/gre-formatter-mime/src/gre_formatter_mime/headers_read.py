@@ -1,4 +1,4 @@
-"""Reading header sections of hostile mail in linear time: fields, parameters, addresses, ids, dates."""
+"""Reading header sections of hostile mail in linear time: fields, parameters, ids, dates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from gre_core.errors import ParseFailed
-
 from gre_formatter_mime.charsets import decode_words, to_text
 from gre_formatter_mime.limits import (
-    MAX_ADDRESSES,
     MAX_HEADER,
     MAX_HEADER_FIELDS,
     MAX_ID,
@@ -28,26 +26,21 @@ Fields = dict[str, list[str]]
 
 # Possessive quantifiers throughout: no backtracking, so no input takes more than linear time.
 _SECTION: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+)*+")
-_FIELD: Final = re.compile(r"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
-_FOLD: Final = re.compile(r"\r?\n")
 _MBOX_LINE: Final = re.compile(rb">?From [^\n]*+\n")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _TYPE: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`{|}~-]{1,127}/[a-z0-9!#$%&'*+.^_`{|}~-]{1,127}")
-_PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"?|[^;]*+)', re.DOTALL)
+_HEAD: Final = re.compile(r"[^\s;]*+")
+# Some writers forget the semicolon. A white space counts only where its run begins, for linear time.
+_PARAMETER: Final = re.compile(r'(?:;|(?<!\s)\s)\s*+([^\s=;"]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"?|[^;]*+)', re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _SECTION_NAME: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 
-_ADDRESS_TOKEN: Final = re.compile(
-    r'"(?:[^"\\]++|\\.)*+"?|<[^<>]*+>?|\[[^\]]*+\]?|\\.|[(),;:]|[^"<>\[\](),;:\\]++|.', re.DOTALL
-)
-_ADDRESS: Final = re.compile(r'(?:[^\s<>",;:()\[\]\\@]+|"(?:[^"\\\r\n]|\\[ -~])*")@[^\s<>",;()\\@]+')
-_LONGEST_ADDRESS: Final = 320
 _ID: Final = re.compile(rf"<([!-;=?-~]{{1,{MAX_ID}}})>")
 _BARE_ID: Final = re.compile(rf"[!-;=?-~]{{1,{MAX_ID}}}")
 _DATE: Final = re.compile(
     r"(?:[A-Za-z]{3}, +)?([0-9]{1,2}) +([A-Za-z]{3}) +([0-9]{4}) +([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?"
-    r" +([+-])([0-9]{2})([0-9]{2})(?: *\([A-Za-z ]{0,40}\))?"
+    r" +([+-])([0-9]{4})(?: *\([A-Za-z ]{0,40}\))?"
 )
 _LONGEST_DATE: Final = 100
 _MONTHS: Final = {
@@ -69,7 +62,7 @@ class Header(NamedTuple):
 def read_header(source: Source, start: int, end: int) -> Header:
     """Read the header section that starts there.
 
-    A line that is no field ends the section and belongs to the body, as when the empty line between is missing.
+    A line that is no field ends the section and belongs to the body: the empty line between may be missing.
 
     Raises:
         ParseFailed: larger than 512 KiB, or more than 2,000 fields.
@@ -94,24 +87,28 @@ def _text(section: bytes) -> str:
     try:
         return section.decode()
     except UnicodeDecodeError:
-        return section.decode("latin-1")
+        return "\n".join(to_text(line, "") for line in section.split(b"\n"))
 
 
 def _fields(section: str) -> Fields:
-    pairs = _FIELD.findall(section)
-    if len(pairs) > MAX_HEADER_FIELDS:
-        raise ParseFailed(f"A header section has more than {MAX_HEADER_FIELDS} fields", limit=MAX_HEADER_FIELDS)
+    if "\r\n" in section:
+        section = section.replace("\r\n", "\n")
+    if "\n " in section or "\n\t" in section:
+        section = section.replace("\n ", " ").replace("\n\t", "\t")
+    lines = section.rstrip("\n").split("\n") if section else []
+    if len(lines) > MAX_HEADER_FIELDS:
+        raise ParseFailed(
+            f"A header section has more than {MAX_HEADER_FIELDS} fields", limit=MAX_HEADER_FIELDS
+        )
     fields: Fields = {}
-    for name, value in pairs:
-        cut = value[:MAX_VALUE]
-        if "\n" in cut:
-            cut = _FOLD.sub("", cut)
-        cut = cut.strip(" \t\r")
-        key = name.lower()
-        if key in fields:
-            fields[key].append(cut)
+    for line in lines:
+        name, _, value = line.partition(":")
+        name = name.rstrip(" \t").lower()
+        value = value[:MAX_VALUE].strip(" \t\r")
+        if name in fields:
+            fields[name].append(value)
         else:
-            fields[key] = [cut]
+            fields[name] = [value]
     return fields
 
 
@@ -139,8 +136,9 @@ def structured(fields: Fields, name: str) -> Structured:
     if values is None:
         return Structured("", {})
     text = values[0][:MAX_STRUCTURED]
-    head, semicolon, _ = text.partition(";")
-    return Structured(head.strip().lower(), _parameters(text[len(head) :]) if semicolon else {})
+    head = _HEAD.match(text)
+    value = head[0] if head else ""
+    return Structured(value.lower(), _parameters(text[len(value) :]) if len(value) < len(text) else {})
 
 
 def content_type(fields: Fields, default: str) -> Structured:
@@ -185,52 +183,7 @@ def _joined(by_number: dict[int, tuple[str, bool]]) -> str:
     return to_text(raw, charset)
 
 
-# -- addresses, ids, dates -------------------------------------------------------------------------
-
-
-def addresses(values: list[str]) -> tuple[str, ...]:
-    """Give the addresses of some fields, without names, comments and groups; at most 1,000."""
-    found: list[str] = []
-    for value in values:
-        if len(value) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(value):
-            found.append(value)
-        else:
-            _scan_addresses(value, found)
-        if len(found) >= MAX_ADDRESSES:
-            break
-    return tuple(found[:MAX_ADDRESSES])
-
-
-def _scan_addresses(value: str, found: list[str]) -> None:
-    depth = 0
-    words: list[str] = []
-    angle = ""
-
-    def end_of_address() -> None:
-        nonlocal angle
-        text = angle or "".join(words).strip()
-        if len(text) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(text):
-            found.append(text)
-        words.clear()
-        angle = ""
-
-    for token in _ADDRESS_TOKEN.findall(value):
-        if token == "(":
-            depth += 1
-        elif depth:
-            depth -= token == ")"
-        elif token in ",;":
-            end_of_address()
-            if len(found) >= MAX_ADDRESSES:
-                return
-        elif token == ":":
-            words.clear()
-        elif token.startswith("<"):
-            # An obsolete route stands before a colon (RFC 5322, section 4.4).
-            angle = token.strip("<> \t").rpartition(":")[2] if token.startswith("<@") else token.strip("<> \t")
-        else:
-            words.append(token)
-    end_of_address()
+# -- ids and dates ---------------------------------------------------------------------------------
 
 
 def ids(values: list[str]) -> tuple[str, ...]:
@@ -248,12 +201,17 @@ def date(value: str) -> datetime | None:
     try:
         if not found or not month:
             return _unusual_date(value)
-        ahead = timedelta(hours=int(found[8]), minutes=int(found[9]))
-        zone = UTC if not ahead else timezone(ahead if found[7] == "+" else -ahead)
-        second = min(int(found[6] or 0), 59)  # a leap second
-        return datetime(int(found[3]), month, int(found[1]), int(found[4]), int(found[5]), second, tzinfo=zone)
+        day, _, year, hour, minute, second, sign, ahead = found.groups("0")
+        zone = UTC if ahead == "0000" else _zone(sign, int(ahead))
+        # A leap second is counted to the second before it.
+        return datetime(int(year), month, int(day), int(hour), int(minute), min(int(second), 59), tzinfo=zone)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def _zone(sign: str, ahead: int) -> timezone:
+    minutes = ahead // 100 * 60 + ahead % 100
+    return timezone(timedelta(minutes=minutes if sign == "+" else -minutes))
 
 
 def _unusual_date(value: str) -> datetime | None:

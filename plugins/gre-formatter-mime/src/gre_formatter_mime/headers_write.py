@@ -1,7 +1,8 @@
 """Writing header fields: ASCII, folded, and closed against injection.
 
-Python's ``email`` folds long References and Autocrypt fields into encoded words, so the few fields that a message
-needs are written here. Whatever does not fit the grammar of its field is encoded, or raises ``FormatFailed``.
+Python's ``email`` folds long References and Autocrypt fields into encoded words, so the few fields that a
+message needs are written here. What does not fit the grammar of its field is encoded or raises
+``FormatFailed``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 import pybase64
-from gre_core.errors import FormatFailed
 
+from gre_core.errors import FormatFailed
 from gre_formatter_mime.limits import (
     HARD_LINE,
     LINE,
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 _ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-_ADDRESS: Final = re.compile(rf"(?=[^@]{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_ADDRESS: Final = re.compile(
+    rf"(?=[^@]{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*"
+)
 _ORIGIN_ID: Final = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _ID: Final = re.compile(rf"[!-;=?-~]{{1,{MAX_ID}}}")
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
 _TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]"  # noqa: S105 - the token of RFC 2045
 _MEDIA_TYPE: Final = re.compile(rf"({_TOKEN}{{1,127}}/{_TOKEN}{{1,127}})")
-_PARAMETER: Final = re.compile(rf"\s*;\s*({_TOKEN}{{1,64}})\s*=\s*(?:({_TOKEN}{{1,200}})|\"([ !#-\[\]-~]{{0,200}})\")\s*")
+_PARAMETER: Final = re.compile(
+    rf"\s*;\s*({_TOKEN}{{1,64}})\s*=\s*(?:({_TOKEN}{{1,200}})|\"([ !#-\[\]-~]{{0,200}})\")\s*"
+)
 
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN_TEXT: Final = re.compile(rf"[!-~]{{1,{LINE}}}(?: [!-~]{{1,{LINE}}})*")
@@ -47,14 +52,14 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _WORD_BYTES: Final = 39
-"""Bytes of text in one encoded word, so that even a line that starts with ``Subject: `` has at most 76 columns."""
+"""Bytes of text in one encoded word: even a line that starts with ``Subject: `` has at most 76 columns."""
 
 _SECTION: Final = 50
 """Characters in one section of a long parameter (RFC 2231, section 3)."""
 
 
 def fold(name: str, words: Sequence[str]) -> str:
-    """Write a field of words that are joined by one space each, in lines of 78 columns where that is possible.
+    """Write a field of words, joined by one space each, in lines of 78 columns where that is possible.
 
     Raises:
         FormatFailed: a word is longer than a line may ever be (RFC 5322, section 2.1.1).
@@ -70,7 +75,9 @@ def fold(name: str, words: Sequence[str]) -> str:
             line = ""
         line += f" {word}"
         if len(line) > HARD_LINE:
-            raise FormatFailed(f"The header field {name} has a word that is longer than a line may be", field=name)
+            raise FormatFailed(
+                f"The header field {name} has a word that is longer than a line may be", field=name
+            )
     return "\r\n".join([*lines, line, ""])
 
 
@@ -82,8 +89,8 @@ def address(legacy_id: str, role: str) -> str:
     """
     if _ADDRESS.fullmatch(legacy_id) is None:
         raise FormatFailed(
-            f"{legacy_id[:80]!r} ({role}) is not an address that mail can carry. It must look like name@example.org, "
-            "in ASCII; write an international domain in its xn-- form",
+            f"{legacy_id[:80]!r} ({role}) is not an address that mail can carry. It must look like "
+            "name@example.org, in ASCII; write an international domain in its xn-- form",
             role=role,
         )
     return legacy_id
@@ -96,7 +103,9 @@ def addresses(name: str, legacy_ids: Sequence[str]) -> str:
         FormatFailed: one is no address, or there are more than 1,000.
     """
     if len(legacy_ids) > MAX_ADDRESSES:
-        raise FormatFailed(f"{name} has {len(legacy_ids)} addresses; at most {MAX_ADDRESSES} are allowed", field=name)
+        raise FormatFailed(
+            f"{name} has {len(legacy_ids)} addresses; at most {MAX_ADDRESSES} are allowed", field=name
+        )
     words = [f"{address(legacy_id, name)}," for legacy_id in legacy_ids]
     words[-1] = words[-1][:-1]
     return fold(name, words)
@@ -122,7 +131,9 @@ def subject(text: str) -> str:
         FormatFailed: longer than 2,000 characters.
     """
     if len(text) > MAX_SUBJECT:
-        raise FormatFailed(f"The subject has {len(text)} characters. Shorten it to {MAX_SUBJECT}", field="Subject")
+        raise FormatFailed(
+            f"The subject has {len(text)} characters. Shorten it to {MAX_SUBJECT}", field="Subject"
+        )
     return unstructured("Subject", text)
 
 
@@ -160,7 +171,9 @@ def date(moment: datetime) -> str:
         FormatFailed: the moment has no time zone.
     """
     if moment.utcoffset() is None:
-        raise FormatFailed("The date of the message has no time zone; give it one, for example UTC", field="Date")
+        raise FormatFailed(
+            "The date of the message has no time zone; give it one, for example UTC", field="Date"
+        )
     utc = moment.astimezone(UTC)
     return (
         f"Date: {_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04}"
@@ -181,8 +194,8 @@ def message_id(origin_id: str, domain: str) -> str:
     """
     if len(origin_id) > MAX_ORIGIN_ID or _ORIGIN_ID.fullmatch(origin_id) is None:
         raise FormatFailed(
-            f"The origin-id {origin_id[:80]!r} cannot be part of a Message-ID. Use letters, digits and hyphens, "
-            f"at most {MAX_ORIGIN_ID}",
+            f"The origin-id {origin_id[:80]!r} cannot be part of a Message-ID. Use letters, digits and "
+            f"hyphens, at most {MAX_ORIGIN_ID}",
             field="Message-ID",
         )
     return f"Message-ID: <{origin_id}@{domain}>\r\n"
@@ -244,7 +257,8 @@ def media_type(value: str) -> tuple[str, str]:
             parameters += f';\r\n {found[1].lower()}="{found[2] or found[3] or ""}"'
     if found is None:
         raise FormatFailed(
-            f"{value[:80]!r} is not a media type such as image/png. If you do not know it, use application/octet-stream"
+            f"{value[:80]!r} is not a media type such as image/png. If you do not know it, "
+            "use application/octet-stream"
         )
     return kind, parameters
 

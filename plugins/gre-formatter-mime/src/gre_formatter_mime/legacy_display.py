@@ -1,4 +1,4 @@
-"""Legacy display elements (RFC 9788, section 5.2.2): copies of the protected fields in a body, not to be shown."""
+"""Legacy display elements (RFC 9788): copies of protected fields in a body, which are not to be shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def without_legacy_display(text: str, *, is_html: bool) -> str:
 
     Arguments:
         text: the body with LF line ends.
-        is_html: it is HTML: the element is a ``div`` of its own class. In text it ends at the first empty line.
+        is_html: the element is a ``div`` of its own class; in plain text it ends at the first empty line.
     """
     if not is_html:
         _, empty_line, rest = text.partition("\n\n")

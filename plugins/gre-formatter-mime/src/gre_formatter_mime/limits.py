@@ -48,7 +48,7 @@ MAX_ADDRESSES: Final = 1000
 """How many addresses one field may have."""
 
 MAX_REFERENCES: Final = 200
-"""How many ids References may have; of more, the first and the last ones are kept (RFC 5322, section 3.6.4)."""
+"""How many ids References may have; of more, the first and the last ones are kept."""
 
 MAX_ID: Final = 900
 """Longest message id or content id, in characters: it cannot be folded (RFC 5322, section 2.1.1)."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.api import Attachment, Message
 from gre_core.errors import ParseFailed
-
 from gre_formatter_mime import headers_read as read
+from gre_formatter_mime.addresses import addresses
 from gre_formatter_mime.attachments import MESSAGE_TYPES, attachment_of
 from gre_formatter_mime.charsets import to_text
 from gre_formatter_mime.flowed import unflow
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _KNOWN_FIELDS: Final = frozenset(
     {
         "from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "mime-version",
-        "content-type", "content-transfer-encoding", "content-disposition", "content-id", "content-description",
+        "content-type", "content-transfer-encoding", "content-disposition", "content-id",
+        "content-description",
     }
 )  # fmt: skip
 
@@ -82,7 +83,7 @@ def parse_source(source: Source) -> Message:
     """
     root = _part(source, 0, source.size, "text/plain")
     if not root.fields and root.start == 0:
-        raise ParseFailed("The decrypted payload is no mail: it has no header fields. Ask the sender to send it again")
+        raise ParseFailed("The decrypted payload is no mail: it has no header fields")
     walk = _Walk(source)
     if not root.media_type.value.startswith("multipart/"):
         root.end = _without_last_line_end(source, root)
@@ -98,7 +99,7 @@ def _part(source: Source, start: int, end: int, default: str) -> Part:
 
 
 def _without_last_line_end(source: Source, root: Part) -> int:
-    """Give the end of a text without the line end of its last line, which inside a multipart is the delimiter's."""
+    """Give the end of a text without its last line end, which inside a multipart is the delimiter's."""
     if not root.media_type.value.startswith("text/"):
         return root.end
     last = bytes(source.read(max(root.start, root.end - 2), root.end))
@@ -122,17 +123,17 @@ def _protected_fields(source: Source, root: Part) -> read.Fields:
 
 def _message(fields: read.Fields, shown: _Shown, attachments: tuple[Attachment, ...]) -> Message:
     subject = fields.get("subject")
-    senders = read.addresses(fields.get("from", []))
+    senders = addresses(fields.get("from", []))
     message_ids = read.ids(fields.get("message-id", []))
     in_reply_to = read.ids(fields.get("in-reply-to", []))
     dates = fields.get("date")
     return Message(
-        text=text_of_html(shown.html or "") if shown.text is None else shown.text,
+        text=shown.text or text_of_html(shown.html or ""),
         html=shown.html,
         subject=read.free_text(subject[0])[:MAX_SUBJECT] if subject else None,
         attachments=attachments,
-        to=read.addresses(fields.get("to", [])),
-        cc=read.addresses(fields.get("cc", [])),
+        to=addresses(fields.get("to", [])),
+        cc=addresses(fields.get("cc", [])),
         claimed_sender=senders[0] if senders else None,
         message_id=message_ids[0] if message_ids else None,
         in_reply_to=in_reply_to[0] if in_reply_to else None,
@@ -225,7 +226,9 @@ def _is_body(part: Part, *, first: bool) -> bool:
 
 def _repeats_header(part: Part) -> bool:
     """Tell the copy of protected fields that older programs show as a part of its own."""
-    return part.media_type.value == "text/rfc822-headers" and "protected-headers" in part.media_type.parameters
+    return (
+        part.media_type.value == "text/rfc822-headers" and "protected-headers" in part.media_type.parameters
+    )
 
 
 # -- the bodies ------------------------------------------------------------------------------------
@@ -248,14 +251,16 @@ def _shown(source: Source, part: Part) -> _Shown:
 
 
 def _together(shown: list[_Shown]) -> _Shown:
-    """Join what is read one after the other. Where one piece has HTML, each gets an HTML form and a text form."""
+    """Join what is read one after the other. Where one piece has HTML, each gets both forms."""
     if len(shown) == 1:
         return shown[0]
     if all(one.html is None for one in shown):
         return _Shown(text=_joined([one.text or "" for one in shown]))
     return _Shown(
         text=_joined([text_of_html(one.html or "") if one.text is None else one.text for one in shown]),
-        html="\n".join(f"<pre>{html.escape(one.text or '')}</pre>" if one.html is None else one.html for one in shown),
+        html="\n".join(
+            f"<pre>{html.escape(one.text or '')}</pre>" if one.html is None else one.html for one in shown
+        ),
     )
 
 

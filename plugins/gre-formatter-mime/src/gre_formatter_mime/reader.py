@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING
 
 from gre_core.errors import ParseFailed
-
 from gre_formatter_mime.source import WINDOW
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class LineReader(io.RawIOBase):
         decode: undoes the encoding of some whole lines.
     """
 
-    def __init__(  # noqa: D107 - above
+    def __init__(
         self, source: Source, start: int, end: int, line: int, decode: Callable[[bytes | memoryview], bytes]
     ) -> None:
         super().__init__()

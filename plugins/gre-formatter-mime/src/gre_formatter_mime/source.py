@@ -7,7 +7,6 @@ import threading
 from typing import BinaryIO, Final, Protocol
 
 from gre_core.errors import ParseFailed
-
 from gre_formatter_mime.limits import MAX_HEADER, MAX_PAYLOAD, MAX_STREAM
 
 WINDOW: Final = 1 << 20
@@ -23,7 +22,7 @@ class Source(Protocol):
         ...
 
     def window(self, start: int, end: int) -> tuple[bytes, int, int]:
-        """Give bytes that hold a header section which starts there, and where in them it starts and must end."""
+        """Give bytes that hold the header section there, and where in them it starts and must end."""
         ...
 
     def read(self, start: int, end: int) -> bytes | memoryview:
@@ -100,7 +99,9 @@ class StreamSource:
         except (OSError, ValueError) as error:
             raise _unreadable(error) from error
         if len(piece) != end - start:
-            raise ParseFailed("The decrypted payload became shorter while it was read; open the message again")
+            raise ParseFailed(
+                "The decrypted payload became shorter while it was read; open the message again"
+            )
         return piece
 
     def find(self, needle: bytes, start: int, end: int) -> int:

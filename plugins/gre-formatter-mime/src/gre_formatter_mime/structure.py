@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import ParseFailed
-
 from gre_formatter_mime.limits import MAX_FALSE_DELIMITERS, MAX_PARTS
 
 if TYPE_CHECKING:

@@ -34,8 +34,8 @@ _MAX_UU: Final = 16 << 20
 def encode_text(text: str) -> tuple[str, bytes]:
     r"""Encode a text, with LF line ends, for a body of 7bit lines with CRLF.
 
-    Plain ASCII in short lines stays as it is. Trailing white space, ``From`` at the start of a line and control
-    characters are encoded (RFC 3156, section 3), and so is all else that is not plain.
+    Plain ASCII in short lines stays as it is. Trailing white space, ``From`` at the start of a line and
+    control characters are encoded (RFC 3156, section 3), and so is all else that is not plain.
 
     Result:
         the Content-Transfer-Encoding and the body. A line end after the last line is not part of the body.
@@ -70,7 +70,7 @@ def _longest_line(raw: bytes) -> int:
 
 
 def _quoted_printable(crlf: bytes) -> bytes:
-    # The added line end makes the codec write CRLF after soft breaks, and protect white space at the very end.
+    # The added line end makes the codec write CRLF after soft breaks, and protect white space at the end.
     quoted = binascii.b2a_qp(crlf + b"\r\n", istext=True)[:-2]
     if b"From " in quoted:
         quoted = re.sub(rb"(?m)^From ", b"=46rom=\r\n ", quoted)
