@@ -113,6 +113,16 @@ class Sealer:
                 return before[2]
         gateway = wire.domain(jid)
         notice = await self._memory.see_offer(gateway, peer.offer)
+        agreement, data = await self._first_accepted(jid, peer)
+        await self._memory.require_pair(jid, agreement, self._policy)
+        await self._memory.require_sender_id(gateway, jid, data.sender_id)
+        notices = () if notice is None else (notice,)
+        agreed = Agreed(agreement, data, peer.receipts, self._max_size(data), notices)
+        self._agreed[jid] = (peer, data, agreed)
+        return agreed
+
+    async def _first_accepted(self, jid: str, peer: Peer) -> tuple[Agreement, DataForm]:
+        """Go through the pairs, best first, until the gateway does not refuse one."""
         refused = self._capabilities.refused.setdefault(jid, set())
         while True:
             agreement = negotiate(
@@ -129,14 +139,8 @@ class Sealer:
                 if (error.error_type, error.condition) != ("modify", "not-acceptable"):
                     raise
                 refused.add(agreement.pair)
-                continue
-            break
-        await self._memory.require_pair(jid, agreement, self._policy)
-        await self._memory.require_sender_id(gateway, jid, data.sender_id)
-        notices = () if notice is None else (notice,)
-        agreed = Agreed(agreement, data, peer.receipts, self._max_size(data), notices)
-        self._agreed[jid] = (peer, data, agreed)
-        return agreed
+            else:
+                return agreement, data
 
     async def _data(self, jid: str, agreement: Agreement) -> DataForm:
         dynamic, asking = self._wishes(agreement)
