@@ -80,7 +80,6 @@ class Smtp:
         password: for AUTH, or None.
         connections: how many connections are kept open at most.
         timeout: for each step of the dialogue, in seconds.
-        in_flight: how many messages may wait for the relay at most; more are refused with ``wait``.
         helo: the name that the gateway says for itself.
     """
 
@@ -91,7 +90,6 @@ class Smtp:
     password: str | None = field(repr=False)
     connections: int
     timeout: float
-    in_flight: int
     helo: str
 
 
@@ -126,6 +124,7 @@ class Config:
         users: who may use the gateway, with which address.
         encrypted_only: refuse what is not encrypted, both ways (GRE, "Business Rules").
         keys: folder with the public keys of contacts, or None.
+        plugins: distributions whose plugins may add to the data form; others are not imported.
         state: folder of the spool and the journal.
         max_stanza: largest stanza that the gateway sends, in bytes.
         log_level: the lowest level that is written to standard error.
@@ -138,6 +137,7 @@ class Config:
     users: Users
     encrypted_only: bool
     keys: Path | None
+    plugins: tuple[str, ...]
     state: Path
     max_stanza: int
     log_level: Level
@@ -167,6 +167,8 @@ def load(path: Path) -> Config:
         encrypted_only = table.flag("encrypted_only", default=False)
     with root.table("keys") as table:
         keys = table.folder("directory")
+    with root.table("plugins") as table:
+        plugins = table.texts("allow", ("gre-openpgp",))
     with root.table("state") as table:
         state = table.folder("directory", "state") or path.parent
     with root.table("limits") as table:
@@ -174,7 +176,9 @@ def load(path: Path) -> Config:
     with root.table("log") as table:
         log_level = cast("Level", table.choice("level", ("debug", "info", "warning", "error"), "info"))
     root.done()
-    return Config(path, xmpp, smtp, listen, users, encrypted_only, keys, state, max_stanza, log_level)
+    return Config(
+        path, xmpp, smtp, listen, users, encrypted_only, keys, plugins, state, max_stanza, log_level
+    )
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -211,8 +215,7 @@ def _smtp(table: Table) -> Smtp:
         user=user,
         password=password,
         connections=table.whole("connections", 4, 1, 100),
-        timeout=float(table.whole("timeout", 60, 1, 3600)),
-        in_flight=table.whole("in_flight", 1000, 1, 100_000),
+        timeout=float(table.whole("timeout", 30, 1, 3600)),
         helo=table.text("helo", "localhost"),
     )
 

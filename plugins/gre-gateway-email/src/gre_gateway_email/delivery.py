@@ -118,8 +118,9 @@ class Delivery:
 
     def add(self, entry: Entry) -> None:
         """Take over a message that is in the spool."""
-        self._known[entry.id] = entry
-        self._enqueue(entry)
+        if entry.id not in self._known:
+            self._known[entry.id] = entry
+            self._enqueue(entry)
 
     def connected(self) -> None:
         """Note a new stream: whatever is still here is sent again, with the same stanza ids."""

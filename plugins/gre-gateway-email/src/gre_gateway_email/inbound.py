@@ -7,6 +7,7 @@ goes to a sender that a spammer made up. The envelope alone says who a mail is f
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import BadEncrypted, InvalidAddress, StoreError
@@ -17,7 +18,7 @@ from gre_gateway_email.plain_mail import read_plain
 from gre_gateway_email.spool import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gre_gateway_email.carrier import Carriers
     from gre_gateway_email.delivery import Delivery
@@ -28,6 +29,9 @@ MAX_QUEUE: Final = 20_000
 """Messages that may wait for delivery; more mails are put off with 452."""
 
 MAX_REPLY: Final = 400
+
+POSTMASTER: Final = "mailer-daemon"
+"""What the contact is called from whom reports of mail systems come, at the domain of the user."""
 
 REPORT: Final = "A mail system sent a report about a mail of yours: most probably it could not be delivered."
 
@@ -80,57 +84,56 @@ class Inbound:
 
     async def mail(self, sender: str, recipients: Sequence[str], content: bytes) -> Sequence[str]:
         """Answer the end of the data, once for each recipient. ``250`` means: stored."""
-        taken = self._take(sender, content)
-        if isinstance(taken, str):
-            _log.info("mail-refused", status=taken[:3], peer_domain=domain_of(sender), size=len(content))
-            return [taken] * len(recipients)
-        make, text = taken
-        return [await self._store(make, sender, address, content, text) for address in recipients]
+        try:
+            entry, text = self._take(sender, content)
+        except _Unwanted as refusal:
+            _log.info(
+                "mail-refused", status=refusal.reply[:3], peer_domain=domain_of(sender), size=len(content)
+            )
+            return [refusal.reply] * len(recipients)
+        return [await self._store(entry, address, content, text) for address in recipients]
 
-    def _take(  # noqa: PLR0911 - one return for each answer
-        self, sender: str, content: bytes
-    ) -> tuple[Callable[[str, str], Entry], str] | str:
-        """Give a maker of entries with their content, or the reply that refuses the mail."""
+    def _take(self, sender: str, content: bytes) -> tuple[Entry, str]:
+        """Give an entry, still without id and user, and its content."""
         try:
             carried = self._carriers.unwrap(content)
-            if carried is not None:
-                carrier, body = carried
-                size = len(body.text)
-                if size > self._max_encrypted:
-                    return _reply(
-                        "552 5.3.4",
-                        f"The mail has {size} bytes of encrypted content, and only {self._max_encrypted} "
-                        "can go over XMPP",
-                    )
-                if not sender:
-                    return "554 5.7.1 A report of a mail system cannot be encrypted"
-                pair = str(carrier.formatter), str(carrier.encrypter)
-                return lambda id_, user: Entry(id_, user, sender, "encrypted", *pair), body.text
-            if self._encrypted_only and sender:
-                return "523 5.7.10 This user takes only mail that is encrypted with OpenPGP (PGP/MIME)"
-            mail = read_plain(content)
+            if carried is None:
+                return self._take_plain(sender, content)
         except BadEncrypted as error:
-            return _reply("554 5.6.0", error.text)
+            raise _Unwanted("554 5.6.0", error.text) from error
         except Unreadable as error:
-            return _reply("554 5.6.0", f"The mail {error}")
+            raise _Unwanted("554 5.6.0", f"The mail {error}") from error
+        if not sender:
+            raise _Unwanted("554 5.7.1", "A report of a mail system cannot be encrypted")
+        carrier, body = carried
+        if len(body.text) > self._max_encrypted:
+            raise _Unwanted(
+                "552 5.3.4",
+                f"The mail has {len(body.text)} bytes of encrypted content, and only "
+                f"{self._max_encrypted} can go over XMPP",
+            )
+        return Entry("", "", sender, "encrypted", str(carrier.formatter), str(carrier.encrypter)), body.text
+
+    def _take_plain(self, sender: str, content: bytes) -> tuple[Entry, str]:
+        if self._encrypted_only and sender:
+            raise _Unwanted("523 5.7.10", "This user takes only mail encrypted with OpenPGP (PGP/MIME)")
+        mail = read_plain(content)
         text, subject = mail.text, mail.subject
         if not sender:
-            # What a stranger wrote must not look like words of the gateway under a policy that promises
-            # encryption.
+            # Whoever leaves out the sender must not get plain words past a policy that promises encryption.
             text, subject = (REPORT, "") if self._encrypted_only else (f"{REPORT}\n\n{text}", subject)
-        if len(text.encode("utf-8")) > self._max_encrypted // 2:
-            return "552 5.3.4 The text of the mail is too long to go over XMPP"
-        return lambda id_, user: Entry(id_, user, sender, "plain", subject=subject), text
+        if _escaped_size(text) + _escaped_size(subject) > self._max_encrypted:
+            raise _Unwanted("552 5.3.4", "The text of the mail is too long to go over XMPP")
+        return Entry("", "", sender, "plain", subject=subject), text
 
-    async def _store(
-        self, make: Callable[[str, str], Entry], sender: str, address: str, content: bytes, text: str
-    ) -> str:
+    async def _store(self, template: Entry, address: str, content: bytes, text: str) -> str:
         user = self._users.jid_of(address)
         if user is None:
             return "550 5.1.1 There is no such user"
         # A mail server that did not hear our answer sends the same bytes again: they get the same id.
-        seed = f"{user}\0{sender}\0".encode() + content
-        entry = make(hashlib.sha256(seed).hexdigest()[:32], user)
+        seed = f"{user}\0{template.sender}\0".encode() + content
+        sender = template.sender or f"{POSTMASTER}@{domain_of(address)}"
+        entry = replace(template, id=hashlib.sha256(seed).hexdigest()[:32], user=user, sender=sender)
         if self._delivery.knows(entry.id):
             return "250 2.1.5 Stored"
         if len(self._delivery) >= MAX_QUEUE:
@@ -142,6 +145,19 @@ class Inbound:
             return "452 4.3.1 The mail cannot be stored now, try again later"
         _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), stanza_id=entry.id)
         return "250 2.1.5 Stored"
+
+
+class _Unwanted(Exception):
+    """A mail is refused with a reply of one line in ASCII."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(code)
+        self.reply = _reply(code, text)
+
+
+def _escaped_size(text: str) -> int:
+    """Give how many bytes a text has in a stanza, at most a little too many."""
+    return len(text.encode("utf-8")) + 5 * sum(text.count(char) for char in "&<>\"'")
 
 
 def _reply(code: str, text: str) -> str:

@@ -81,6 +81,11 @@ class Outbound:
 
         await self._once(message, make)
 
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way, at most so long."""
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=seconds)
+
     async def _once(self, message: Relayed | Plain, make: Callable[[], Awaitable[bytes]]) -> None:
         if message.id is None:
             await self._send(message, make)

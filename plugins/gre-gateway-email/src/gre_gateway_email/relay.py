@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 KEPT_IDLE: Final = 60.0
 """How long an idle connection is kept, in seconds. Relays close them after about 300."""
 
+STALL_SECONDS: Final = 5.0
+"""After a time-out, messages that wait are refused for so long without another try."""
+
 MAX_REPLY: Final = 200
 """How much of a relay's reply is passed on to the user, in characters."""
 
@@ -47,7 +50,7 @@ class Relay:
         self._settings = settings
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
         self._free = asyncio.Semaphore(settings.connections)
-        self._waiting = 0
+        self._stalled_until = float("-inf")
 
     async def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> None:
         """Hand over one mail. When this returns, the relay is responsible for it, for every recipient.
@@ -61,14 +64,17 @@ class Relay:
             Refused: the relay did not take it, for any recipient. The text says why, and whether trying again
             helps.
         """
-        if self._waiting >= self._settings.in_flight:
-            raise _refused(
-                "wait", "resource-constraint", "The gateway has too many messages to relay: try again later."
-            )
-        self._waiting += 1
         try:
             async with self._free:
-                await self._send(sender, recipients, mail)
+                now = asyncio.get_running_loop().time
+                if now() < self._stalled_until:
+                    # Whoever waited behind a relay that hangs must not wait for it once more.
+                    raise _unreachable()
+                try:
+                    await self._send(sender, recipients, mail)
+                except aiosmtplib.SMTPTimeoutError:
+                    self._stalled_until = now() + STALL_SECONDS
+                    raise
         except aiosmtplib.SMTPException as error:
             refusal = explain(error)
             _log.warning(
@@ -81,8 +87,6 @@ class Relay:
         except OSError as error:
             _log.warning("relay-failed", code=type(error).__name__)
             raise _unreachable() from error
-        finally:
-            self._waiting -= 1
 
     async def check(self) -> None:
         """Connect, log in and leave again.

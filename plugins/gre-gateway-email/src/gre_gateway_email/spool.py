@@ -1,7 +1,8 @@
 """Keeps what the mail server handed over until the user's client, or at least its server, has it.
 
 Each entry is one file of mode 0600: a line of JSON, then the content. A mail is acknowledged only when
-:meth:`Spool.add` has returned: then its file and the folder are on the disk. What cannot be delivered goes to the folder ``dead`` with the reason in a file beside them; nothing is ever dropped.
+:meth:`Spool.add` has returned: then its file and the folder are on the disk. What cannot be delivered goes to
+the folder ``dead`` with the reason in a file beside it; nothing is ever dropped.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Entry:
     Arguments:
         id: the id of the stanza and of the file. The same mail for the same user has the same id.
         user: bare JID.
-        sender: mail address of the envelope, or ``""`` for a report of a mail system.
+        sender: mail address that it is from.
         kind: encrypted or plain.
         formatter: of an encrypted message, else ``""``.
         encrypter: of an encrypted message, else ``""``.

@@ -84,6 +84,17 @@ class Table:
             raise self.error(key, "a text of one line", value)
         return value
 
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Give a list of texts of one line."""
+        value = self._get(key)
+        if value is None:
+            return default
+        if not isinstance(value, list) or not all(
+            isinstance(one, str) and one.isprintable() for one in value
+        ):
+            raise self.error(key, "a list of texts", value)
+        return tuple(value)
+
     def whole(self, key: str, default: int, lowest: int, highest: int) -> int:
         """Give a whole number within bounds."""
         value = self._get(key)
