@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement
 
-from gre_core.errors import BadDataForm, BadEncrypted, BadRequest, InvalidNamespace, UnknownNamespace
+from gre_core.errors import (
+    BadDataForm,
+    BadEncrypted,
+    BadRequest,
+    InvalidNamespace,
+    LocalProtocolError,
+    RemoteProtocolError,
+    UnknownNamespace,
+)
 from gre_core.model import Body, DataForm
 from gre_core.namespaces import EME, FORM_TYPE, GRE, Kind, Namespace
 
@@ -44,9 +53,17 @@ MAX_SENDER_ID: Final = 1024
 MAX_ID: Final = 1024
 MAX_CHILDREN: Final = 64
 MAX_ELEMENTS: Final = 10_000
+MAX_DEPTH: Final = 100
+"""How deep elements are nested at most. What is deeper cannot be written again without recursion."""
 
 _CLARK = re.compile(r"\{[^{}\s]{1,512}\}[^{}\s]{1,128}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# Besides controls: marks that change the order of what is shown, and characters that show nothing.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff"
+    r"\U000e0000-\U000e0fff]"
+)
+_MISLEADING = re.compile(rf"(?![\n\t]){_CONTROL.pattern}")
 
 
 # -- data request and answer -------------------------------------------------------------------------
@@ -67,13 +84,14 @@ def parse_data_request(data: Element) -> tuple[Namespace | None, Namespace | Non
     A missing attribute gives None, since another implementation sends none.
 
     Raises:
-        BadRequest: not ``<data/>``, or too many children.
+        BadRequest: not ``<data/>``, too many children or too deep.
         UnknownNamespace: an attribute is not a namespace of its kind.
     """
     if data.tag != DATA_TAG:
         raise BadRequest("A data request is a <data/> element in the namespace urn:xmpp:gre:0.")
     if len(data) > MAX_CHILDREN:
         raise BadRequest(f"A data request has at most {MAX_CHILDREN} children.")
+    _require_modest(data, BadRequest)
     return (
         _namespace(data, Kind.FORMATTER, required=False),
         _namespace(data, Kind.ENCRYPTER, required=False),
@@ -82,7 +100,11 @@ def parse_data_request(data: Element) -> tuple[Namespace | None, Namespace | Non
 
 
 def build_data_form(form: DataForm) -> Element:
-    """Make ``<data/>`` for an answer, with a hidden FORM_TYPE (GRE, "Relayed Encryption Data"; XEP-0068)."""
+    """Make ``<data/>`` for an answer, with a hidden FORM_TYPE (GRE, "Relayed Encryption Data"; XEP-0068).
+
+    Raises:
+        LocalProtocolError: a value has characters that XML forbids.
+    """
     data = Element(DATA_TAG)
     x = SubElement(data, f"{{{FORM}}}x", {"type": "result"})
     _field(x, "FORM_TYPE", (FORM_TYPE,), "hidden")
@@ -117,7 +139,7 @@ def parse_data_form(data: Element | None) -> DataForm:
                 raise BadDataForm(f"The gateway's data form has the field {var[:80]} twice.")
             found[var] = _values(field)
     sender = found.pop("sender_id", ())
-    if len(sender) != 1 or not 0 < len(sender[0]) <= MAX_SENDER_ID or _CONTROL.search(sender[0]):
+    if len(sender) != 1 or not is_identifier(sender[0]):
         raise BadDataForm("The gateway's data form names no usable sender_id. Tell its operator.")
     return DataForm(sender[0], found)
 
@@ -125,6 +147,11 @@ def parse_data_form(data: Element | None) -> DataForm:
 def is_clark(var: str) -> bool:
     """Tell whether a form field is named in Clark notation (XEP-0068)."""
     return _CLARK.fullmatch(var) is not None
+
+
+def is_identifier(text: str) -> bool:
+    """Tell whether a text can be a ``sender_id``: 1 to 1,024 characters, nothing that misleads who reads it."""
+    return 0 < len(text) <= MAX_SENDER_ID and text == text.strip() and _CONTROL.search(text) is None
 
 
 def _is_gre_form(x: Element) -> bool:
@@ -144,7 +171,7 @@ def _values(field: Element) -> tuple[str, ...]:
 def _field(x: Element, var: str, values: Iterable[str], type_: str | None = None) -> None:
     field = SubElement(x, f"{{{FORM}}}field", {"var": var} | ({"type": type_} if type_ else {}))
     for value in values:
-        SubElement(field, f"{{{FORM}}}value").text = value
+        SubElement(field, f"{{{FORM}}}value").text = require_legal(value, f"The field {var[:80]}")
 
 
 def _namespace(element: Element, kind: Kind, *, required: bool) -> Namespace | None:
@@ -173,12 +200,21 @@ class Encrypted:
 
 
 def build_encrypted(encrypted: Encrypted) -> Element:
-    """Make ``<encrypted/>``."""
+    """Make ``<encrypted/>``.
+
+    Raises:
+        LocalProtocolError: the text of the body has characters that XML forbids.
+    """
     element = Element(
         ENCRYPTED_TAG, {"formatter": str(encrypted.formatter), "encrypter": str(encrypted.encrypter)}
     )
-    element.text = encrypted.body.text
-    element.extend(encrypted.body.children)
+    element.text = require_legal(encrypted.body.text, "The body")
+    for child in encrypted.body.children:
+        alone = child
+        if child.tail:  # stands in the body's text already
+            alone = copy(child)
+            alone.tail = None
+        element.append(alone)
     return element
 
 
@@ -186,7 +222,7 @@ def parse_encrypted(element: Element) -> Encrypted:
     """Read ``<encrypted/>``. What its children mean is left to the encrypter.
 
     Raises:
-        BadEncrypted: not ``<encrypted/>``, empty, or with too many elements.
+        BadEncrypted: not ``<encrypted/>``, empty, with too many elements or too deep.
         UnknownNamespace: an attribute is missing or not a namespace of its kind.
     """
     if element.tag != ENCRYPTED_TAG:
@@ -196,10 +232,9 @@ def parse_encrypted(element: Element) -> Encrypted:
     children = tuple(element)
     text = element.text or ""
     if children:
-        if sum(1 for _ in element.iter()) > MAX_ELEMENTS:
-            raise BadEncrypted(f"The <encrypted/> element has more than {MAX_ELEMENTS} elements.")
+        _require_modest(element, BadEncrypted)
         text += "".join(child.tail or "" for child in children)
-    if not children and not text.strip():
+    elif not text.strip():
         raise BadEncrypted("The <encrypted/> element is empty.")
     if (
         formatter is None or encrypter is None
@@ -278,23 +313,58 @@ def domain(jid: str) -> str:
     return bare(jid).rpartition("@")[2]
 
 
+def require_legal(text: str, what: str) -> str:
+    """Give the text back when XML allows all its characters; others would end the stream.
+
+    Raises:
+        LocalProtocolError: it has a control character, half a surrogate pair or a non-character.
+    """
+    if not text.isprintable() and _ILLEGAL.search(text):
+        raise LocalProtocolError(f"{what} has a character that XML forbids. Remove control characters.")
+    return text
+
+
+def clean(text: str) -> str:
+    """Replace what XML forbids or what misleads in a text of unknown origin that people will see."""
+    return text if text.isprintable() else _MISLEADING.sub("\ufffd", text)
+
+
+def depth_within(element: Element, depth: int = MAX_DEPTH, elements: int = MAX_ELEMENTS) -> bool:
+    """Tell whether an element is nested no deeper than ``depth`` and has no more than ``elements``."""
+    level, count = [element], 0
+    while level:
+        depth -= 1
+        count += len(level)
+        if depth < 0 or count > elements:
+            return False
+        level = [child for node in level for child in node]
+    return True
+
+
+def _require_modest(element: Element, error: type[RemoteProtocolError]) -> None:
+    if not depth_within(element):
+        name = local_name(element.tag)[1]
+        raise error(
+            f"<{name}/> has more than {MAX_ELEMENTS:,} elements or is nested deeper than {MAX_DEPTH}."
+        )
+
+
 def serialised_size(element: Element) -> int:
     """Give the size of an element on the wire in bytes of UTF-8, at most a little too large.
 
-    Namespaces are counted as if each element declared its own, so the result is never too small.
+    Namespaces are counted as if each element and attribute declared its own with a prefix, so the result is never
+    too small, whoever writes the XML.
     """
     size = 0
     for node in element.iter():
         namespace, name = local_name(node.tag)
-        size += (
-            2 * len(name.encode()) + len(namespace.encode()) + 16 + _escaped(node.text) + _escaped(node.tail)
-        )
+        size += 2 * len(name.encode()) + _escaped(namespace) + 40 + _escaped(node.text) + _escaped(node.tail)
         for key, value in node.attrib.items():
-            size += len(key.encode()) + 4 + _escaped(value)
+            size += _escaped(key) + (30 if "}" in key else 4) + _escaped(value, attribute=True)
     return size
 
 
-def _escaped(text: str | None) -> int:
+def _escaped(text: str | None, *, attribute: bool = False) -> int:
     if not text:
         return 0
     grown = (
@@ -302,4 +372,6 @@ def _escaped(text: str | None) -> int:
         + 3 * (text.count("<") + text.count(">"))
         + 5 * (text.count('"') + text.count("'"))
     )
+    if attribute:
+        grown += 4 * sum(map(text.count, "\t\n\r"))
     return grown + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
