@@ -107,3 +107,8 @@ def formatter(name: str, version: int = 0) -> Namespace:
 def encrypter(name: str, version: int = 0) -> Namespace:
     """Make the namespace of an encrypter; raises :class:`InvalidNamespace`."""
     return Namespace(Kind.ENCRYPTER, name, version)
+
+
+def package_for(namespace: Namespace) -> str:
+    """Give the package that by convention provides a namespace (``gre-formatter-mime``)."""
+    return f"gre-{namespace.kind}-{namespace.name.replace('_', '-').replace('.', '-')}"

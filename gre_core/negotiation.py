@@ -1,7 +1,9 @@
 """Two feature sets in, an agreement or a reasoned refusal out. Pure functions.
 
 >>> from gre_core.namespaces import formatter, encrypter
->>> theirs = read_features(["urn:xmpp:gre:0", "urn:xmpp:gre:formatter:mime:0", "urn:xmpp:gre:encrypter:openpgp:0"])
+>>> theirs = read_features(
+...     ["urn:xmpp:gre:0", "urn:xmpp:gre:formatter:mime:0", "urn:xmpp:gre:encrypter:openpgp:0"]
+... )
 >>> negotiate({formatter("mime")}, {encrypter("openpgp")}, theirs).encrypter
 Namespace('urn:xmpp:gre:encrypter:openpgp:0')
 """
@@ -12,10 +14,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from gre_core.errors import InvalidNamespace, NoCommonGround, NotAGateway
-from gre_core.namespaces import ENCRYPTED_ONLY, GRE, Kind, Namespace
+from gre_core.namespaces import ENCRYPTED_ONLY, GRE, Kind, Namespace, package_for
 
 MAX_FEATURES = 2000
 """How many features of a peer are looked at."""
+
+_SHOWN = 20
+_ADVISED = 5
 
 Pair = tuple[Namespace, Namespace]
 """A formatter and an encrypter."""
@@ -159,17 +164,21 @@ def _no_common_ground(
     ):
         parts.append(f"{kind}s: they offer {_list(offered)}, we have {_list(ours)}")
         if not offered.intersection(ours):
-            install += sorted({f"gre-{kind}-{namespace.name}" for namespace in offered})
+            install += sorted({package_for(namespace) for namespace in offered})[:_ADVISED]
     if install:
-        advice = f"Install one of {', '.join(install)}." if len(install) > 1 else f"Install {install[0]}."
+        # The peer chose these names, so the advice must not lead to whatever somebody uploaded under them.
+        advice = (
+            f"A package that provides it is by convention named {' or '.join(install)}: install it only from "
+            "somebody whom you trust."
+        )
     elif refused:
-        pairs = ", ".join(f"{formatter.name}+{encrypter.name}" for formatter, encrypter in refused)
+        pairs = ", ".join(f"{formatter.name}+{encrypter.name}" for formatter, encrypter in sorted(refused))
         advice = f"The gateway refused every pair that both have ({pairs}). Ask its operator."
     else:
         advice = "Ask the operator of the gateway what it is made for."
     return NoCommonGround(
         f"No formatter and encrypter in common. {'; '.join(parts)}. {advice}",
-        offered=sorted(map(str, theirs.formatters | theirs.encrypters)),
+        offered=sorted(map(str, theirs.formatters | theirs.encrypters))[: _SHOWN * 2],
         installed=sorted(map(str, {*formatters, *encrypters})),
         install=install,
     )
@@ -177,5 +186,6 @@ def _no_common_ground(
 
 def _list(namespaces: Iterable[Namespace]) -> str:
     return (
-        ", ".join(f"{namespace.name}:{namespace.version}" for namespace in sorted(namespaces)[:20]) or "none"
+        ", ".join(f"{namespace.name}:{namespace.version}" for namespace in sorted(namespaces)[:_SHOWN])
+        or "none"
     )

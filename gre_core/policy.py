@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gre_core.errors import PolicyChanged
+from gre_core.errors import InvalidNamespace, PolicyChanged
 from gre_core.model import Notice, Question, Signature, Verdict
 from gre_core.namespaces import Namespace
 from gre_core.negotiation import Agreement, Offer, rank
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from gre_core.ports import Decide, Store
 
 
+_LONGEST_PEER: Final = 400
+"""Longer JIDs are hashed, since a key of the store has at most 512 characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The user's preferences.
 
     Arguments:
         encrypters: names of encrypters, best first; others follow by name.
-        formatters: names of formatters, best first; others follow by name.
+        formatters: names of formatters, best first; others follow by name. A contact's pair never changes silently
+            to a name that stands no higher in these lists.
         capabilities_lifetime: after how many seconds the announced features are asked again. A change that the
             gateway announces by presence (XEP-0115) is seen at once.
     """
@@ -47,6 +52,7 @@ class Memory:
         self._store = store
         self._decide = decide
         self._known: dict[str, str | None] = {}
+        self._spending: set[str] = set()
 
     async def approve(self, question: Question) -> None:
         """Store the user's yes to a question; it counts once."""
@@ -55,9 +61,14 @@ class Memory:
     async def decide(self, question: Question) -> bool:
         """Answer a question: by a stored approval, else by asking the user."""
         key = _approval(question)
-        if await self._store.get(key) is not None:
-            await self._store.delete(key)
-            return True
+        if key not in self._spending:
+            self._spending.add(key)
+            try:
+                if await self._store.get(key) is not None:
+                    await self._store.delete(key)
+                    return True
+            finally:
+                self._spending.discard(key)
         return await self._decide(question)
 
     async def require(self, question: Question) -> None:
@@ -66,7 +77,7 @@ class Memory:
         Raises:
             PolicyChanged: the answer was not yes. Carries the question.
         """
-        if not await self.decide(question):
+        if await self.decide(question) is not True:
             raise PolicyChanged(
                 question.text,
                 question=question,
@@ -76,19 +87,19 @@ class Memory:
             )
 
     async def _read(self, peer: str, what: str) -> str | None:
-        key = f"policy/{peer}/{what}"
+        key = _key(peer, what)
         if key not in self._known:
             value = await self._store.get(key)
-            self._known[key] = None if value is None else value.decode()
+            self._known[key] = None if value is None else value.decode("utf-8", "replace")
         return self._known[key]
 
     async def _write(self, peer: str, what: str, value: str) -> None:
-        key = f"policy/{peer}/{what}"
+        key = _key(peer, what)
         await self._store.put(key, value.encode())
         self._known[key] = value
 
     async def _forget(self, peer: str, what: str) -> None:
-        key = f"policy/{peer}/{what}"
+        key = _key(peer, what)
         await self._store.delete(key)
         self._known[key] = None
 
@@ -130,7 +141,8 @@ class Memory:
                     "encrypted-only-withdrawn",
                     gateway,
                     f"{gateway} used to take only encrypted messages and no longer does. Sending to {peer} "
-                    "unencrypted lets the gateway and everybody behind it read the message. Send it all the same?",
+                    "unencrypted lets the gateway and everybody behind it read the message. If you say yes, "
+                    f"{gateway} counts from now on as one that takes unencrypted messages. Send it all the same?",
                     before="encrypted only",
                     after="unencrypted allowed",
                 )
@@ -160,16 +172,13 @@ class Memory:
         if before == now:
             return
         if before is not None:
-            old = [Namespace.parse(text) for text in before.split(" ")]
-            if _weaker(old[1], agreement.encrypter, policy.encrypters) or _weaker(
-                old[0], agreement.formatter, policy.formatters
-            ):
+            if _weaker(before, agreement, policy):
                 await self.require(
                     Question(
                         "pair-weaker",
                         peer,
-                        f"Until now messages to {peer} were made with {before.replace(' ', ' and ')}. The gateway now "
-                        f"leaves only {now.replace(' ', ' and ')}, which your policy ranks lower. Use it from now on?",
+                        f"Until now messages to {peer} were made with {before.replace(' ', ' and ')}; now they would be "
+                        f"made with {now.replace(' ', ' and ')}, which your policy does not prefer. Use it from now on?",
                         before=before,
                         after=now,
                     )
@@ -230,10 +239,27 @@ class Memory:
         )
 
 
-def _weaker(old: Namespace, new: Namespace, order: tuple[str, ...]) -> bool:
-    return rank(new, order) > rank(old, order)
+def _weaker(before: str, agreement: Agreement, policy: Policy) -> bool:
+    """Tell whether a pair is weaker than the remembered one, or only different: the gateway must not choose that."""
+    try:
+        formatter, encrypter = (Namespace.parse(text) for text in before.split(" "))
+    except (InvalidNamespace, ValueError):
+        return True
+    return any(
+        new.version < old.version if new.name == old.name else rank(new, order)[0] >= rank(old, order)[0]
+        for old, new, order in (
+            (formatter, agreement.formatter, policy.formatters),
+            (encrypter, agreement.encrypter, policy.encrypters),
+        )
+    )
+
+
+def _key(peer: str, what: str) -> str:
+    if len(peer) > _LONGEST_PEER:
+        peer = hashlib.sha256(peer.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"policy/{peer}/{what}"
 
 
 def _approval(question: Question) -> str:
     parts = "\0".join((question.code, question.peer, question.before, question.after))
-    return f"approved/{hashlib.sha256(parts.encode()).hexdigest()}"
+    return f"approved/{hashlib.sha256(parts.encode('utf-8', 'surrogatepass')).hexdigest()}"

@@ -3,9 +3,9 @@
 ::
 
     plugins = Plugins.discover()
-    plugins.encrypters                                  # (Namespace('urn:xmpp:gre:encrypter:openpgp:0'),)
-    plugins.encrypter(plugins.encrypters[0])            # made once, at the first call
-    plugins.problems                                    # what could not be used, and what to do about it
+    plugins.encrypters  # (Namespace('urn:xmpp:gre:encrypter:openpgp:0'),)
+    plugins.encrypter(plugins.encrypters[0])  # made once, at the first call
+    plugins.problems  # what could not be used, and what to do about it
 
 There is no global manager: who embeds the framework owns its ``Plugins``.
 """
@@ -26,7 +26,7 @@ from gre_core.api import (
 )
 from gre_core.errors import AmbiguousProvider, NoProvider
 from gre_core.log import get_logger
-from gre_core.namespaces import Kind, Namespace
+from gre_core.namespaces import Kind, Namespace, package_for
 from gre_core.plugin_loader import (
     Findings,
     LoadedPlugin,
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from gre_core.ports import Ports
+
+    Preference = Mapping[Namespace, str] | Mapping[str, str]
 
 __all__ = ["LoadedPlugin", "Plugins", "Problem", "package_for"]
 
@@ -61,11 +63,6 @@ _METHODS: Final[dict[type, tuple[str, ...]]] = {
 }
 
 
-def package_for(namespace: Namespace) -> str:
-    """Give the package that by convention provides a namespace (``gre-formatter-mime``)."""
-    return f"gre-{namespace.kind}-{namespace.name.replace('_', '-').replace('.', '-')}"
-
-
 class Plugins:
     """All plugins of one program. Make it with :meth:`discover` or :meth:`of`. Any thread may use it.
 
@@ -74,7 +71,7 @@ class Plugins:
     is used, and never a silent step to another formatter or encrypter.
     """
 
-    def __init__(self, found: Findings, prefer: Mapping[Namespace | str, str], *, strict: bool) -> None:
+    def __init__(self, found: Findings, prefer: Preference, *, strict: bool) -> None:
         self._plugins = tuple(found.plugins)
         self._skipped = tuple(found.skipped)
         self._problems = list(found.problems)
@@ -97,7 +94,7 @@ class Plugins:
         cls,
         *,
         allow: Collection[str] | None = None,
-        prefer: Mapping[Namespace | str, str] | None = None,
+        prefer: Preference | None = None,
         strict: bool = False,
     ) -> Plugins:
         """Load the installed plugins: those under the entry-point group ``gre.v1``.
@@ -115,9 +112,7 @@ class Plugins:
         return cls(discover(allow), prefer or {}, strict=strict)
 
     @classmethod
-    def of(
-        cls, *objects: object, prefer: Mapping[Namespace | str, str] | None = None, strict: bool = False
-    ) -> Plugins:
+    def of(cls, *objects: object, prefer: Preference | None = None, strict: bool = False) -> Plugins:
         """Take providers, or modules and objects with hooks, from the program itself.
 
         For frozen applications and for tests, which have no entry points. A distribution is then the
