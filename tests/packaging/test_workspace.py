@@ -173,8 +173,8 @@ def test_the_core_names_no_formatter_and_no_encrypter(tmp_path: Path) -> None:
     planted = tmp_path / "planted.py"
     planted.write_text('"""urn:xmpp:gre:formatter:a:0"""\nx = [formatter("b"), "urn:xmpp:gre:encrypter:c:0"]')
     assert sorted(named_in(planted)) == ["b", "urn:xmpp:gre:encrypter:c"]
-    for path in (ROOT / "gre_core").rglob("*.py"):
-        assert not named_in(path), path.relative_to(ROOT)
+    rooms = [path for path in (ROOT / "gre_core").rglob("*.py") if "testing" not in path.parts]
+    assert {path.name: named for path in rooms if (named := named_in(path))} == {}
 
 
 def test_the_first_screen_has_the_two_commands() -> None:
