@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -18,7 +19,7 @@ from gre_core.errors import PeerError
 from gre_core.ports import AccessModel, Item, Ports
 from gre_core.stores import MemoryStore
 from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
-from gre_encrypter_openpgp.keymaking import make_key
+from gre_encrypter_openpgp.keymaking import _pgpy, make_key
 from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, PublicKey, data_node, list_element, pubkey_element
 
 ALICE = "alice@xmpp.example"
@@ -135,6 +136,66 @@ def secret_key(address: str, copy: int = 0) -> bytes:
     return make_key(f"<{address}>")
 
 
+def odd_key(
+    address: str,
+    *,
+    created: datetime | None = None,
+    lifetime: timedelta | None = None,
+    subkeys: Sequence[dict[str, Any]] = ({},),
+    revoked: bool = False,
+    compress: bool = False,
+) -> bytes:
+    """Make a key that is not as it should be; each of ``subkeys`` may have ``lifetime`` and ``revoked``."""
+    pgpy, c = _pgpy()
+    start = created or datetime.now(UTC)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        key = pgpy.PGPKey.new(c.PubKeyAlgorithm.EdDSA, c.EllipticCurveOID.Ed25519, created=start)
+        end = {} if lifetime is None else {"key_expiration": lifetime}
+        key.add_uid(
+            pgpy.PGPUID.new(f"<{address}>"),
+            usage={c.KeyFlags.Sign, c.KeyFlags.Certify},
+            hashes=[c.HashAlgorithm.SHA256],
+            ciphers=[c.SymmetricKeyAlgorithm.AES256],
+            compression=[c.CompressionAlgorithm.ZIP if compress else c.CompressionAlgorithm.Uncompressed],
+            created=start,
+            primary=True,
+            **end,
+        )
+        for shape in subkeys:
+            subkey = pgpy.PGPKey.new(c.PubKeyAlgorithm.ECDH, c.EllipticCurveOID.Curve25519, created=start)
+            key.add_subkey(subkey, usage={c.KeyFlags.EncryptCommunications}, created=start)
+            if "lifetime" in shape:  # PGPy's own bindings cannot expire
+                binding = pgpy.PGPSignature.new(
+                    c.SignatureType.Subkey_Binding,
+                    key.key_algorithm,
+                    c.HashAlgorithm.SHA256,
+                    key.fingerprint.keyid,
+                    created=start,
+                )
+                facts = binding._signature.subpackets
+                facts.addnew("KeyFlags", hashed=True, flags={c.KeyFlags.EncryptCommunications})
+                facts.addnew("KeyExpirationTime", hashed=True, expires=shape["lifetime"])
+                subkey._signatures.clear()
+                subkey |= key._sign(subkey, binding)
+            if shape.get("revoked"):
+                subkey |= key.revoke(subkey, sigtype=c.SignatureType.SubkeyRevocation)
+        if revoked:
+            key |= key.revoke(key)
+        return bytes(key)
+
+
+def compressed(secret: bytes, recipient: bytes, payload: bytes, *, sign: bool = True) -> bytes:
+    """Encrypt as GnuPG does by default: the signed message is compressed, then encrypted."""
+    pgpy, c = _pgpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        message = pgpy.PGPMessage.new(payload, compression=c.CompressionAlgorithm.ZIP)
+        if sign:
+            message |= pgpy.PGPKey.from_blob(secret)[0].sign(message)
+        return bytes(pgpy.PGPKey.from_blob(recipient)[0].encrypt(message))
+
+
 def public(secret: bytes) -> bytes:
     return bytes(pysequoia.Tsk.from_bytes(secret).extract_certificate())
 
@@ -145,8 +206,18 @@ def make_secret() -> Callable[..., bytes]:
 
 
 @pytest.fixture
+def make_odd() -> Callable[..., bytes]:
+    return odd_key
+
+
+@pytest.fixture
 def public_of() -> Callable[[bytes], bytes]:
     return public
+
+
+@pytest.fixture
+def make_compressed() -> Callable[..., bytes]:
+    return compressed
 
 
 @pytest.fixture
@@ -159,8 +230,6 @@ def world() -> World:
         made.questions.append(question)
         return made.answer
 
-    ports = Ports(
-        MemoryStore(), PubSubOf(nodes, ALICE), decide, now=lambda: made.now or datetime.now(UTC)
-    )
+    ports = Ports(MemoryStore(), PubSubOf(nodes, ALICE), decide, now=lambda: made.now or datetime.now(UTC))
     made = World(nodes, ports, OpenPGPEncrypter(), pysequoia.Tsk.from_bytes(bob))
     return made

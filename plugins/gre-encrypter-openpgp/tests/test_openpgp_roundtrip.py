@@ -6,7 +6,7 @@ from typing import Any
 
 import pysequoia
 
-from gre_core.api import Encrypter, FileEncrypter, Observing, Preparing, Signature
+from gre_core.api import Direction, Encrypter, FileEncrypter, Observing, Preparing, Signature
 from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter
 from gre_openpgp.messages import check_message
 
@@ -27,8 +27,6 @@ async def test_what_is_sealed_opens_with_a_good_signature_at_the_contact(world: 
 
 
 async def test_we_can_read_what_we_sent(world: Any) -> None:
-    from gre_core.api import Direction
-
     opened = await world.open(await world.seal(b"hello"), direction=Direction.SENT)
     assert opened.payload == b"hello"
     assert opened.verdict.signature is Signature.GOOD
@@ -50,7 +48,7 @@ async def test_no_round_trip_in_steady_state(world: Any) -> None:
     await world.seal(form=form)
     world.nodes.asked.clear()
     await world.seal(form=form)
-    await world.open(await world.seal(form=form), direction="sent")
+    await world.open(await world.seal(form=form), direction=Direction.SENT)
     assert world.nodes.asked == []
 
 
