@@ -1,0 +1,306 @@
+"""Sealing and opening against bare pysequoia, PGPy and a gpg subprocess, in one run.
+
+Each pair of samples is taken in turn, so that both meet the same machine.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pysequoia
+
+from gre_core import Direction, Message
+from gre_core.api import Attachment, OpenJob, Recipient, SealJob
+from gre_core.model import DataForm
+
+from parties import MIME, OPENPGP, two_parties  # isort: skip - beside this script
+
+if TYPE_CHECKING:
+    from gre_core import ClientEngine
+
+TEXT = ("The quick brown fox jumps over the lazy dog. Pack my box with five dozen jugs.\n" * 13)[:1000]
+MEGABYTE = 1 << 20
+
+Figures = dict[str, float]
+
+
+async def _secret_key(engine: ClientEngine) -> bytes:
+    from gre_encrypter_openpgp.own import export_own_key
+
+    return await export_own_key(engine.ports)
+
+
+def median_ms(samples: list[float]) -> float:
+    """Give the median of seconds in milliseconds."""
+    return statistics.median(samples) * 1000
+
+
+async def interleave(
+    rounds: int, *works: Callable[[], Awaitable[object] | object]
+) -> list[float]:
+    """Run each work in turn, many times; give the median of each in milliseconds."""
+    samples: list[list[float]] = [[] for _ in works]
+    gc.collect()
+    for number in range(rounds + 1):
+        for work, times in zip(works, samples, strict=True):
+            start = time.perf_counter()
+            result = work()
+            if isinstance(result, Awaitable):
+                await result
+            if number:  # the first round warms up
+                times.append(time.perf_counter() - start)
+    return [median_ms(times) for times in samples]
+
+
+class Bare:
+    """What a user would write with a library: the same keys, read once; no formatting, no wire."""
+
+    def __init__(self, sender: bytes, recipient: bytes) -> None:
+        sender_key, recipient_key = pysequoia.Tsk.from_bytes(sender), pysequoia.Tsk.from_bytes(recipient)
+        self.certs = [recipient_key.extract_certificate(), sender_key.extract_certificate()]
+        self.signer = sender_key.signer()
+        self.decryptor = recipient_key.decryptor()
+        self.store = lambda _ids: [self.certs[1]]
+
+    def seal(self, payload: bytes) -> bytes:
+        """Sign and encrypt to both."""
+        return pysequoia.encrypt(payload, self.certs, self.signer, armor=False)
+
+    def open(self, message: bytes) -> object:
+        """Decrypt and verify."""
+        opened = pysequoia.decrypt(message, self.decryptor, self.store)
+        assert opened.valid_sigs
+        return opened
+
+
+class WithPGPy:
+    """The same by PGPy, keys read once."""
+
+    def __init__(self, sender: bytes, recipient: bytes) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pgpy
+
+            self._pgpy: Any = pgpy
+            self.sender = pgpy.PGPKey.from_blob(sender)[0]
+            self.recipient = pgpy.PGPKey.from_blob(recipient)[0]
+
+    def seal(self, payload: bytes) -> bytes:
+        """Sign and encrypt to both."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            constants = self._pgpy.constants
+            cipher = constants.SymmetricKeyAlgorithm.AES256
+            message = self._pgpy.PGPMessage.new(payload, compression=constants.CompressionAlgorithm.Uncompressed)
+            message |= self.sender.sign(message)
+            key = cipher.gen_key()
+            message = self.recipient.pubkey.encrypt(message, cipher=cipher, sessionkey=key)
+            return bytes(self.sender.pubkey.encrypt(message, cipher=cipher, sessionkey=key))
+
+    def open(self, message: bytes) -> object:
+        """Decrypt and verify."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            opened = self.recipient.decrypt(self._pgpy.PGPMessage.from_blob(message))
+            assert self.sender.pubkey.verify(opened)
+            return opened
+
+
+class WithGnuPG:
+    """The same by a gpg process for each message, as many mail programs do."""
+
+    def __init__(self, home: Path, sender: bytes, recipient: bytes) -> None:
+        home.mkdir(mode=0o700)
+        self._command = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--trust-model", "always"]
+        for key in (sender, recipient):
+            subprocess.run([*self._command, "--import"], input=key, check=True, capture_output=True)
+
+    def _run(self, *arguments: str, data: bytes) -> bytes:
+        return subprocess.run(
+            [*self._command, *arguments], input=data, check=True, capture_output=True
+        ).stdout
+
+    def seal(self, payload: bytes) -> bytes:
+        """Sign and encrypt to both."""
+        who = ["-r", "bob@b.example", "-r", "alice@a.example", "-u", "alice@a.example"]
+        return self._run("--compress-algo", "none", "--sign", "--encrypt", *who, data=payload)
+
+    def open(self, message: bytes) -> object:
+        """Decrypt and verify."""
+        return self._run("--decrypt", data=message)
+
+    def stop(self) -> None:
+        """End the agent that gpg started."""
+        home = self._command[2]
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+
+
+async def small() -> tuple[Figures, Figures]:
+    """Measure 1 KB. Give the ratios (our time over theirs) and the medians in milliseconds."""
+    from slixmpp.xmlstream.tostring import tostring
+    from xml.etree.ElementTree import fromstring
+
+    from gre_core.slixmpp.traps import mend_slixmpp
+
+    mend_slixmpp()
+    sender, recipient = await two_parties()
+    keys = [await _secret_key(engine) for engine in (sender, recipient)]
+    message = Message(text=TEXT, subject="A kilobyte")
+    payload = sender.plugins.formatter(MIME).format(message, _seal_job(sender, recipient))
+    bare, pgpy = Bare(*keys), WithPGPy(*keys)
+
+    async def seal() -> str:
+        stanza = (await sender.seal(recipient.account, message)).stanza
+        return tostring(stanza, xmlns="jabber:client")
+
+    async def seal_open() -> str:
+        stanza = (await sender.seal(recipient.account, message)).stanza
+        stanza.set("from", sender.account)
+        return tostring(stanza)
+
+    written = [await seal_open() for _ in range(301)]
+    waiting = iter(written)
+
+    async def open_() -> None:
+        received = await recipient.handle(fromstring(next(waiting)))
+        assert received is not None
+        assert received.verdict.signature == "good"  # type: ignore[union-attr]
+
+    sealed = bare.seal(payload)
+    ratios: Figures = {}
+    absolute: Figures = {}
+    with tempfile.TemporaryDirectory(prefix="gre") as folder:
+        gpg = WithGnuPG(Path(folder) / "g", *keys)
+        try:
+            ours, theirs = await interleave(300, seal, lambda: bare.seal(payload))
+            _, by_pgpy, by_gpg = await interleave(20, seal, lambda: pgpy.seal(payload), lambda: gpg.seal(payload))
+            ours_open, theirs_open = await interleave(300, open_, lambda: bare.open(sealed))
+            by_pgpy_open, by_gpg_open = await interleave(20, lambda: pgpy.open(sealed), lambda: gpg.open(sealed))
+        finally:
+            gpg.stop()
+    for name, mine, others in (
+        ("seal_1k", ours, {"pysequoia": theirs, "pgpy": by_pgpy, "gpg": by_gpg}),
+        ("open_1k", ours_open, {"pysequoia": theirs_open, "pgpy": by_pgpy_open, "gpg": by_gpg_open}),
+    ):
+        absolute[f"{name}_ms"] = mine
+        for other, figure in others.items():
+            ratios[f"{name}_vs_{other}"] = mine / figure
+            absolute[f"{name}_{other}_ms"] = figure
+    return ratios, absolute
+
+
+def _seal_job(sender: ClientEngine, recipient: ClientEngine) -> SealJob:
+    return SealJob(
+        sender.account,
+        (Recipient(recipient.account, "bob@b.example"),),
+        DataForm("alice@a.example"),
+        MIME,
+        OPENPGP,
+        "0" * 32,
+        sender.ports.now(),
+    )
+
+
+# -- 25 MB -----------------------------------------------------------------------------------------
+
+
+async def large(rounds: int = 5) -> tuple[Figures, Figures]:
+    """Measure a 25 MB attachment, file to file up to the binary ciphertext."""
+    with tempfile.TemporaryDirectory(prefix="gre") as name:
+        folder = Path(name)
+        attachment = folder / "photo.bin"
+        attachment.write_bytes(os.urandom(25 * MEGABYTE))
+        sender, recipient = await two_parties()
+        keys = [await _secret_key(engine) for engine in (sender, recipient)]
+        bare = Bare(*keys)
+        formatter: Any = sender.plugins.formatter(MIME)
+        encrypter: Any = sender.plugins.encrypter(OPENPGP)
+        decrypter: Any = recipient.plugins.encrypter(OPENPGP)
+        message = Message(text=TEXT, attachments=(Attachment.from_path(attachment, "image/png"),))
+        job = _seal_job(sender, recipient)
+        opening = OpenJob(
+            recipient.account, sender.account, Direction.RECEIVED, MIME, OPENPGP, "alice@a.example"
+        )
+        payload, sealed, opened = folder / "payload", folder / "sealed", folder / "opened"
+        material = await encrypter.seal_keys(job, sender.ports)
+
+        async def seal() -> None:
+            with payload.open("wb") as sink:
+                formatter.format_to(message, job, sink)
+            await encrypter.encrypt_file(payload, sealed, material, sender.ports)
+
+        def bare_seal() -> None:
+            pysequoia.encrypt_file(payload, folder / "bare", bare.certs, bare.signer, armor=False)
+
+        async def open_() -> None:
+            result = await decrypter.decrypt_file(sealed, opened, opening, recipient.ports)
+            assert result.verdict.signature == "good"
+            with opened.open("rb") as source:
+                parsed = formatter.parse_from(source, opening)
+                with parsed.attachments[0].open() as content, (folder / "saved").open("wb") as saved:
+                    while chunk := content.read(MEGABYTE):
+                        saved.write(chunk)
+
+        def bare_open() -> None:
+            pysequoia.decrypt_file(sealed, folder / "bare", bare.decryptor, bare.store)
+
+        await seal()
+        await open_()
+        assert (folder / "saved").read_bytes() == attachment.read_bytes()
+        seal_ms, bare_seal_ms, open_ms, bare_open_ms = await interleave(
+            rounds, seal, bare_seal, open_, bare_open
+        )
+    ratios = {"seal_25m_vs_pysequoia": seal_ms / bare_seal_ms, "open_25m_vs_pysequoia": open_ms / bare_open_ms}
+    absolute = {
+        "seal_25m_ms": seal_ms,
+        "seal_25m_pysequoia_ms": bare_seal_ms,
+        "open_25m_ms": open_ms,
+        "open_25m_pysequoia_ms": bare_open_ms,
+    }
+    return ratios, absolute
+
+
+# -- memory and import -----------------------------------------------------------------------------
+
+
+def peak_memory() -> Figures:
+    """Give the peak memory of one seal and one open of 25 MB above the base, in MiB, each in a fresh process."""
+    figures = {}
+    for what in ("seal", "open"):
+        command = [sys.executable, str(Path(__file__).with_name("memory.py")), what]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        figures[f"{what}_25m_peak_mib"] = float(printed)
+    return figures
+
+
+def import_time(rounds: int = 15) -> Figures:
+    """Give the time that ``import gre_core`` adds to a fresh process, in milliseconds."""
+
+    def run(statement: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        return time.perf_counter() - start
+
+    samples = [run("import gre_core") - run("pass") for _ in range(rounds)]
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import gre_core, sys; print('structlog' in sys.modules, 'asyncio' in sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert loaded == ["False", "False"], "import gre_core loads structlog or asyncio"
+    everything = [run("from gre_core import *") - run("pass") for _ in range(rounds)]
+    return {
+        "import_gre_core_ms": max(median_ms(samples), 0.0),
+        "import_everything_of_gre_core_ms": median_ms(everything),
+    }
