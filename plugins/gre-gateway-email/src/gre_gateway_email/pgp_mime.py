@@ -10,7 +10,7 @@ import binascii
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
-from gre_openpgp.armor import dearmor, is_armored
+from gre_openpgp.armor import checksum_line, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.messages import check_message
 
@@ -74,20 +74,22 @@ class PgpMime:
     encrypter = ENCRYPTER
 
     def wrap(self, body: Body, envelope: Envelope, /) -> bytes:
-        """Make the mail. The armor has no checksum: RFC 9580, section 6.1, and GnuPG, take it without.
+        """Make the mail. The armor has a checksum only where GnuPG 2.2 needs it.
 
         Raises:
             BadEncrypted: not base64, or not an encrypted OpenPGP message.
         """
         text = _base64_of(body)
-        lines = "\r\n".join([text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)])
+        lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
+        if not text.endswith("="):
+            lines.append(checksum_line(binascii.a2b_base64(text)).decode("ascii"))
         return _TEMPLATE.format(
             date=format_datetime(envelope.date),
             sender=envelope.sender,
             recipients=_addresses(envelope.recipients),
             message_id=envelope.message_id,
             autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
-            lines=lines,
+            lines="\r\n".join(lines),
         ).encode("ascii")
 
     def unwrap(self, mail: bytes, /) -> Body | None:
