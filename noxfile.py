@@ -59,15 +59,6 @@ def typing(session: nox.Session) -> None:
     tests = [path for path in _test_files("tests", "plugins") if path.name != "conftest.py"]
     _run(session, "mypy", *map(str, tests))
     _run(session, "pyright", "--pythonpath", str(DEV / "python"))
-    _run(
-        session,
-        "pyright",
-        "--pythonpath",
-        str(DEV / "python"),
-        "--verifytypes",
-        "gre_core",
-        "--ignoreexternal",
-    )
 
 
 @nox.session(venv_backend="none", requires=["dev"])
