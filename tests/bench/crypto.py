@@ -45,9 +45,7 @@ def median_ms(samples: list[float]) -> float:
     return statistics.median(samples) * 1000
 
 
-async def interleave(
-    rounds: int, *works: Callable[[], Awaitable[object] | object]
-) -> list[float]:
+async def interleave(rounds: int, *works: Callable[[], Awaitable[object] | object]) -> list[float]:
     """Run each work in turn, many times; give the median of each in milliseconds."""
     samples: list[list[float]] = [[] for _ in works]
     gc.collect()
@@ -101,7 +99,9 @@ class WithPGPy:
             warnings.simplefilter("ignore")
             constants = self._pgpy.constants
             cipher = constants.SymmetricKeyAlgorithm.AES256
-            message = self._pgpy.PGPMessage.new(payload, compression=constants.CompressionAlgorithm.Uncompressed)
+            message = self._pgpy.PGPMessage.new(
+                payload, compression=constants.CompressionAlgorithm.Uncompressed
+            )
             message |= self.sender.sign(message)
             key = cipher.gen_key()
             message = self.recipient.pubkey.encrypt(message, cipher=cipher, sessionkey=key)
@@ -183,9 +183,13 @@ async def small() -> tuple[Figures, Figures]:
         gpg = WithGnuPG(Path(folder) / "g", *keys)
         try:
             ours, theirs = await interleave(300, seal, lambda: bare.seal(payload))
-            _, by_pgpy, by_gpg = await interleave(20, seal, lambda: pgpy.seal(payload), lambda: gpg.seal(payload))
+            _, by_pgpy, by_gpg = await interleave(
+                20, seal, lambda: pgpy.seal(payload), lambda: gpg.seal(payload)
+            )
             ours_open, theirs_open = await interleave(300, open_, lambda: bare.open(sealed))
-            by_pgpy_open, by_gpg_open = await interleave(20, lambda: pgpy.open(sealed), lambda: gpg.open(sealed))
+            by_pgpy_open, by_gpg_open = await interleave(
+                20, lambda: pgpy.open(sealed), lambda: gpg.open(sealed)
+            )
         finally:
             gpg.stop()
     for name, mine, others in (
@@ -260,7 +264,10 @@ async def large(rounds: int = 5) -> tuple[Figures, Figures]:
         seal_ms, bare_seal_ms, open_ms, bare_open_ms = await interleave(
             rounds, seal, bare_seal, open_, bare_open
         )
-    ratios = {"seal_25m_vs_pysequoia": seal_ms / bare_seal_ms, "open_25m_vs_pysequoia": open_ms / bare_open_ms}
+    ratios = {
+        "seal_25m_vs_pysequoia": seal_ms / bare_seal_ms,
+        "open_25m_vs_pysequoia": open_ms / bare_open_ms,
+    }
     absolute = {
         "seal_25m_ms": seal_ms,
         "seal_25m_pysequoia_ms": bare_seal_ms,
@@ -293,7 +300,11 @@ def import_time(rounds: int = 15) -> Figures:
 
     samples = [run("import gre_core") - run("pass") for _ in range(rounds)]
     loaded = subprocess.run(
-        [sys.executable, "-c", "import gre_core, sys; print('structlog' in sys.modules, 'asyncio' in sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            "import gre_core, sys; print('structlog' in sys.modules, 'asyncio' in sys.modules)",
+        ],
         check=True,
         capture_output=True,
         text=True,

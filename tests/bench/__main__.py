@@ -1,0 +1,60 @@
+"""Runs all measurements, prints them, and writes ``bench.json``: ``nox -s bench``.
+
+``ratios`` are of one run each: our time over theirs for sealing and opening (smaller is better), our rate over theirs for relaying (larger is better). ``absolute``
+holds the medians behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import sys
+from pathlib import Path
+
+import crypto
+import relay
+
+# What is to be reached: (at most, figure) or (at least, figure).
+GOALS = {
+    "seal_1k_vs_pysequoia": ("<=", 1.6),
+    "seal_1k_vs_pgpy": ("<=", 1 / 4),
+    "seal_1k_vs_gpg": ("<=", 1 / 12),
+    "open_1k_vs_pysequoia": ("<=", 2.2),
+    "open_1k_vs_pgpy": ("<=", 1 / 4),
+    "open_1k_vs_gpg": ("<=", 1 / 12),
+    "seal_25m_vs_pysequoia": ("<=", 1.4),
+    "open_25m_vs_pysequoia": ("<=", 1.4),
+    "relay_1k_vs_bare": (">=", 0.5),
+    "relay_50k_vs_bare": (">=", 0.6),
+}
+IMPORT_GOAL_MS = 60
+
+
+async def main() -> None:
+    """Measure, print, write. The exit code does not depend on the figures: a busy machine is no defect."""
+    ratios: dict[str, float] = {}
+    absolute: dict[str, float] = {}
+    for part in (crypto.small, crypto.large, relay.relay):
+        found, figures = await part()
+        ratios |= found
+        absolute |= figures
+    absolute |= crypto.peak_memory() | crypto.import_time()
+    print(f"Python {platform.python_version()}, {platform.machine()}")
+    for name, figure in ratios.items():
+        sign, goal = GOALS[name]
+        reached = figure <= goal if sign == "<=" else figure >= goal
+        print(f"{name:26} {figure:8.3f}   goal {sign} {goal:.3f}   {'reached' if reached else 'MISSED'}")
+    reached = absolute["import_gre_core_ms"] <= IMPORT_GOAL_MS
+    print(
+        f"{'import_gre_core_ms':26} {absolute['import_gre_core_ms']:8.1f}   goal <= {IMPORT_GOAL_MS}      "
+        f"{'reached' if reached else 'MISSED'}"
+    )
+    for name, figure in absolute.items():
+        print(f"{name:38} {figure:12.2f}")
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "bench.json")
+    target.write_text(json.dumps({"ratios": ratios, "absolute": absolute}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
