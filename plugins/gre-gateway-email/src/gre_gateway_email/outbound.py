@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import Refused, StoreError
+from gre_core.gateway import Relayed
 from gre_core.log import get_logger
+from gre_core.wire import ORIGIN_TAG
 from gre_gateway_email.addresses import domain_of
 from gre_gateway_email.carrier import Envelope
 from gre_gateway_email.plain_mail import write_plain
 
 if TYPE_CHECKING:
-    from gre_core.gateway import Plain, Relayed
+    from gre_core.gateway import Plain
     from gre_gateway_email.carrier import Carriers
     from gre_gateway_email.journal import Journal
     from gre_gateway_email.relay import Relay
@@ -87,31 +89,57 @@ class Outbound:
             await asyncio.wait(list(self._running.values()), timeout=seconds)
 
     async def _once(self, message: Relayed | Plain, make: Callable[[], Awaitable[bytes]]) -> None:
-        if message.id is None:
+        key = _identity(message)
+        if key is None:
             await self._send(message, make)
             return
-        key = message.user, message.id
         if self._journal.seen(*key):
             _log.info("resent-stanza", peer_domain=domain_of(message.recipients[0].legacy_id))
             return
         running = self._running.get(key)
-        if running is None:
-            running = self._running[key] = asyncio.ensure_future(self._send(message, make))
-            running.add_done_callback(lambda _: self._running.pop(key, None))
-        # The same stanza may come again while the first is under way: both get the one answer.
-        await asyncio.shield(running)
+        if running is not None:
+            # The same stanza came again while the first is under way: both get the one answer.
+            await asyncio.shield(running)
+            return
+        running = self._running[key] = asyncio.get_running_loop().create_future()
+        try:
+            await self._send(message, make)
+        except BaseException as error:
+            running.set_exception(error if isinstance(error, Exception) else ConnectionAbortedError())
+            running.exception()  # most often nobody else waits for it
+            raise
+        else:
+            running.set_result(None)
+        finally:
+            del self._running[key]
 
     async def _send(self, message: Relayed | Plain, make: Callable[[], Awaitable[bytes]]) -> None:
         mail = await make()
         recipients = [recipient.legacy_id for recipient in message.recipients]
         await self._relay.send(message.sender_id, recipients, mail)
         _log.info("mail-relayed", peer_domain=domain_of(recipients[0]), size=len(mail))
-        if message.id is not None:
+        key = _identity(message)
+        if key is not None:
             try:
-                self._journal.remember(message.user, message.id)
+                self._journal.remember(*key)
             except StoreError as error:
                 # The mail is on its way: an error to the user would make him send it twice.
                 _log.error("journal-failed", code=error.code)
+
+
+def _identity(message: Relayed | Plain) -> tuple[str, str] | None:
+    """Tell what makes a resent message the same: user and origin-id.
+
+    Without an origin-id (XEP-0359) there is only the stanza's id, which some clients count anew in each session:
+    then the content has to be the same as well, or a new message would be taken for an old one, and lost.
+    """
+    if message.id is None:
+        return None
+    if message.stanza.find(ORIGIN_TAG) is not None:
+        return message.user, message.id
+    content = message.body.text if isinstance(message, Relayed) else message.text
+    seed = "\0".join([message.id, *(recipient.jid for recipient in message.recipients), content])
+    return message.user, hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def message_id(origin_id: str | None, address: str) -> str:

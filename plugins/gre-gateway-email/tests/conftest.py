@@ -1,0 +1,167 @@
+"""What the tests of the email gateway share: fake messages, a scripted relay, a raw LMTP client, the corpora."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree as ET
+
+import pytest
+from aiosmtpd.smtp import SMTP as Server
+
+from gre_core.api import Body, Recipient, encrypter, formatter
+from gre_core.gateway import Plain, Relayed
+from gre_core.testing import require
+from gre_gateway_email.config import Smtp
+
+ROOT = Path(__file__).parents[3]
+PAIR = formatter("mime"), encrypter("openpgp")
+
+
+def openpgp_message(size: int = 200, seed: int = 1) -> bytes:
+    """Bytes in the shape of an encrypted message: one SEIPD packet of random content."""
+    return b"\xd2\xff" + (size + 1).to_bytes(4, "big") + b"\x01" + random.Random(seed).randbytes(size)
+
+
+def body_of(data: bytes) -> Body:
+    return Body(base64.b64encode(data).decode())
+
+
+def relayed(text: str, *, to: str = "bob@example.net", id_: str | None = "id-1", origin: bool = True) -> Relayed:
+    stanza = ET.Element("{jabber:client}message", {"id": id_ or ""})
+    if origin and id_:
+        ET.SubElement(stanza, "{urn:xmpp:sid:0}origin-id", {"id": id_})
+    jid = to.replace("@", "\\40") + "@mail.localhost"
+    who = (Recipient(jid, to),)
+    return Relayed(
+        "juliet@localhost", "juliet@localhost/r", "juliet@example.org", who, *PAIR, Body(text), id_, stanza
+    )
+
+
+def plain(text: str, subject: str | None = None, id_: str = "id-2") -> Plain:
+    stanza = ET.Element("{jabber:client}message", {"id": id_})
+    who = (Recipient("bob\\40example.net@mail.localhost", "bob@example.net"),)
+    return Plain("juliet@localhost", "juliet@localhost/r", "juliet@example.org", who, text, subject, id_, stanza)
+
+
+def smtp_settings(port: int, **changes: object) -> Smtp:
+    settings = {
+        "host": "127.0.0.1", "port": port, "tls": "none", "user": None, "password": None,
+        "connections": 2, "timeout": 5.0, "helo": "localhost",
+    }  # fmt: skip
+    return Smtp(**(settings | changes))
+
+
+class ScriptedRelay:
+    """An aiosmtpd server that answers as told, and keeps what it took."""
+
+    def __init__(self):
+        self.mails: list[tuple[str, list[str], bytes]] = []
+        self.answers: dict[str, list[str]] = {}
+        self.connections = 0
+        self.port = 0
+
+    def _next(self, step: str) -> str | None:
+        answers = self.answers.get(step, [])
+        return answers.pop(0) if answers else None
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        answer = self._next("MAIL")
+        if answer is None:
+            envelope.mail_from = address
+        return answer or "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        answer = self._next("RCPT")
+        if answer is None:
+            envelope.rcpt_tos.append(address)
+        return answer or "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        answer = self._next("DATA")
+        if answer == "close":
+            server.transport.abort()
+            return "421 gone"
+        if answer == "hang":
+            await asyncio.sleep(60)
+        if answer is None:
+            self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        return answer or "250 OK"
+
+    def _connection(self):
+        self.connections += 1
+        return Server(self, hostname="relay", data_size_limit=10_000_000)
+
+    async def __aenter__(self):
+        self._server = await asyncio.get_running_loop().create_server(self._connection, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+
+@pytest.fixture
+async def scripted_relay():
+    async with ScriptedRelay() as relay:
+        yield relay
+
+
+class Dialogue:
+    """A raw SMTP or LMTP client: what is sent is exactly what is written here."""
+
+    def __init__(self, reader, writer):
+        self._reader, self._writer = reader, writer
+
+    async def reply(self) -> str:
+        lines = []
+        async with asyncio.timeout(10):
+            while True:
+                line = (await self._reader.readline()).decode()
+                lines.append(line.rstrip("\r\n"))
+                if not line or line[3:4] != "-":
+                    return "\n".join(lines)
+
+    async def say(self, line: str | bytes) -> str:
+        self.send((line.encode() if isinstance(line, str) else line) + b"\r\n")
+        return await self.reply()
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+
+async def open_dialogue(port: int) -> Dialogue:
+    dialogue = Dialogue(*await asyncio.open_connection("127.0.0.1", port))
+    assert (await dialogue.reply()).startswith("220")
+    return dialogue
+
+
+@pytest.fixture
+def corpora() -> Path:
+    folder = Path(os.environ.get("GRE_CORPORA", ROOT.parent / "shared" / "corpora"))
+    require(folder.is_dir(), "the mail corpora (folder ../shared/corpora or GRE_CORPORA)")
+    return folder
+
+
+@pytest.fixture
+def kit() -> SimpleNamespace:
+    """The helpers above: test modules cannot import a conftest."""
+    return SimpleNamespace(
+        pair=PAIR,
+        openpgp_message=openpgp_message,
+        body_of=body_of,
+        relayed=relayed,
+        plain=plain,
+        smtp_settings=smtp_settings,
+        open_dialogue=open_dialogue,
+    )
