@@ -1,26 +1,28 @@
-"""A small world: accounts with stores, a pubsub service that counts what is asked, and keys in the tested shape."""
+"""A small world: an account with a store, a pubsub service that counts what is asked, and keys."""
 
 from __future__ import annotations
 
 import base64
 import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
-from xml.etree.ElementTree import Element
+from typing import TYPE_CHECKING, Any
 
 import pysequoia
 import pytest
+from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
+from gre_encrypter_openpgp.keymaking import _pgpy, make_key
+from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, PublicKey, data_node, list_element, pubkey_element
 
 from gre_core.api import DataForm, Direction, OpenJob, Question, Recipient, SealJob, encrypter, formatter
 from gre_core.errors import PeerError
 from gre_core.ports import AccessModel, Item, Ports
 from gre_core.stores import MemoryStore
-from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
-from gre_encrypter_openpgp.keymaking import _pgpy, make_key
-from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, PublicKey, data_node, list_element, pubkey_element
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from xml.etree.ElementTree import Element
 
 ALICE = "alice@xmpp.example"
 BOB = "bob\\40mail.example@gateway.example"

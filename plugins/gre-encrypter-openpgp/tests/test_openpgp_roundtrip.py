@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pysequoia
-
-from gre_core.api import Direction, Encrypter, FileEncrypter, Observing, Preparing, Signature
 from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter
 from gre_openpgp.messages import check_message
+
+from gre_core.api import Direction, Encrypter, FileEncrypter, Observing, Preparing, Signature
 
 
 def test_it_has_all_abilities() -> None:

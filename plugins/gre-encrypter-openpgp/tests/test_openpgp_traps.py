@@ -1,7 +1,7 @@
 """One test or more for each trap of pysequoia that was measured (the numbers are those of the design notes).
 
-7 (bombs) and 15 (the GIL) want a worker process, which is not there yet. 14 (no intended recipient) is answered by
-the formatter, which binds From, To, Date and Message-ID inside the signed payload.
+7 (bombs) and 15 (the GIL) want a worker process, which is not there yet. 14 (no intended recipient) is
+answered by the formatter, which binds From, To, Date and Message-ID inside the signed payload.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import gre_encrypter_openpgp
 import pysequoia
 import pytest
-
-import gre_encrypter_openpgp
-from gre_core.api import Direction, Signature
-from gre_core.errors import BadEncrypted, DecryptFailed, EncryptFailed, NotForUs, NoUsableKey
 from gre_encrypter_openpgp import sequoia
 from gre_encrypter_openpgp.own import OwnKey, import_own_key, save_own
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import walk
+
+from gre_core.api import Direction, Signature
+from gre_core.errors import BadEncrypted, DecryptFailed, EncryptFailed, NotForUs, NoUsableKey
 
 OURS = "alice@mail.example"
 BOB = "bob\\40mail.example@gateway.example"
@@ -429,7 +429,7 @@ def old_message(secret: bytes, bob: Any) -> bytes:
 
 
 async def test_17_any_bytes_like_payload_is_taken(world: Any) -> None:
-    assert await world.seal(bytearray(b"hello"))  # type: ignore[arg-type]
+    assert await world.seal(bytearray(b"hello"))
 
 
 async def test_17_the_texts_of_pysequoia_that_we_rely_on(world: Any, make_secret: Any) -> None:
@@ -467,8 +467,9 @@ def test_an_error_never_shows_a_stack_trace() -> None:
 async def test_white_space_armor_and_the_openpgp_element_are_accepted(world: Any) -> None:
     from xml.etree.ElementTree import Element
 
-    from gre_core.api import Body
     from gre_openpgp.armor import armor
+
+    from gre_core.api import Body
 
     message = await from_bob(world)
     text = base64.encodebytes(message).decode()

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gre_core.errors import NoUsableKey, PeerError, PeerTimeout, PolicyChanged
-from gre_core.model import Notice, Question
-from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
-from gre_encrypter_openpgp.contacts import Contacts
-from gre_encrypter_openpgp.own import ANNOUNCED, OUTDATED, OwnKey, load_own, save_own
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.trust import accept, allowed, remember, remembered
 from gre_openpgp.xep0373 import (
@@ -21,6 +16,12 @@ from gre_openpgp.xep0373 import (
     timestamp,
 )
 
+from gre_core.errors import NoUsableKey, PeerError, PeerTimeout, PolicyChanged
+from gre_core.model import Notice, Question
+from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
+from gre_encrypter_openpgp.contacts import Contacts
+from gre_encrypter_openpgp.own import ANNOUNCED, OUTDATED, OwnKey, load_own, save_own
+
 if TYPE_CHECKING:
     import pysequoia
 
@@ -30,7 +31,7 @@ _MAX_SENDER_ID: Final = 254
 
 
 class Ours(NamedTuple):
-    """Our public keys: fingerprints in upper-case hex, and certs by what signatures name, in lower-case hex."""
+    """Our public keys: fingerprints in upper-case hex; certs by what signatures name, in lower-case hex."""
 
     fingerprints: frozenset[str]
     certs: dict[str, pysequoia.Cert]
@@ -110,7 +111,8 @@ class Account:
             ports: of the host.
 
         Raises:
-            NoUsableKey: there is none, and it is not safe or not possible to make one; the text says what to do.
+            NoUsableKey: there is none, and it is not safe or not possible to make one; the text says what to
+                do.
             PolicyChanged: the user has to agree first.
             StoreError: the store failed.
         """
@@ -135,7 +137,7 @@ class Account:
         return self.own
 
     async def _save(self, own: OwnKey, ports: Ports) -> None:
-        """Keep a new key. Each task that wants to use it does this, so that none publishes what was not kept."""
+        """Keep a new key. Each task does this that wants to use it: none may publish what was not kept."""
         await save_own(own, ports.store)
         await remember(self.jid, [own.parsed.key], ports.store)
         self._unsaved, self._loaded = False, True
@@ -154,9 +156,9 @@ class Account:
                 found = await _holds_something(self.jid, node, ports.pubsub)
             except (PeerError, PeerTimeout) as error:
                 raise NoUsableKey(
-                    f"Nobody can tell whether {self.jid} has an OpenPGP key already: {error.text}. No key is made, "
-                    "since a second one would make messages unreadable on the other device. Try again later, or "
-                    "import your key",
+                    f"Nobody can tell whether {self.jid} has an OpenPGP key already: {error.text}. No key "
+                    f"is made, since a second one would make messages unreadable on the other device. Try "
+                    f"again later, or import your key",
                     account=self.jid,
                     node=node,
                 ) from error
@@ -168,7 +170,7 @@ class Account:
                 )
 
     async def _announce(self, own: OwnKey, ports: Ports) -> None:
-        """Publish our key when it was not, or not as it is now. Beside other keys, only with the user's word."""
+        """Publish our key unless it is, as it is now. Beside other keys only with the user's word."""
         published = await ports.store.get(ANNOUNCED + own.fingerprint)
         if published:
             self._announced = True
@@ -182,9 +184,9 @@ class Account:
                 await publish(own.parsed.key, present, ports)
         except (PeerError, PeerTimeout, BadOpenPGP) as error:
             raise NoUsableKey(
-                f"Your key {own.fingerprint} is kept on this device, but could not be published, so that nobody could "
-                f"verify or answer your messages: {error.text}. Try again; if it goes on, ask the operator of your "
-                "server for personal eventing (XEP-0163)",
+                f"Your key {own.fingerprint} is kept on this device, but could not be published, so that "
+                f"nobody could verify or answer your messages: {error.text}. Try again; if it goes on, ask "
+                f"the operator of your server for personal eventing (XEP-0163)",
                 account=self.jid,
             ) from error
         await ports.store.put(ANNOUNCED + own.fingerprint, timestamp(ports.now()).encode("ascii"))
@@ -194,8 +196,8 @@ class Account:
         question = Question(
             "own-key-second",
             self.jid,
-            f"{self.jid} announces {', '.join(names)} already. If you agree, {own.fingerprint} is announced as well, and "
-            "others encrypt to both.",
+            f"{self.jid} announces {', '.join(names)} already. If you agree, {own.fingerprint} is announced "
+            f"as well, and others encrypt to both.",
             ", ".join(names),
             own.fingerprint,
         )
@@ -207,8 +209,9 @@ class Account:
         question = Question(
             "own-key-user-id",
             self.jid,
-            f"Your key bears the names {', '.join(own.parsed.user_ids)}; this gateway knows you as {sender_id}. If you "
-            "agree, that name is added, and everybody who has your key sees that all of them are you.",
+            f"Your key bears the names {', '.join(own.parsed.user_ids)}; this gateway knows you as "
+            f"{sender_id}. If you agree, that name is added, and everybody who has your key sees that all "
+            f"of them are you.",
             ", ".join(own.parsed.user_ids),
             sender_id,
         )
@@ -249,8 +252,8 @@ class Account:
                 notices.append(
                     Notice(
                         "own-key-reannounced",
-                        f"Somebody removed your key {own.fingerprint} from the list of {self.jid}; it was announced "
-                        "again. If that was not one of your own programs, change your password",
+                        f"Somebody removed your key {own.fingerprint} from the list of {self.jid}; it was "
+                        f"announced again. If that was not one of your own programs, change your password",
                         {"fingerprint": own.fingerprint},
                     )
                 )
@@ -264,7 +267,7 @@ class Account:
     async def _look_at_others(
         self, own: OwnKey, present: tuple[Announced, ...], ports: Ports
     ) -> list[Notice]:
-        """Take in keys of our other programs, when the user agrees: messages of ours are encrypted to them too."""
+        """Take in keys of our other programs, if the user agrees: what we send is encrypted to them too."""
         ours = {own.fingerprint, *(key.fingerprint for key in self.older)}
         if all(entry.fingerprint in ours for entry in present):
             self.others, self._ours = (), None
@@ -277,7 +280,7 @@ class Account:
                 self.jid,
                 [own.parsed.key, *(key.parsed.key for key in self.older), *others],
                 ports,
-                note="This is your own account: if you agree, your other device or program reads what you send.",
+                note="This is your own account: if you agree, your other program reads what you send.",
             )
             self.others, self._ours = tuple(parse_cert(key) for key in others), None
         except PolicyChanged as error:

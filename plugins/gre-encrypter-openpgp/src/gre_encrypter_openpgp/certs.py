@@ -1,21 +1,22 @@
-"""Public keys, parsed once, with what pysequoia does not look at: may this key be encrypted to, and until when."""
+"""Public keys, parsed once, with what pysequoia ignores: whether and until when to encrypt to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pysequoia
-from pysequoia.packet import Packet, PacketPile, SignatureType, Tag
-
-from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import key_id, read_certificate
 from gre_openpgp.user_ids import is_bound
+from pysequoia.packet import Packet, PacketPile, SignatureType, Tag
+
+from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from gre_openpgp.xep0373 import PublicKey
 
 _MAX_TRIALS = 64
@@ -66,7 +67,7 @@ def parse_cert(key: PublicKey) -> ParsedCert:
         cert = pysequoia.Cert.from_bytes(key.data)
         if cert.fingerprint.upper() != key.fingerprint:
             raise BadOpenPGP("The key has another fingerprint than announced")
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         _guard(error, key)
         raise BadOpenPGP(f"The key {key.fingerprint} cannot be read: {first_line(error)}") from None
     try:
@@ -95,7 +96,8 @@ def _guard(error: BaseException, key: PublicKey) -> None:
 def _judge(cert: pysequoia.Cert, data: bytes) -> tuple[str, datetime | None]:
     """Give the problem, or ``""``, and when the key expires for encryption.
 
-    pysequoia encrypts to revoked and expired keys without a word, and takes an expired subkey when there is no other.
+    pysequoia encrypts to revoked and expired keys without a word, and takes an expired subkey when there is
+    no other.
     """
     if cert.is_revoked:
         return "its owner revoked it", None
@@ -113,8 +115,8 @@ def _judge(cert: pysequoia.Cert, data: bytes) -> tuple[str, datetime | None]:
 def _encryption_ends(data: bytes) -> Iterator[datetime | None]:
     """Give the end of each valid encryption (sub)key; None is "never".
 
-    Which binding of a subkey is valid and the newest is Sequoia's judgement, asked by encrypting nothing to a cert
-    that has only this subkey and this binding.
+    Which binding of a subkey is valid and the newest is Sequoia's judgement, asked by encrypting nothing to
+    a cert that has only this subkey and this binding.
     """
     groups: list[list[Packet]] = []
     for packet in PacketPile.from_bytes(data):

@@ -1,4 +1,4 @@
-"""The keys of contacts, for one session: fetched when needed first, then kept parsed until something changes."""
+"""The keys of contacts for one session: fetched when needed first, kept parsed until something changes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import pysequoia
-
-from gre_core.errors import NoUsableKey, PeerError, PeerTimeout, PolicyChanged
-from gre_core.model import Notice
-from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.trust import accept, remembered
 from gre_openpgp.xep0373 import Fetched, PublicKey, fetch_keys, normal_fingerprint
 
+from gre_core.errors import NoUsableKey, PeerError, PeerTimeout, PolicyChanged
+from gre_core.model import Notice
+from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
+
 if TYPE_CHECKING:
+    import pysequoia
+
     from gre_core.model import Recipient
     from gre_core.ports import Ports
 
 ASK_AGAIN: Final = timedelta(minutes=1)
-"""How long no key list is fetched again because of messages by unknown signers: those cost an attacker nothing."""
+"""How long no key list is fetched again for an unknown signer: such messages cost an attacker nothing."""
 
 MAX_CONTACTS: Final = 4096
 """How many contacts are kept parsed at a time (some 20 KB each)."""
@@ -52,6 +53,10 @@ class Contact:
     current: bool = False
     asked: datetime | None = None
     warnings: tuple[Notice, ...] = ()
+
+    def ended(self, ports: Ports) -> bool:
+        """Tell whether one of the usable keys expired since they were looked at."""
+        return self.until is not None and self.until <= ports.now()
 
     def hold(self, keys: tuple[ParsedCert, ...]) -> None:
         """Take these keys as the accepted ones."""
@@ -93,13 +98,12 @@ class Contacts:
             PeerTimeout, StoreError: they cannot be found out.
         """
         contact = self._known.get(recipient.jid)
-        if contact is not None and contact.current and contact.form == form:
-            if contact.until is None or contact.until > ports.now():
-                return contact.usable
+        if contact is not None and contact.current and contact.form == form and not contact.ended(ports):
+            return contact.usable
         if form == ():
             raise NoUsableKey(
-                f"The gateway knows no OpenPGP key of {recipient.legacy_id}. Ask your contact for one, or for adding "
-                "it to the gateway's key directory",
+                f"The gateway knows no OpenPGP key of {recipient.legacy_id}. Ask your contact for one, and "
+                f"the gateway's operator for adding it",
                 peer=recipient.jid,
             )
         contact = contact or await self._recall(recipient.jid, ports)
@@ -212,7 +216,8 @@ def _contradiction(jid: str, keys: list[PublicKey], form: FormValues, *, first_u
     text = f"The gateway serves the key {', '.join(others)} for {jid}, which its data form does not name."
     if first_use:
         raise NoUsableKey(
-            f"{text} Nothing is sent while the gateway contradicts itself. Try again later, or ask its operator",
+            f"{text} Nothing is sent while the gateway contradicts itself. Try again later, or ask its "
+            f"operator",
             peer=jid,
         )
     return text

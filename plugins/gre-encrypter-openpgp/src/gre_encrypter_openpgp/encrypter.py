@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pysequoia
+from gre_openpgp.messages import ANONYMOUS, check_message
+from gre_openpgp.xep0373 import PUBLIC_KEYS
 
 from gre_core.errors import DecryptFailed, EncryptFailed, NotForUs
 from gre_core.model import Direction
@@ -16,16 +19,15 @@ from gre_encrypter_openpgp.contacts import Contact
 from gre_encrypter_openpgp.files import decrypt_to, encrypt_to
 from gre_encrypter_openpgp.sequoia import Panicked, decrypt, first_line, guard_panic
 from gre_encrypter_openpgp.verdicts import opened
-from gre_openpgp.messages import ANONYMOUS, check_message
-from gre_openpgp.xep0373 import PUBLIC_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from gre_openpgp.messages import CheckedMessage, SessionKey
 
     from gre_core.model import Body, Notice, Opened, OpenJob, SealJob
     from gre_core.ports import Ports, Store
-    from gre_openpgp.messages import CheckedMessage, SessionKey
 
 NAMESPACE = "urn:xmpp:gre:encrypter:openpgp:0"
 _PANICKED = "The OpenPGP library failed on this message; it was not opened. Ask the sender to send it again"
@@ -178,7 +180,7 @@ class OpenPGPEncrypter:
         account, contact, certs = await self._signers(job, ports)
         while True:
             try:
-                judged = decrypt_to(source, target, lambda checked: _choose(checked, account), certs)
+                judged = decrypt_to(source, target, partial(_choose, account=account), certs)
             except Panicked:
                 account.renew()
                 raise DecryptFailed(_PANICKED) from None
@@ -243,11 +245,11 @@ def _choose(
 
 
 @contextlib.contextmanager
-def _sealing(account: Account) -> Iterator[None]:
+def _sealing(account: Account) -> Generator[None]:
     """Turn what happens while sealing into our errors."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         try:
             guard_panic(error)
         except Panicked:

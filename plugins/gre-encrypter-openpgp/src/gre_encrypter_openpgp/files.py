@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
+from gre_openpgp.messages import check_message
 
 from gre_core.errors import BadEncrypted
 from gre_encrypter_openpgp.sequoia import Judged, Store, judge
-from gre_openpgp.messages import check_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from gre_openpgp.messages import CheckedMessage, SessionKey
 
@@ -29,7 +29,7 @@ _CHUNK: Final = 1 << 20
 
 
 @contextlib.contextmanager
-def _published(target: Path) -> Iterator[Path]:
+def _published(target: Path) -> Generator[Path]:
     """Give a private file (mode 0600) beside the target, which becomes the target if all goes well."""
     handle, name = tempfile.mkstemp(prefix=".gre-", dir=target.parent)
     os.close(handle)
@@ -80,7 +80,7 @@ def decrypt_to(source: Path, target: Path, choose: Choose, certs: Mapping[str, p
 @contextlib.contextmanager
 def _without_strangers(
     data: mmap.mmap, checked: CheckedMessage, wanted: tuple[SessionKey, ...], folder: Path
-) -> Iterator[Path]:
+) -> Generator[Path]:
     with tempfile.NamedTemporaryFile(prefix=".gre-", dir=folder) as copy:
         for key in wanted:
             copy.write(data[key.start : key.end])

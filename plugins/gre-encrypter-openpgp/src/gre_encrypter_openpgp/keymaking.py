@@ -1,22 +1,25 @@
 """Making and maintaining keys, by PGPy: what pysequoia cannot do. Nothing here touches messages.
 
-The shape of a new key is the one that was tested with GnuPG, Delta Chat and Sequoia: version 4, an Ed25519 primary
-key that signs and certifies, one Curve25519 subkey that encrypts, feature octet 01 (so that nobody sends SEIPDv2,
-which GnuPG 2.2 cannot read), and no wish for compression (which Sequoia cannot verify).
+The shape of a new key is the one that was tested with GnuPG, Delta Chat and Sequoia: version 4, an Ed25519
+primary key that signs and certifies, one Curve25519 subkey that encrypts, feature octet 01 (so that nobody
+sends SEIPDv2, which GnuPG 2.2 cannot read), and no wish for compression (which Sequoia cannot verify).
 
-PGPy has known holes in judging signatures. It only ever sees our own secret keys here, and what it wrote is used
-only after Sequoia accepted it.
+PGPy has known holes in judging signatures. It only ever sees our own secret keys here, and what it wrote is
+used only after Sequoia accepted it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from gre_openpgp.packets import PUBLIC_SUBKEY, SIGNATURE, USER_ID, walk
 
 from gre_core.errors import NoUsableKey
-from gre_openpgp.packets import PUBLIC_SUBKEY, SIGNATURE, USER_ID, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _SECRET_SUBKEY = 7
 
@@ -103,7 +106,7 @@ def revive_subkeys(secret: bytes) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def _as_no_usable_key(what: str) -> Iterator[None]:
+def _as_no_usable_key(what: str) -> Generator[None]:
     try:
         yield
     except Exception as error:

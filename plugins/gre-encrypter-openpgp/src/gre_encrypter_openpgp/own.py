@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
-from pysequoia.packet import Packet, PacketPile, Tag
-
-from gre_core.errors import NoUsableKey
-from gre_encrypter_openpgp.certs import ParsedCert, parse_cert
-from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 from gre_openpgp.armor import PRIVATE_KEY, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import MAX_CERT, key_id
 from gre_openpgp.user_ids import is_bound
 from gre_openpgp.xep0373 import PublicKey
+from pysequoia.packet import Packet, PacketPile, Tag
+
+from gre_core.errors import NoUsableKey
+from gre_encrypter_openpgp.certs import ParsedCert, parse_cert
+from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 
 if TYPE_CHECKING:
     from gre_core.ports import Ports, Store
@@ -63,7 +63,7 @@ class OwnKey:
         try:
             public = bytes(pysequoia.Tsk.from_bytes(secret).extract_certificate())
             return cls(secret, password, parse_cert(PublicKey.read(public)))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
             if isinstance(error, BadOpenPGP):
                 raise NoUsableKey(f"Your key cannot be used: {error.text}") from None
             guard_panic(error)
@@ -89,13 +89,13 @@ class OwnKey:
             problem = f"it expired on {self.parsed.expires:%Y-%m-%d}"
         if problem:
             raise NoUsableKey(
-                f"Your own key {self.fingerprint} cannot be used any more: {problem}. Import another one, or extend it",
+                f"Your own key {self.fingerprint} cannot be used any more: {problem}. Import another one",
                 fingerprint=self.fingerprint,
             )
         if self._signer is None:
             try:
                 self._signer = pysequoia.Tsk.from_bytes(self.secret).signer(self.password)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - a panic is no Exception
                 guard_panic(error)
                 raise NoUsableKey(
                     f"Your own key {self.fingerprint} cannot sign: {first_line(error)}",
@@ -194,7 +194,8 @@ async def import_own_key(ports: Ports, data: bytes, password: str | None = None)
 
     Arguments:
         ports: of the account.
-        data: the secret key, binary or armored, for example of ``gpg --export-secret-keys``. It is kept as it is.
+        data: the secret key, binary or armored, for example of ``gpg --export-secret-keys``. It is kept as
+            it is.
         password: of a locked key. It is kept beside the key, which is as safe as the store is.
 
     Returns:

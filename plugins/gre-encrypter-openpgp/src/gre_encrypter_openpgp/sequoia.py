@@ -2,7 +2,8 @@
 
 Measured facts about pysequoia 0.1.35 that this module stands on, each with a test that pins it:
 
-- it reports a failed verification, no signature, and an unknown signer by the same text; which one it was shows in
+- it reports a failed verification, no signature, and an unknown signer by the same text; which one it was
+shows in
   the key ids that the ``store`` callback is asked for;
 - it cannot verify compressed messages: "Unexpected message structure";
 - a panic is a ``BaseException``, and poisons the decryptor that was in use.
@@ -58,7 +59,7 @@ def is_panic(error: BaseException) -> bool:
 
 
 def guard_panic(error: BaseException) -> None:
-    """Raise :class:`Panicked` for a panic; let every other exception that is not an ``Exception`` go its way."""
+    """Raise :class:`Panicked` for a panic; let other exceptions that are no ``Exception`` go their way."""
     if is_panic(error):
         raise Panicked from None
     if not isinstance(error, Exception):
@@ -73,7 +74,8 @@ def decrypt(
     Arguments:
         message: binary.
         decryptors: tried in order.
-        certs: the certs that may have signed, by fingerprint and key id of each of their keys, in lower-case hex.
+        certs: the certs that may have signed, by fingerprint and key id of each of their keys, in lower-case
+            hex.
 
     Raises:
         NotForUs: none of the decryptors opens it.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gre_core.model import Direction, Notice, Opened, Signature, Verdict
 from gre_openpgp.user_ids import is_bound
+
+from gre_core.model import Direction, Notice, Opened, Signature, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,5 +97,6 @@ def _unproven(asked: tuple[str, ...], missing: tuple[str, ...]) -> Verdict:
         Signature.BAD,
         asked[0],
         SOURCE,
-        f"The signature by {asked[0]} is not valid: forged, made with a weak hash, or by an expired or revoked key",
+        f"The signature by {asked[0]} is not valid: forged, made with a weak hash, or by an expired or "
+        f"revoked key",
     )

@@ -1,1 +1,1 @@
-"""What OpenPGP encrypters and gateways share, without a crypto library: XEP-0373 key nodes, armor, packets, key sources."""
+"""What OpenPGP encrypters and gateways share, without a crypto library: key nodes, armor, packets, trust."""

@@ -60,7 +60,8 @@ def header_value(address: str, certificate: bytes, *, mutual: bool = False) -> s
 
     Arguments:
         address: the mail address in From.
-        certificate: a binary public key that names the address in a user id. What a mail peer does not need stays
+        certificate: a binary public key that names the address in a user id. What a mail peer does not need
+            stays
             out of the header: other user ids (which may be JIDs), signatures of others, old subkeys.
         mutual: say that encrypted answers are welcome.
 
@@ -73,8 +74,8 @@ def header_value(address: str, certificate: bytes, *, mutual: bool = False) -> s
     value = "\r\n ".join([f"addr={address};{preference} keydata=", *lines])
     if len(value) > MAX_HEADER:
         raise BadOpenPGP(
-            f"The key of {address} makes a header of {len(value)} bytes, more than the {MAX_HEADER} that mail "
-            "programs read",
+            f"The key of {address} makes a header of {len(value)} bytes, more than the {MAX_HEADER} that "
+            f"mail programs read",
             limit=MAX_HEADER,
         )
     return value
@@ -108,9 +109,10 @@ def parse(value: str) -> Autocrypt | None:
 
 
 def minimal_certificate(address: str, certificate: bytes) -> bytes:
-    """Give the five packets of a key that mail programs need: primary key, user id, its signature, subkey, binding.
+    """Give the five packets that mail programs need: primary key, user id, its signature, subkey, binding.
 
-    A signing subkey comes in addition when the primary key does not sign, a direct-key signature for version 6.
+    A signing subkey comes in addition when the primary key does not sign, a direct-key signature for version
+    6.
 
     Raises:
         BadOpenPGP: the key does not name the address, or cannot encrypt.

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import PeerError, PeerTimeout
 from gre_core.model import DataField, DataRequest
-from gre_core.ports import Ports
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.xep0373 import read_announced
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gre_core.ports import Ports
+
 NAMESPACE: Final = "urn:xmpp:gre:encrypter:openpgp:0"
 FINGERPRINTS: Final = "fingerprints"
-"""Name of the field. Its values are the fingerprints of all keys of the contact; no value: the gateway knows no key."""
+"""Name of the field: the fingerprints of all keys of the contact. No value: the gateway knows no key."""
 
 
 class FingerprintContributor:
     """Puts the fingerprints of the contact's keys into the data form.
 
-    A client sees from it, without a further round trip, that there is no key, or that a key it has is outdated.
+    A client sees from it, without a round trip, that there is no key, or that one it has is outdated.
 
     Arguments:
         ports: those of the gateway: its pubsub port reads what the gateway itself serves.

@@ -1,20 +1,19 @@
 """The operator's key directory of a gateway: a folder with public keys of mail users.
 
-::
+.. code-block:: text
 
-    keys/bob@example.org.asc        # any name will do that ends in .asc, .pgp or .gpg
-    keys/sales-team.gpg             # several keys in a file are fine
+    keys/bob@example.org.asc        any name will do that ends in .asc, .pgp or .gpg
+    keys/sales-team.gpg             several keys in a file are fine
 
 What counts is the address in the user ids of a key, never the name of its file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from gre_openpgp.armor import PUBLIC_KEY, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
@@ -22,11 +21,19 @@ from gre_openpgp.packets import MAX_CERT, read_certificate, split_certificates
 from gre_openpgp.user_ids import address_of
 from gre_openpgp.xep0373 import MAX_KEYS, PublicKey, timestamp
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
 MAX_FILES: Final = 20_000
 """How many files of a folder are read."""
 
 MAX_FILE: Final = 4 * 1024 * 1024
 """Largest file that is read, in bytes."""
+
+_QUICK: Final = 0.002
+_REST: Final = 50
+"""A folder that takes longer than 2 ms to look through is left alone for 50 times as long."""
 
 _ENDINGS: Final = frozenset({".asc", ".pgp", ".gpg"})
 
@@ -48,20 +55,23 @@ class KeyDirectory:
         self._folder = folder
         self._files: dict[Path, _File] = {}
         self._by_address: dict[str, tuple[PublicKey, ...]] = {}
+        self._rest_until = 0.0
         self.problems: dict[str, str] = {}
         """What is wrong with files, by file name, for the operator's log."""
 
     def keys(self, address: str) -> Sequence[PublicKey]:
-        """Give the keys of an address, at most 16, in the order of their files' names.
-
-        Looks at the folder each time, which costs about a microsecond a file. See :meth:`refresh`.
-        """
-        self.refresh()
+        """Give the keys of an address, at most 16, in the order of their files' names."""
+        if monotonic() >= self._rest_until:
+            self.refresh()
         return self._by_address.get(address.strip().lower(), ())
 
     def refresh(self) -> bool:
         """Read what changed in the folder; tell whether anything did."""
+        start = monotonic()
         present = self._scan()
+        took = monotonic() - start
+        if took > _QUICK:
+            self._rest_until = start + took * _REST
         changed = present.keys() != self._files.keys()
         for path, stamp in present.items():
             old = self._files.get(path)

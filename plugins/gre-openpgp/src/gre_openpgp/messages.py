@@ -1,18 +1,18 @@
 """The check that a received message passes before any crypto library sees it.
 
 Exactly one shape gets through: session keys for public keys (PKESK), then one integrity-protected container
-(SEIPD) to the end of the input. Everything else has crashed a library, hung it, or made it return text that was
-never encrypted.
+(SEIPD) to the end of the input. Everything else has crashed a library, hung it, or made it return text that
+was never encrypted.
 
 ::
 
     checked = check_message(data)
-    ours = checked.only_for({"0123456789ABCDEF"})      # without the session keys of strangers
+    wanted = checked.for_keys({"0123456789ABCDEF"})
+    message = checked.keep(data, wanted)  # without the session keys of strangers
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import PKESK, SEIPD, key_id, new_length, read_header
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from mmap import mmap
 
 MAX_SESSION_KEYS: Final = 64
@@ -30,7 +31,7 @@ MAX_PKESK: Final = 8192
 """Longest session-key packet, in bytes. The largest known (ML-KEM-1024 with X448) has about 1,700."""
 
 MIN_SEIPD: Final = 41
-"""Shortest body of a container: version, 18 bytes of random prefix, 22 bytes of checksum (RFC 9580, section 5.13.1)."""
+"""Shortest body of a container: version, random prefix (18), checksum (22) (RFC 9580, section 5.13.1)."""
 
 ANONYMOUS: Final = "0" * 16
 """The key id of a session key whose recipient is hidden."""
@@ -77,7 +78,8 @@ def check_message(data: bytes | mmap) -> CheckedMessage:
     """Check the outer shape of an encrypted message.
 
     Raises:
-        BadEncrypted: any other shape: not encrypted, no integrity protection, cut off, something behind it, ...
+        BadEncrypted: any other shape: not encrypted, no integrity protection, cut off, something behind it,
+            ...
     """
     end = len(data)
     at = 0
@@ -108,7 +110,7 @@ _OTHER: Final = "The message holds an OpenPGP packet of type {tag} where none is
 _NOT_ALLOWED: Final = {
     3: "The message is encrypted with a password, not only to keys. Ask the sender to encrypt it to your key",
     8: "The message is not encrypted, only compressed",
-    9: "The message has no integrity protection, so that it could have been changed. Ask the sender for a newer program",
+    9: "The message has no integrity protection, so that it could have been changed. Use a newer program",
     11: "The message is not encrypted",
     4: "The message is signed but not encrypted",
     2: "The message is signed but not encrypted",

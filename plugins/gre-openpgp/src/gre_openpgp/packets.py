@@ -7,10 +7,12 @@ whoever decides something about trust asks a crypto library afterwards.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gre_openpgp.errors import BadOpenPGP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PKESK: Final = 1
 SIGNATURE: Final = 2
@@ -27,6 +29,10 @@ MAX_CERT: Final = 256 * 1024
 
 MAX_PACKETS: Final = 2000
 """How many packets a certificate may have."""
+
+_TRUST: Final = 12
+_USER_ATTRIBUTE: Final = 17
+_IN_CERTIFICATES: Final = frozenset({SIGNATURE, MARKER, _TRUST, USER_ID, _USER_ATTRIBUTE, PADDING})
 
 _V4: Final = 4
 _V6: Final = 6
@@ -45,7 +51,7 @@ class Packet(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A packet header. ``length`` counts the body, or its first part when ``partial``; -1: to the end of input."""
+    """A packet header. ``length`` is that of the body, or of its first part (``partial``); -1: to the end."""
 
     tag: int
     body: int
@@ -163,7 +169,7 @@ def key_fingerprint(body: bytes) -> str:
 
 
 def read_certificate(data: bytes, *, max_size: int = MAX_CERT) -> Certificate:
-    """Read one binary public key.
+    """Read one binary public key. Packets that have no place in a key (compressed data, say) are refused.
 
     Raises:
         BadOpenPGP: not exactly one public key, damaged, or larger than ``max_size`` bytes.
@@ -178,8 +184,8 @@ def read_certificate(data: bytes, *, max_size: int = MAX_CERT) -> Certificate:
             if primary == bool(keys):
                 raise BadOpenPGP("The data is not exactly one public key: it must start with a primary key")
             keys.append(Key(key_fingerprint(data[packet.body : packet.end]), primary, packet))
-        elif not keys:
-            raise BadOpenPGP("The data is not a public key: it does not start with a public key packet")
+        elif not keys or packet.tag not in _IN_CERTIFICATES:
+            raise BadOpenPGP("The data is not a public key: it holds other OpenPGP packets")
         elif packet.tag == USER_ID:
             user_ids.append(data[packet.body : packet.end].decode("utf-8", "replace"))
     if not keys:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gre_core.api import DataProvider, encrypter, hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gre_core.api import DataContributor
     from gre_core.ports import Ports
 

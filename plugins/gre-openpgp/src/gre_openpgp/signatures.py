@@ -31,7 +31,7 @@ class SignatureFacts:
     flags: int = 0
 
 
-def read_signature(data: bytes, packet: Packet) -> SignatureFacts | None:
+def read_signature(data: bytes, packet: Packet) -> SignatureFacts | None:  # noqa: C901 - one loop, flat
     """Read a signature packet of version 4 or 6; None when it is another or damaged."""
     body = data[packet.body : packet.end]
     try:
@@ -60,6 +60,8 @@ def read_signature(data: bytes, packet: Packet) -> SignatureFacts | None:
                         issuer = content[1:].hex().upper()
                     case 16 if not issuer:  # issuer key id
                         issuer = content.hex().upper()
+                    case _:
+                        pass
                 at = start + length
             at = end
     except IndexError:

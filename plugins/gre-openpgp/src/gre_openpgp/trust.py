@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import PolicyChanged, StoreError
 from gre_core.model import Question
-from gre_core.ports import Ports, Store
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.xep0373 import MAX_KEYS, PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gre_core.ports import Ports, Store
 
 KEY_ADDED: Final = "key-added"
 KEY_CHANGED: Final = "key-changed"
@@ -54,14 +57,14 @@ def compare(
     if before < after:
         added = ", ".join(sorted(after - before))
         text = (
-            f"{jid} announces a further key: {added}. If you agree, messages to {jid} are readable with it too. "
-            "Compare it with your contact by another way first; if you do not agree, nothing is sent."
+            f"{jid} announces a further key: {added}. If you agree, messages to {jid} are readable with it "
+            f"too. Compare it with your contact by another way first; if you do not agree, nothing is sent."
         )
         return Question(KEY_ADDED, jid, f"{text} {note}".strip(), old, new)
     text = (
-        f"The keys of {jid} changed from {old} to {new}. That is so when your contact made a new key, and also when "
-        "somebody wants to read your messages. Compare them with your contact by another way first; if you do not "
-        "agree, nothing is sent."
+        f"The keys of {jid} changed from {old} to {new}. That is so when your contact made a new key, and "
+        f"also when somebody wants to read your messages. Compare them with your contact by another way "
+        f"first; if you do not agree, nothing is sent."
     )
     return Question(KEY_CHANGED, jid, f"{text} {note}".strip(), old, new)
 

@@ -9,8 +9,10 @@ True
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_USER_ID: Final = 1024
 """Longest user id that is looked at, in characters."""
@@ -21,7 +23,7 @@ _USER_ID: Final = re.compile(rf"(?:[^<>\x00-\x1f\x7f]*<({_ADDRESS})>|({_ADDRESS}
 
 
 def address_of(user_id: str) -> str | None:
-    """Give the mail address that a user id names, in lower case; None when there is none or it is ambiguous."""
+    """Give the mail address that a user id names, in lower case; None when there is no clear one."""
     found = _USER_ID.fullmatch(user_id) if len(user_id) <= MAX_USER_ID else None
     return (found[1] or found[2]).lower() if found else None
 

@@ -1,17 +1,16 @@
 """Public keys in pubsub nodes (XEP-0373, section 4): elements, and reading and writing the nodes.
 
-Two deviations, as both are for keys of mail users: their user ids hold a mail address, not an ``xmpp:`` URI, and
-keys of version 6 are not announced, since the only attribute is ``v4-fingerprint``.
+Two deviations, since these are keys of mail users: their user ids hold a mail address, not an ``xmpp:`` URI;
+and keys of version 6 are not announced, since the only attribute is ``v4-fingerprint``.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core.errors import PeerError, PeerTimeout
@@ -19,18 +18,22 @@ from gre_core.ports import Item, Ports, PubSub
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import MAX_CERT, read_certificate
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
 OPENPGP: Final = "urn:xmpp:openpgp:0"
 PUBLIC_KEYS: Final = "urn:xmpp:openpgp:0:public-keys"
 """The node with the list of keys (XEP-0373, section 4.2)."""
-SECRET_KEY: Final = "urn:xmpp:openpgp:0:secret-key"
+SECRET_KEY: Final = "urn:xmpp:openpgp:0:secret-key"  # noqa: S105 - the name of a node
 """The node with the encrypted backup of the secret key (XEP-0373, section 5)."""
 LIST_ITEM: Final = "current"
 """Item id in the node of the list, which has one item (XEP-0060, section 12.20)."""
 
 MAX_KEYS: Final = 16
-"""How many keys of one entity are read. A longer list is refused, not cut: what is left out might be the good key."""
+"""How many keys of one entity are read. A longer list is refused, not cut: the good one might be cut."""
 
 _FINGERPRINT: Final = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+_V4_DIGITS: Final = 40
 _MAX_DATE: Final = 64
 _WHITE: Final = b" \t\r\n"
 
@@ -151,7 +154,7 @@ def read_list(element: Element | None) -> tuple[Announced, ...]:
 
 def metadata_items(keys: Sequence[PublicKey]) -> tuple[Item, ...]:
     """Give the items of the list node for these keys, for who serves it. None for no key."""
-    entries = [Announced(key.fingerprint, key.date) for key in keys if len(key.fingerprint) == 40]  # noqa: PLR2004
+    entries = [Announced(key.fingerprint, key.date) for key in keys if len(key.fingerprint) == _V4_DIGITS]
     return (Item(LIST_ITEM, list_element(entries)),) if entries else ()
 
 
@@ -198,7 +201,8 @@ async def fetch_key(jid: str, announced: Announced, pubsub: PubSub) -> PublicKey
     key = PublicKey.read(read_pubkey(items[-1].payload), announced.date)
     if key.fingerprint != announced.fingerprint:
         raise BadOpenPGP(
-            f"{jid} announces the key {announced.fingerprint}, but serves {key.fingerprint}. Do not use either",
+            f"{jid} announces the key {announced.fingerprint}, but serves {key.fingerprint}. Do not use "
+            f"either",
             announced=announced.fingerprint,
             served=key.fingerprint,
         )
