@@ -18,7 +18,7 @@ def require(condition: object, what: str) -> None:
     """
     if condition:
         return
-    import pytest
+    import pytest  # noqa: PLC0415 - demonstrations come without pytest
 
     if os.environ.get("CI"):
         pytest.fail(f"needed in CI: {what}", pytrace=False)

@@ -80,7 +80,7 @@ def make_component(
     return component
 
 
-async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:
+async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:  # noqa: ASYNC109
     """Connect, and return when the session has started.
 
     Args:
@@ -98,7 +98,7 @@ async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:
 
     def failure(event: object) -> None:
         if not started.done():
-            message = f"{xmpp.boundjid} was not let in: {event}"
+            message = f"{xmpp.boundjid}: the login was refused. {event or ''}".rstrip()
             started.set_exception(TestServerError(message))
 
     handlers = (("session_start", success), ("failed_all_auth", failure), ("stream_error", failure))
@@ -116,7 +116,7 @@ async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:
             xmpp.del_event_handler(name, handler)
 
 
-async def offline(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 5) -> None:
+async def offline(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 5) -> None:  # noqa: ASYNC109
     """Disconnect, and return when the connection is closed.
 
     Args:

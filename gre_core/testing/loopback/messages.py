@@ -27,38 +27,41 @@ OFFLINE_LIMIT: Final = 1000
 
 
 def deliver(router: Router, origin: Origin, stanza: Element, to: Jid | None) -> None:
-    """Deliver a message to a local address."""
-    if to is not None and not to.node:
-        _refuse(origin, stanza)
-        return
+    """Deliver a message to a local address; without one it is for the sender's own account."""
     account = router.account(to) if to is not None else origin.account
-    if account is not None:
-        _received_carbons(account, stanza, to)
-        if to is not None and to.resource:
-            session = account.sessions.get(to.resource)
-            if session is not None and session.send(stanza):
-                return
-    kind = stanza.get("type")
-    if kind == "error":
+    if account is None:
+        if stanza.get("type") != "headline" or (to is not None and not to.node):
+            _refuse(origin, stanza)
         return
+    _received_carbons(account, stanza, to)
+    session = account.sessions.get(to.resource) if to is not None and to.resource else None
+    if session is None or not session.send(stanza):
+        _deliver_to_account(router, origin, stanza, account)
+
+
+def _deliver_to_account(router: Router, origin: Origin, stanza: Element, account: Account) -> None:
+    kind = stanza.get("type")
     if kind == "headline":
-        if account is not None and stanza.get("to") == account.bare:
+        if stanza.get("to") == account.bare:
             for session in account.available():
                 if (session.priority or 0) >= 0:
                     session.send(stanza)
-        return
-    if account is None or kind == "groupchat":
+    elif kind in {"groupchat", "error"}:
         _refuse(origin, stanza)
-        return
-    if any([session.send(stanza) for session in account.top()]):  # a list: all of them get it
-        return
-    if len(account.offline) < OFFLINE_LIMIT:
-        kept = copy_top(stanza)
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        add(kept, _DELAY, from_=router.domain, stamp=stamp)
-        account.offline.append(kept)
-        return
-    _refuse(origin, stanza)
+    else:
+        sent = [session.send(stanza) for session in account.top()]
+        if not any(sent) and not _keep(router, stanza, account):
+            _refuse(origin, stanza)
+
+
+def _keep(router: Router, stanza: Element, account: Account) -> bool:
+    if len(account.offline) >= OFFLINE_LIMIT:
+        return False
+    kept = copy_top(stanza)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    add(kept, _DELAY, from_=router.domain, stamp=stamp)
+    account.offline.append(kept)
+    return True
 
 
 def send_offline(session: Session) -> None:

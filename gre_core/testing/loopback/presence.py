@@ -1,4 +1,4 @@
-"""Presence and subscriptions (RFC 6121 sections 3 and 4)."""
+"""Presence (RFC 6121 section 4)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from gre_core.testing.loopback import jids, messages
-from gre_core.testing.loopback.accounts import RosterItem, Session
-from gre_core.testing.loopback.roster import push
+from gre_core.testing.loopback import messages, subscriptions
+from gre_core.testing.loopback.accounts import Session
 from gre_core.testing.loopback.stanza import (
     CLIENT,
     PRESENCE,
@@ -22,7 +21,7 @@ from gre_core.testing.loopback.stanza import (
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from gre_core.testing.loopback.accounts import Account, Origin
+    from gre_core.testing.loopback.accounts import Origin
     from gre_core.testing.loopback.jids import Jid
     from gre_core.testing.loopback.router import Router
 
@@ -36,7 +35,7 @@ def outbound(router: Router, session: Session, stanza: Element, to: Jid | None) 
         return False
     kind = stanza.get("type")
     if kind not in _PLAIN:
-        return kind != "probe" and _subscription_out(router, session, stanza, to.bare)
+        return kind != "probe" and subscriptions.outbound(router, session, stanza, to.bare)
     if not session.account.lets_see(to.bare):
         if kind is None:
             session.directed.add(str(to))
@@ -53,26 +52,23 @@ def deliver(router: Router, origin: Origin, stanza: Element, to: Jid | None) -> 
             _broadcast(router, origin, stanza)
         elif kind != "error":
             origin.send(error_reply(stanza, "modify", "bad-request", "Invalid presence type"))
-        return
-    if not to.node:
-        _to_server(router, stanza, kind)
-        return
+    elif not to.node:
+        subscriptions.to_server(router, stanza)
+    elif kind not in _PLAIN:
+        subscriptions.inbound(router, origin, stanza, to)
+    else:
+        _to_account(router, stanza, to)
+
+
+def _to_account(router: Router, stanza: Element, to: Jid) -> None:
     account = router.account(to)
-    if kind not in _PLAIN:
-        if account is not None:
-            _subscription_in(router, origin, stanza, account)
-        elif kind == "subscribe":
-            _send(router, to.bare, jids.bare(stanza.get("from", "")), "unavailable")
-        return
     if account is None:
         return
-    if to.resource:
-        session = account.sessions.get(to.resource)
-        if session is not None:
+    if not to.resource:
+        for session in account.available():
             session.send(stanza)
-        return
-    for session in account.available():
-        session.send(stanza)
+    elif to.resource in account.sessions:
+        account.sessions[to.resource].send(stanza)
 
 
 # -- a client's own presence -----------------------------------------------------------------------
@@ -128,132 +124,3 @@ def _priority(stanza: Element) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text, re.ASCII):
         return 0
     return max(_LOWEST, min(_HIGHEST, int(text)))
-
-
-# -- subscriptions ---------------------------------------------------------------------------------
-
-
-def _send(router: Router, sender: str, to: str, kind: str | None) -> None:
-    router.deliver(router.server, make(PRESENCE, type=kind, from_=sender, to=to))
-
-
-def _send_available(router: Router, account: Account, to: str, kind: str | None = None) -> int:
-    sessions = account.available()
-    for session in sessions:
-        shown = make(PRESENCE, type=kind) if kind else session.presence
-        if shown is not None:
-            router.deliver(session, addressed(shown, to=to, from_=session.jid), outbound=True)
-    return len(sessions)
-
-
-def _subscription_out(router: Router, session: Session, stanza: Element, contact: str) -> bool:
-    account = session.account
-    kind = stanza.get("type")
-    routed = addressed(stanza, to=contact, from_=account.bare)
-    item = account.roster.get(contact)
-    if kind == "subscribe":
-        item = account.roster.setdefault(contact, RosterItem())
-        item.ask = item.ask or not item.to_them
-        push(account, contact)
-        router.deliver(session, routed)
-    elif kind == "unsubscribe":
-        if item is not None:
-            item.ask = False
-            item.set(to=False)
-            push(account, contact)
-        router.deliver(session, routed)
-    elif kind == "subscribed":
-        item = account.roster.setdefault(contact, RosterItem())
-        if account.pending_in.pop(contact, None) is not None:
-            item.set(from_=True)
-            push(account, contact)
-        elif not item.from_them:
-            item.approved = True
-            push(account, contact)
-        if item.from_them:
-            router.deliver(session, routed)
-            _send_available(router, account, contact)
-        if item.to_them:
-            _send(router, account.bare, contact, "probe")
-    elif kind == "unsubscribed":
-        pending = account.pending_in.pop(contact, None) is not None
-        subscribed = item is not None and item.from_them
-        if item is not None and subscribed:
-            item.set(from_=False)
-            push(account, contact)
-        if pending or subscribed:
-            router.deliver(session, routed)
-        if subscribed:
-            _send_available(router, account, contact, "unavailable")
-    else:
-        session.send(error_reply(routed, "modify", "bad-request", "Invalid presence type"))
-    return True
-
-
-def _subscription_in(router: Router, origin: Origin, stanza: Element, account: Account) -> None:
-    sender = stanza.get("from", "")
-    contact = jids.bare(sender)
-    kind = stanza.get("type")
-    request = addressed(stanza, to=account.bare, from_=contact)
-    item = account.roster.get(contact)
-    if kind == "probe":
-        if account.lets_see(contact) and not _send_available(router, account, sender):
-            _send(router, account.bare, sender, "unavailable")
-    elif kind == "subscribe":
-        _subscribe_in(router, account, contact, request)
-    elif kind == "unsubscribe":
-        pending = account.pending_in.pop(contact, None) is not None
-        if pending or (item is not None and item.from_them):
-            if item is not None:
-                item.set(from_=False)
-            _to_interested(account, request)
-            push(account, contact)
-    elif kind == "subscribed":
-        if item is not None and item.ask:
-            item.ask = False
-            item.set(to=True)
-            _to_interested(account, request)
-            push(account, contact)
-    elif kind == "unsubscribed":
-        if item is not None and (item.ask or item.to_them):
-            item.ask = False
-            item.set(to=False)
-            _to_interested(account, request)
-            push(account, contact)
-    else:
-        origin.send(error_reply(stanza, "modify", "bad-request", "Invalid presence type"))
-
-
-def _subscribe_in(router: Router, account: Account, contact: str, request: Element) -> None:
-    item = account.roster.get(contact)
-    if account.lets_see(contact):
-        _send(router, account.bare, contact, "subscribed")
-        if not _send_available(router, account, contact):
-            _send(router, account.bare, contact, "unavailable")
-        return
-    if item is not None and item.approved:
-        item.set(from_=True)
-        push(account, contact)
-        _send(router, account.bare, contact, "subscribed")
-        _send_available(router, account, contact)
-        return
-    known = contact in account.pending_in
-    account.pending_in[contact] = request
-    _send(router, account.bare, contact, "unavailable")
-    if not known:
-        for session in account.available():
-            session.send(request)
-
-
-def _to_interested(account: Account, stanza: Element) -> None:
-    for session in account.sessions.values():
-        if session.interested:
-            session.send(stanza)
-
-
-def _to_server(router: Router, stanza: Element, kind: str | None) -> None:
-    sender = jids.bare(stanza.get("from", ""))
-    if kind == "subscribe":
-        _send(router, router.domain, sender, "subscribed")
-    if kind in {"subscribe", "probe"}:
-        _send(router, router.domain, sender, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element
 
 from gre_core.testing.loopback import iqs, jids, messages, pep_events, presence
 from gre_core.testing.loopback.accounts import Account, Origin, Session
@@ -20,6 +19,7 @@ from gre_core.testing.loopback.stanza import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from xml.etree.ElementTree import Element
 
     from gre_core.testing.loopback.jids import Jid
 
