@@ -64,8 +64,8 @@ def checksum_line(data: bytes) -> bytes:
 def _crc24(data: bytes) -> int:
     """Compute the CRC-24 on one large integer: 20 times faster than byte by byte.
 
-    The data is a polynomial over GF(2). Its upper part, times ``x ** m`` modulo the CRC's polynomial, is added
-    to its lower ``m`` bits, for ever smaller ``m``.
+    The data is a polynomial over GF(2). Its upper part, times ``x ** m`` modulo the CRC's polynomial, is
+    added to its lower ``m`` bits, for ever smaller ``m``.
     """
     value = int.from_bytes(data, "big") << 24 ^ _CRC_INIT << 8 * len(data)
     for power in range(value.bit_length().bit_length(), 4, -1):

@@ -205,6 +205,8 @@ def split_certificates(data: bytes, *, max_certificates: int = 64) -> tuple[byte
             starts.append(packet.start)
         elif not starts:
             raise BadOpenPGP("The data is not a public key: it does not start with a public key packet")
+    if not starts:
+        raise BadOpenPGP("The data is not a public key: it is empty")
     if len(starts) > max_certificates:
         raise BadOpenPGP(f"The data holds more than {max_certificates} keys", limit=max_certificates)
     return tuple(data[a:b] for a, b in zip(starts, [*starts[1:], len(data)], strict=True))
