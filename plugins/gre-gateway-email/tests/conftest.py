@@ -13,11 +13,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from aiosmtpd.smtp import SMTP as Server
+from gre_gateway_email.config import Smtp
 
 from gre_core.api import Body, Recipient, encrypter, formatter
 from gre_core.gateway import Plain, Relayed
 from gre_core.testing import require
-from gre_gateway_email.config import Smtp
 
 ROOT = Path(__file__).parents[3]
 PAIR = formatter("mime"), encrypter("openpgp")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from gre_gateway_email.addresses import check_address, domain_of
 
 from gre_core.errors import InvalidAddress
-from gre_gateway_email.addresses import check_address, domain_of
 
 GOOD = [
     "alice@example.org", "a@b.co", "alice+tag@mail.example.org", "o'brien@example.org", "x_y-z=1@sub.example.org",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gre_gateway_email.config import ConfigError, load
 
 SMALL = """
@@ -72,7 +71,7 @@ MISTAKES = {
     "port too high": (SMALL.replace("[smtp]", "[smtp]\nport = 70000"), "not 70000"),
     "wrong choice": (SMALL.replace("[smtp]", '[smtp]\ntls = "yes"'), 'one of "none", "starttls", "implicit"'),
     "user alone": (SMALL.replace("[smtp]", '[smtp]\nuser = "u"'), "[smtp] user has to be given together with password"),
-    "two secrets": (SMALL.replace('secret = ', 'secret_file = "x"\nsecret = '), "are both given"),
+    "two secrets": (SMALL.replace("secret = ", 'secret_file = "x"\nsecret = '), "are both given"),
     "no secret": (SMALL.replace('secret = "s3cret"', ""), "[xmpp] secret has to be given, or secret_file"),
     "no secret file": (SMALL.replace('secret = "s3cret"', 'secret_file = "no"'), "cannot be read"),
     "domain is a user": (SMALL.replace("mail.example.org", "a@example.org"), "a domain without @"),

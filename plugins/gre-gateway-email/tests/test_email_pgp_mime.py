@@ -11,14 +11,14 @@ from email import message_from_bytes, policy
 from xml.etree.ElementTree import Element
 
 import pytest
-
-from gre_core.api import Body
-from gre_core.errors import BadEncrypted
-from gre_core.testing import require
 from gre_gateway_email.carrier import Envelope
 from gre_gateway_email.mime_scan import Unreadable
 from gre_gateway_email.pgp_mime import PgpMime
 from gre_openpgp.armor import armor
+
+from gre_core.api import Body
+from gre_core.errors import BadEncrypted
+from gre_core.testing import require
 
 WHEN = datetime(2026, 11, 5, 9, 8, 7, tzinfo=UTC)
 ENVELOPE = Envelope("juliet@example.org", ("bob@example.net",), "id-1@example.org", WHEN)

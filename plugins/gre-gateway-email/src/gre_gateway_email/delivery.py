@@ -190,21 +190,23 @@ class Delivery:
     async def _ping(self, server: str) -> None:
         """Ping, and take what was sent before as arrived when the answer comes on the same stream."""
         stream, before = self._stream, list(self._unproven.get(server, {}).values())
-        reached = True
         try:
             await self._courier.ping(server)
+            answered = True
         except PeerTimeout:
-            reached = False
-            # A new stream sends all of it again; on this one another ping has to tell.
-            asyncio.get_running_loop().call_later(FIRST_RETRY, self._prove, server)
+            answered = False
         except PeerError as error:
             # Any other error is an answer, too. Of an unreachable server each message comes back as an error.
-            reached = error.condition not in _UNREACHED
+            answered = error.condition not in _UNREACHED
         finally:
             self._pinging.discard(server)
-        if reached and stream == self._stream:
+        if stream != self._stream:
+            self._prove(server)  # all of it was sent again
+        elif answered:
             await self._proven(server, before)
             self._prove(server)
+        else:
+            asyncio.get_running_loop().call_later(FIRST_RETRY, self._prove, server)
 
     async def _proven(self, server: str, entries: list[Entry]) -> None:
         receipts: dict[str, bool] = {}

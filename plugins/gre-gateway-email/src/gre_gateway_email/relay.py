@@ -34,6 +34,7 @@ MAX_REPLY: Final = 200
 """How much of a relay's reply is passed on to the user, in characters."""
 
 _TEMPORARY: Final = 4
+_PERMANENT: Final = 5
 _TOO_MUCH: Final = 552
 
 _log = get_logger(__name__)
@@ -222,6 +223,8 @@ def _explain_reply(error: aiosmtplib.SMTPResponseException) -> Refused:
             "recipient-unavailable",
             f"The mail relay cannot take the message now ({said}): try again later.",
         )
+    if error.code // 100 != _PERMANENT:
+        return _unreachable()  # whatever answers there, it is no mail server
     if error.code in {530, 534, 535, 538}:
         return _refused(
             "wait",

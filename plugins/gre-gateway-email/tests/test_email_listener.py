@@ -1,0 +1,239 @@
+"""The door for mail, over real sockets: LMTP answers per recipient, and nothing smuggles."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gre_gateway_email import listener as module
+from gre_gateway_email.config import Listen
+from gre_gateway_email.listener import Listener
+
+SETTINGS = Listen("lmtp", "127.0.0.1", 0, 100_000, 3)
+
+
+class Recorder:
+    """A door that takes every mail, and answers per recipient by its name."""
+
+    def __init__(self):
+        self.mails = []
+        self.fail = False
+
+    async def sender(self, address):
+        return "553 5.1.7 no" if address.startswith("bad") else "250 2.1.0 OK"
+
+    async def recipient(self, address):
+        return "550 5.1.1 unknown" if address.startswith("nobody") else "250 2.1.5 OK"
+
+    async def mail(self, sender, recipients, content):
+        if self.fail:
+            raise RuntimeError("broken door")
+        self.mails.append((sender, recipients, content))
+        return ["452 4.3.1 full" if to.startswith("full") else "250 2.1.5 Stored" for to in recipients]
+
+
+@pytest.fixture
+def door():
+    return Recorder()
+
+
+@pytest.fixture
+async def lmtp(door, kit):
+    async for dialogue in serve(SETTINGS, door, kit, "LHLO"):
+        yield dialogue
+
+
+@pytest.fixture
+async def smtp(door, kit):
+    async for dialogue in serve(replace(SETTINGS, protocol="smtp"), door, kit, "EHLO"):
+        yield dialogue
+
+
+async def serve(settings, door, kit, greeting):
+    listener = Listener(settings, door)
+    await listener.start()
+    dialogue = await kit.open_dialogue(listener.port)
+    dialogue.greeted = await dialogue.say(f"{greeting} mx.example.org")
+    yield dialogue
+    await dialogue.close()
+    await listener.stop()
+
+
+async def envelope(dialogue, *recipients, sender="bob@example.net"):
+    assert (await dialogue.say(f"MAIL FROM:<{sender}>")).startswith("250")
+    for recipient in recipients or ("juliet@example.org",):
+        assert (await dialogue.say(f"RCPT TO:<{recipient}>")).startswith("250")
+
+
+async def test_lmtp_announces_size_and_pipelining(lmtp):
+    assert "SIZE 100000" in lmtp.greeted
+    assert "PIPELINING" in lmtp.greeted
+    assert "8BITMIME" in lmtp.greeted
+    assert "SMTPUTF8" not in lmtp.greeted
+    assert (await lmtp.say("EHLO x")).startswith("500")
+    assert (await lmtp.say("HELO x")).startswith("500")
+
+
+async def test_lmtp_answers_once_for_each_recipient(lmtp, door):
+    await envelope(lmtp, "juliet@example.org", "full@example.org", "romeo@example.org")
+    assert (await lmtp.say("DATA")).startswith("354")
+    lmtp.send(b"Subject: x\r\n\r\nhello\r\n.\r\n")
+    assert [await lmtp.reply() for _ in range(3)] == ["250 2.1.5 Stored", "452 4.3.1 full", "250 2.1.5 Stored"]
+    assert (await lmtp.say("NOOP")).startswith("250")
+    assert door.mails == [
+        (
+            "bob@example.net",
+            ("juliet@example.org", "full@example.org", "romeo@example.org"),
+            b"Subject: x\r\n\r\nhello\r\n",
+        )
+    ]
+
+
+async def test_smtp_answers_once_and_puts_off_what_is_not_stored_for_all(smtp, door):
+    await envelope(smtp, "juliet@example.org", "full@example.org")
+    assert (await smtp.say("DATA")).startswith("354")
+    assert await smtp.say(b"x\r\n.") == "452 4.3.1 full"
+    assert (await smtp.say("NOOP")).startswith("250")
+    assert (await smtp.say("LHLO x")).startswith("500")
+
+
+async def test_unknown_recipients_are_refused_at_once(lmtp, door):
+    assert (await lmtp.say("MAIL FROM:<bob@example.net>")).startswith("250")
+    assert await lmtp.say("RCPT TO:<nobody@example.org>") == "550 5.1.1 unknown"
+    assert (await lmtp.say("DATA")).startswith("503")
+    assert (await lmtp.say("RCPT TO:<juliet@example.org>")).startswith("250")
+
+
+async def test_senders_are_checked_and_the_null_sender_is_one(lmtp, door):
+    assert await lmtp.say("MAIL FROM:<bad@example.net>") == "553 5.1.7 no"
+    assert (await lmtp.say("RCPT TO:<juliet@example.org>")).startswith("503")
+    assert (await lmtp.say("MAIL FROM:<>")).startswith("250")
+    assert (await lmtp.say("RCPT TO:<juliet@example.org>")).startswith("250")
+    await lmtp.say("DATA")
+    assert (await lmtp.say(b"x\r\n.")).startswith("250")
+    assert door.mails[0][0] == ""
+
+
+async def test_too_many_recipients_are_put_off(lmtp):
+    await envelope(lmtp, "a@example.org", "b@example.org", "c@example.org")
+    assert (await lmtp.say("RCPT TO:<d@example.org>")).startswith("452 4.5.3")
+
+
+async def test_too_large_mails_are_refused_by_announcement_and_by_content(lmtp, door):
+    assert (await lmtp.say("MAIL FROM:<bob@example.net> SIZE=100001")).startswith("552")
+    await envelope(lmtp, "juliet@example.org", "romeo@example.org")
+    await lmtp.say("DATA")
+    lmtp.send(b"x" * 70 + b"\r\n" + (b"y" * 998 + b"\r\n") * 3000 + b".\r\n")
+    assert [(await lmtp.reply())[:9] for _ in range(2)] == ["552 5.3.4", "552 5.3.4"]
+    assert door.mails == []
+    assert (await lmtp.say("NOOP")).startswith("250")
+
+
+async def test_a_mail_of_exactly_the_limit_is_taken(lmtp, door):
+    await envelope(lmtp)
+    await lmtp.say("DATA")
+    lmtp.send(b"x" * 99_998 + b"\r\n.\r\n")
+    assert (await lmtp.reply()).startswith("250")
+    assert len(door.mails[0][2]) == 100_000
+
+
+CONTENTS = {
+    "empty": (b".\r\n", b""),
+    "one empty line": (b"\r\n.\r\n", b"\r\n"),
+    "stuffed dots": (b"..\r\n...x\r\ny.\r\n.z\r\n.\r\n", b".\r\n..x\r\ny.\r\nz\r\n"),
+    "8 bit": (b"\xc3\xa4\xff\r\n.\r\n", b"\xc3\xa4\xff\r\n"),
+    "a long line": (b"x" * 50_000 + b"\r\n.\r\n", b"x" * 50_000 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("piece", [1, 3, 100_000], ids=["bytes", "threes", "whole"])
+async def test_content_arrives_as_it_was_sent(lmtp, door, name, piece):
+    sent, expected = CONTENTS[name]
+    if piece < 100 < len(sent):
+        piece *= 1000
+    await envelope(lmtp)
+    await lmtp.say("DATA")
+    for at in range(0, len(sent), piece):
+        lmtp.send(sent[at : at + piece])
+        await asyncio.sleep(0)
+    assert (await lmtp.reply()).startswith("250")
+    assert door.mails[0][2] == expected
+
+
+SMUGGLED = {
+    "LF dot LF": b"x\n.\nMAIL FROM:<eve@example.net>\r\nRCPT TO:<juliet@example.org>\r\nDATA\r\nevil\r\n.\r\n",
+    "LF dot CRLF": b"x\n.\r\ny\r\n.\r\n",
+    "CRLF dot LF": b"x\r\n.\ny\r\n.\r\n",
+    "CR dot CRLF": b"x\r.\r\ny\r\n.\r\n",
+    "CR dot CR": b"x\r.\ry\r\n.\r\n",
+    "CRLF dot CR": b"x\r\n.\ry\r\n.\r\n",
+    "bare LF": b"x\ny\r\n.\r\n",
+    "bare CR": b"x\ry\r\n.\r\n",
+    "CR CRLF": b"x\r\r\n.\r\n",
+    "NUL": b"x\0y\r\n.\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+async def test_mails_with_bare_line_ends_are_refused_whole(lmtp, door, name):
+    await envelope(lmtp)
+    await lmtp.say("DATA")
+    lmtp.send(SMUGGLED[name])
+    assert (await lmtp.reply()).startswith("554 5.6.0")
+    assert (await lmtp.say("NOOP")).startswith("250"), "something was taken for a command"
+    assert door.mails == []
+
+
+async def test_commands_may_be_sent_ahead(lmtp, door):
+    lmtp.send(b"MAIL FROM:<a@example.net>\r\nRCPT TO:<juliet@example.org>\r\nDATA\r\n")
+    assert [(await lmtp.reply())[:3] for _ in range(3)] == ["250", "250", "354"]
+    lmtp.send(b"one\r\n.\r\nMAIL FROM:<b@example.net>\r\nRCPT TO:<juliet@example.org>\r\nDATA\r\n")
+    assert [(await lmtp.reply())[:3] for _ in range(4)] == ["250", "250", "250", "354"]
+    lmtp.send(b"two\r\n.\r\nQUIT\r\n")
+    assert [(await lmtp.reply())[:3] for _ in range(2)] == ["250", "221"]
+    assert [(sender, content) for sender, _, content in door.mails] == [
+        ("a@example.net", b"one\r\n"),
+        ("b@example.net", b"two\r\n"),
+    ]
+
+
+async def test_a_broken_door_is_a_temporary_failure_for_each_recipient(lmtp, door):
+    door.fail = True
+    await envelope(lmtp, "juliet@example.org", "romeo@example.org")
+    await lmtp.say("DATA")
+    lmtp.send(b"x\r\n.\r\n")
+    assert [(await lmtp.reply())[:9] for _ in range(2)] == ["451 4.3.0", "451 4.3.0"]
+    assert "broken" not in await lmtp.say("NOOP")
+
+
+async def test_a_connection_that_breaks_within_a_mail_delivers_nothing(lmtp, door):
+    await envelope(lmtp)
+    await lmtp.say("DATA")
+    lmtp.send(b"half a mail\r\n")
+    await lmtp.close()
+    await asyncio.sleep(0.05)
+    assert door.mails == []
+
+
+async def test_addresses_beyond_ascii_get_an_answer(lmtp):
+    assert (await lmtp.say("MAIL FROM:<\N{LATIN SMALL LETTER A WITH DIAERESIS}@example.net> SMTPUTF8")).startswith("500")
+    assert (await lmtp.say("MAIL FROM:<bob@example.net> SMTPUTF8")).startswith("501")
+
+
+async def test_connections_are_limited(door, kit, monkeypatch):
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
+    listener = Listener(SETTINGS, door)
+    await listener.start()
+    two = [await kit.open_dialogue(listener.port) for _ in range(2)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    assert (await reader.readline()).startswith(b"421 4.3.2")
+    assert await reader.read() == b""
+    writer.close()
+    for dialogue in two:
+        await dialogue.close()
+    await asyncio.sleep(0.05)
+    await (await kit.open_dialogue(listener.port)).close()
+    await listener.stop()

@@ -1,0 +1,150 @@
+"""The way out: a relay that takes, refuses, hangs, breaks off or is away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from gre_core.errors import Refused
+from gre_gateway_email import relay as module
+from gre_gateway_email.relay import Relay
+
+MAIL = b"Subject: x\r\n\r\n.leading dot\r\nhello\r\n"
+
+
+@pytest.fixture
+async def relay(scripted_relay, kit):
+    made = Relay(kit.smtp_settings(scripted_relay.port, timeout=0.5))
+    yield made
+    await made.close()
+
+
+async def send(relay, *recipients):
+    await relay.send("juliet@example.org", recipients or ("bob@example.net",), MAIL)
+
+
+async def test_a_mail_arrives_as_it_is(relay, scripted_relay):
+    await send(relay, "bob@example.net", "eve@example.net")
+    assert scripted_relay.mails == [("juliet@example.org", ["bob@example.net", "eve@example.net"], MAIL)]
+
+
+async def test_connections_are_kept_and_limited(relay, scripted_relay):
+    for _ in range(5):
+        await send(relay)
+    assert scripted_relay.connections == 1
+    await asyncio.gather(*(send(relay) for _ in range(20)))
+    assert scripted_relay.connections <= 2
+    assert len(scripted_relay.mails) == 25
+
+
+async def test_a_kept_connection_that_the_relay_closed_is_replaced(relay, scripted_relay):
+    await send(relay)
+    client, _ = relay._idle[0]
+    client.transport.abort()
+    await send(relay)
+    assert len(scripted_relay.mails) == 2
+    assert scripted_relay.connections == 2
+
+
+async def test_old_connections_are_not_used(relay, scripted_relay, monkeypatch):
+    monkeypatch.setattr(module, "KEPT_IDLE", -1.0)
+    await send(relay)
+    await send(relay)
+    assert scripted_relay.connections == 2
+
+
+REFUSALS = {
+    "4xx at MAIL": ("MAIL", "451 4.3.0 queue file write error", "wait", "recipient-unavailable"),
+    "5xx at MAIL": ("MAIL", "554 5.7.1 sender not allowed", "cancel", "not-acceptable"),
+    "too large at MAIL": ("MAIL", "552 5.3.4 too big", "modify", "policy-violation"),
+    "login needed": ("MAIL", "530 5.7.0 authentication required", "wait", "internal-server-error"),
+    "4xx at RCPT": ("RCPT", "450 4.2.0 greylisted", "wait", "recipient-unavailable"),
+    "421 at RCPT": ("RCPT", "421 4.3.2 shutting down", "wait", "recipient-unavailable"),
+    "5xx at RCPT": ("RCPT", "550 5.1.1 no such user", "cancel", "item-not-found"),
+    "4xx at DATA": ("DATA", "452 4.3.1 out of disk", "wait", "recipient-unavailable"),
+    "5xx at DATA": ("DATA", "554 5.6.0 spam", "cancel", "not-acceptable"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_refusals_become_errors_with_the_relays_words(relay, scripted_relay, name):
+    step, answer, error_type, condition = REFUSALS[name]
+    scripted_relay.answers[step] = [answer]
+    with pytest.raises(Refused) as refused:
+        await send(relay)
+    assert (refused.value.error_type, refused.value.condition) == (error_type, condition)
+    assert answer in refused.value.text
+    assert scripted_relay.mails == []
+    await send(relay)  # the next one goes through
+    assert len(scripted_relay.mails) == 1
+
+
+async def test_one_refused_recipient_refuses_the_mail_for_all(relay, scripted_relay):
+    scripted_relay.answers["RCPT"] = ["550 5.1.1 no such user"]
+    with pytest.raises(Refused):
+        await send(relay, "nobody@example.net", "bob@example.net")
+    assert scripted_relay.mails == []
+
+
+async def test_a_relay_that_hangs_is_given_up_in_time(relay, scripted_relay):
+    scripted_relay.answers["DATA"] = ["hang", "hang"]
+    started = time.perf_counter()
+    results = await asyncio.gather(*(send(relay) for _ in range(10)), return_exceptions=True)
+    assert time.perf_counter() - started < 2, "who waits behind a hanging relay waits only once"
+    assert all(isinstance(each, Refused) and each.error_type == "wait" for each in results)
+    assert {each.condition for each in results} == {"remote-server-timeout"}
+
+
+async def test_a_relay_that_breaks_off_is_not_asked_twice(relay, scripted_relay):
+    scripted_relay.answers["DATA"] = ["close"]
+    with pytest.raises(Refused, match="ended the connection") as refused:
+        await send(relay)
+    assert refused.value.error_type == "wait"
+    assert scripted_relay.mails == []
+
+
+async def test_a_relay_that_is_away(kit):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    relay = Relay(kit.smtp_settings(port))
+    with pytest.raises(Refused, match="cannot reach") as refused:
+        await send(relay)
+    assert (refused.value.error_type, refused.value.condition) == ("wait", "remote-server-timeout")
+    with pytest.raises(Refused, match="cannot reach"):
+        await relay.check()
+
+
+async def one_answer_server(answer: bytes):
+    async def talk(_reader, writer):
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(talk, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("answer", [b"", b"554 5.7.1 go away\r\n", b"rubbish\r\n", b"\xff" * 50_000], ids=["nothing", "refusal", "rubbish", "bytes"])
+async def test_a_relay_that_does_not_speak_smtp(kit, answer):
+    server = await one_answer_server(answer[:100_000])
+    relay = Relay(kit.smtp_settings(server.sockets[0].getsockname()[1], timeout=1.0))
+    with pytest.raises(Refused) as refused:
+        await send(relay)
+    assert refused.value.error_type == "wait"
+    server.close()
+
+
+async def test_the_words_of_the_relay_are_short_and_on_one_line(relay, scripted_relay):
+    scripted_relay.answers["DATA"] = ["550-first\r\n550 \x07" + "x" * 1000]
+    with pytest.raises(Refused) as refused:
+        await send(relay)
+    assert refused.value.text.isprintable()
+    assert len(refused.value.text) < 400
+
+
+async def test_check_connects_and_leaves(relay, scripted_relay):
+    await relay.check()
+    assert scripted_relay.connections == 1
