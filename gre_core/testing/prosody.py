@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from typing import TYPE_CHECKING, Self
 
@@ -12,9 +10,9 @@ from gre_core.testing.server import (
     COMPONENT_LIMIT,
     LOOPBACK,
     ServerProcess,
-    TestServerError,
     find_program,
     free_port,
+    kick,
 )
 
 if TYPE_CHECKING:
@@ -160,18 +158,7 @@ class ProsodyServer:
         Raises:
             TestServerError: nobody was connected under that name.
         """
-        async with asyncio.timeout(5):
-            reader, writer = await asyncio.open_connection(LOOPBACK, self._control_port)
-            try:
-                writer.write(f"kick {jid_or_domain}\n".encode())
-                answer = await reader.readline()
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-        if answer.strip() in {b"", b"0"}:
-            message = f"{jid_or_domain} is not connected, so it cannot be cut off."
-            raise TestServerError(message)
+        await kick(self._control_port, jid_or_domain)
 
     def _write_files(self, directory: Path) -> Path:
         plugins = directory / "plugins"

@@ -166,7 +166,7 @@ class ServerProcess:
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=self.directory,
@@ -204,15 +204,6 @@ class ServerProcess:
             return "(no log)"
         return "\n".join(text.splitlines()[-lines:])
 
-    async def command(self, line: str) -> None:
-        """Write one line to the program's standard input."""
-        stdin = self._running.stdin
-        if stdin is None:
-            message = f"{self.name} has no standard input."
-            raise TestServerError(message)
-        stdin.write(line.encode() + b"\n")
-        await stdin.drain()
-
     async def stop(self, grace: float = 5) -> None:
         """End the program, first politely, and remove its directory. Safe to call at any time, also twice.
 
@@ -245,3 +236,32 @@ def find_program(name: str) -> str | None:
     """Return the path of an executable on PATH or in the ``sbin`` directories, else None."""
     path = os.environ.get("PATH", os.defpath)
     return shutil.which(name, path=os.pathsep.join([path, "/usr/local/sbin", "/usr/sbin", "/sbin"]))
+
+
+async def control(port: int, line: str) -> str:
+    """Send one line to a server's control port, which the test server has added, and return the answer.
+
+    Args:
+        port: the TCP port.
+        line: such as ``kick juliet@localhost``.
+    """
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        try:
+            writer.write(line.encode() + b"\n")
+            return (await reader.readline()).decode().strip()
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def kick(port: int, jid_or_domain: str) -> None:
+    """Let a server cut connections, by its control port.
+
+    Raises:
+        TestServerError: nobody was connected under that name.
+    """
+    if await control(port, f"kick {jid_or_domain}") in {"", "0"}:
+        message = f"{jid_or_domain} is not connected, so it cannot be cut off."
+        raise TestServerError(message)

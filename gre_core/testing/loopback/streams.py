@@ -318,7 +318,7 @@ class ComponentStream(Stream):
         if self.name:
             self.router.from_component(self.domain, self, stanza)
             return
-        expected = hashlib.sha1((self._id + self._secrets[self.domain]).encode()).hexdigest()  # noqa: S324
+        expected = hashlib.sha1((self._id + self._secrets[self.domain]).encode()).hexdigest()
         given = (stanza.text or "").strip().lower()
         if stanza.tag != f"{{{CLIENT}}}handshake" or not hmac.compare_digest(
             expected.encode(), given.encode()

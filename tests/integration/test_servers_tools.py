@@ -1,0 +1,174 @@
+"""What surrounds the servers: ejabberd for measurements, the sink for mails, taps, clean ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import smtplib
+from contextlib import suppress
+
+import pytest
+
+from gre_core.testing import require
+from gre_core.testing.ejabberd import EjabberdServer
+from gre_core.testing.loopback import LoopbackServer
+from gre_core.testing.postfix import SmtpSink
+from gre_core.testing.prosody import ProsodyServer
+from gre_core.testing.server import ServerProcess, TestServerError
+from gre_core.testing.slix import make_client, make_component, offline, online
+
+CONTACT = r"alice\40example.org@mail.localhost"
+
+
+def alive(pid):
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+async def test_ejabberd_carries_messages_to_and_from_a_component():
+    require(EjabberdServer.installed(), "ejabberd (apt-get install ejabberd)")
+    accounts, components = {"juliet": 'se"cr\\et'}, {"mail.localhost": 'sec"ret'}
+    async with EjabberdServer(accounts=accounts, components=components) as server:
+        pid = server.pid
+        juliet, gateway = make_client(server, "juliet", "a"), make_component(server, "mail.localhost")
+        await online(juliet)
+        await online(gateway)
+        gateway.add_event_handler(
+            "message",
+            lambda m: gateway.send_message(m["from"], m["body"], mtype="chat", mfrom=m["to"]),
+        )
+        answers = asyncio.Queue()
+        juliet.add_event_handler("message", answers.put_nowait)
+        async with asyncio.timeout(5):
+            juliet.send_message(CONTACT, "x" * 300_000, mtype="chat")
+            answer = await answers.get()
+        assert (str(answer["from"]), len(answer["body"])) == (CONTACT, 300_000)
+        with pytest.raises(TestServerError, match="login was refused"):
+            await online(make_client(server, "juliet", password="wrong"))
+        for xmpp, name in ((gateway, "mail.localhost"), (juliet, "juliet@localhost/a")):
+            gone = asyncio.Event()
+            xmpp.add_event_handler("disconnected", lambda _, gone=gone: gone.set())
+            await server.kick(name)
+            async with asyncio.timeout(5):
+                await gone.wait()
+    assert not alive(pid)
+
+
+async def test_the_sink_takes_mails():
+    require(SmtpSink.installed(), "smtp-sink (apt-get install postfix)")
+
+    def send(port):
+        with smtplib.SMTP("127.0.0.1", port) as smtp:
+            smtp.sendmail("a@x.example", ["b@y.example"], "Subject: one\r\n\r\nhello\r\n")
+            smtp.sendmail("a@x.example", ["b@y.example"], "Subject: two\r\n\r\nhello\r\n")
+
+    async with SmtpSink(keep=True) as sink:
+        await asyncio.to_thread(send, sink.port)
+        texts = [mail.read_text() for mail in sink.mails]
+    assert len(texts) == 2
+    assert all("hello" in text and "X-Rcpt-Args: <b@y.example>" in text for text in texts)
+
+
+async def test_the_sink_can_refuse():
+    require(SmtpSink.installed(), "smtp-sink (apt-get install postfix)")
+
+    def send(port):
+        with smtplib.SMTP("127.0.0.1", port) as smtp:
+            smtp.sendmail("a@x.example", ["b@y.example"], "Subject: x\r\n\r\nhello\r\n")
+
+    async with SmtpSink(options=("-r", "RCPT")) as sink:
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            await asyncio.to_thread(send, sink.port)
+
+
+async def test_the_tap_records_what_the_router_receives_and_sends():
+    records = []
+    async with LoopbackServer(
+        accounts={"juliet": "a", "romeo": "b"},
+        components={"mail.localhost": "c"},
+        tap=lambda *record: records.append(record),
+    ) as server:
+        juliet, romeo = make_client(server, "juliet", "a"), make_client(server, "romeo", "b")
+        gateway = make_component(server, "mail.localhost")
+        for xmpp in (juliet, romeo, gateway):
+            await online(xmpp)
+        got = asyncio.Event()
+        gateway.add_event_handler("message", lambda _: got.set())
+        juliet.send_message("romeo@localhost/b", "planted leak", mtype="chat")
+        juliet.send_message("x@mail.localhost", "planted leak", mtype="chat")
+        async with asyncio.timeout(5):
+            await got.wait()
+        for xmpp in (juliet, romeo, gateway):
+            await offline(xmpp)
+    seen = {(direction, jid) for direction, jid, data in records if b"planted leak" in data}
+    assert seen == {
+        ("in", "juliet@localhost/a"),
+        ("out", "romeo@localhost/b"),
+        ("out", "mail.localhost"),
+    }
+    assert any(direction == "in" and b"<auth" in data for direction, jid, data in records if not jid)
+
+
+async def test_a_server_that_ends_at_once_is_explained():
+    process = ServerProcess("example", "sh", "")
+    directory = process.directory
+    with pytest.raises(TestServerError, match=r"ended at once with status 3[\s\S]*no such luck"):
+        await process.start(["sh", "-c", "echo no such luck; exit 3"], ports=[1])
+    await process.stop()
+    assert not directory.exists()
+
+
+async def test_a_server_that_does_not_listen_is_given_up():
+    process = ServerProcess("example", "sh", "")
+    try:
+        with pytest.raises(TestServerError, match=r"did not listen within 0\.2 s"):
+            await process.start(["sh", "-c", "trap '' TERM; exec sleep 60"], ports=[1], patience=0.2)
+        pid = process.pid
+    finally:
+        await process.stop(grace=0.2)
+    assert not alive(pid)
+
+
+async def test_cancelling_leaves_neither_process_nor_file():
+    require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
+    running = asyncio.Event()
+    seen = {}
+
+    async def use():
+        async with ProsodyServer(accounts={"juliet": "a"}) as server:
+            seen["pid"], seen["directory"] = server.pid, server.log_file.parent
+            running.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(use())
+    await running.wait()
+    assert seen["directory"].stat().st_mode & 0o077 == 0
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not alive(seen["pid"])
+    assert not seen["directory"].exists()
+
+
+async def test_the_router_ends_with_connected_clients():
+    async with LoopbackServer(accounts={"juliet": "a"}) as server:
+        juliet = make_client(server, "juliet")
+        await online(juliet)
+        gone = asyncio.Event()
+        juliet.add_event_handler("disconnected", lambda _: gone.set())
+    async with asyncio.timeout(5):
+        await gone.wait()
+    with pytest.raises(OSError):
+        await asyncio.open_connection(server.host, server.c2s_port)
+
+
+def test_require_skips_on_a_desk_and_fails_in_ci(monkeypatch):
+    require(condition=True, what="nothing")
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="needs a missing thing"):
+        require(condition=False, what="a missing thing")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="needed in CI: a missing thing"):
+        require(condition=False, what="a missing thing")
