@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gre_core.ports import DiscoInfo, Network, Ports
 
 DATA_POLICY: Final = "urn:xmpp:data-policy:0"
+_LEGACY_POLICY: Final = "urn:xmpp:data-policy:identity:"
+_MAX_VERSIONS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Capabilities:
         self._ports = ports
         self._lifetime = timedelta(seconds=lifetime)
         self._peers: dict[str, Peer] = {}
-        self._versions: dict[str, str] = {}
+        self._versions: OrderedDict[str, str] = OrderedDict()
         self._data: dict[tuple[str, Pair], DataForm] = {}
         self.refused: dict[str, set[Pair]] = {}
 
@@ -61,11 +64,12 @@ class Capabilities:
         self.refused.clear()
 
     def saw(self, jid: str, version: str) -> None:
-        """Note the XEP-0115 ``ver`` in a presence of a bare JID. A new one makes us ask again."""
-        known = self._versions.get(jid)
-        self._versions[jid] = version
-        if known is not None and known != version:
+        """Note the XEP-0115 ``ver`` in a presence of a bare JID. One that we did not know makes us ask again."""
+        if self._versions.pop(jid, None) != version:
             self.forget(jid)
+        self._versions[jid] = version
+        if len(self._versions) > _MAX_VERSIONS:
+            self._versions.popitem(last=False)
 
     def forget(self, jid: str) -> None:
         """Forget a contact, or every contact of a gateway when the JID is a domain."""
@@ -86,25 +90,7 @@ class Capabilities:
         known = self._peers.get(jid)
         if known is not None and self._ports.now() - known.asked < self._lifetime:
             return known
-        failure: PeerError | None = None
-        info = None
-        answered_by = jid
-        try:
-            info = await self._network.disco_info(jid)
-        except PeerError as error:
-            failure = error
-        if info is None or not read_features(info.features).gre:
-            try:
-                domain_info = await self._network.disco_info(wire.domain(jid))
-            except PeerError:
-                if info is None and failure is not None:
-                    raise failure from None
-            else:
-                if info is None or read_features(domain_info.features).gre:
-                    info, answered_by = domain_info, wire.domain(jid)
-        if info is None:  # pragma: no cover - either an answer or an error is there
-            raise NotAGateway(f"{jid} does not say what it supports.")
-        _check_claim(jid, info)
+        info, answered_by = await self._ask(jid)
         found = Peer(
             read_features(sorted(info.features)),
             wire.RECEIPTS in info.features,
@@ -114,6 +100,28 @@ class Capabilities:
         )
         self._peers[jid] = found
         return found
+
+    async def _ask(self, jid: str) -> tuple[DiscoInfo, str]:
+        """Ask the contact, and the gateway's domain when the contact says nothing of GRE."""
+        failure: PeerError | None = None
+        answers: list[tuple[DiscoInfo, str]] = []
+        for asked in (jid, wire.domain(jid)):
+            try:
+                info = await self._network.disco_info(asked)
+            except PeerError as error:
+                failure = failure or error
+                continue
+            _check_claim(asked, info)
+            if read_features(info.features).gre:
+                return info, asked
+            answers.append((info, asked))
+        if not answers and failure is not None:
+            raise failure
+        return answers[0]
+
+    def known_data(self, jid: str, pair: Pair) -> DataForm | None:
+        """Give the data form that was fetched in this session, if any."""
+        return self._data.get((jid, pair))
 
     async def data(
         self, jid: str, agreement: Agreement, children: Iterable[Element], *, fresh: bool
@@ -134,8 +142,13 @@ class Capabilities:
 
 
 def _check_claim(jid: str, info: DiscoInfo) -> None:
-    claims = info.forms.get(DATA_POLICY, {}).get("data_transmission", ())
-    if "gre" in claims and not read_features(info.features).gre:
+    """Refuse a data policy that promises GRE, its own or the legacy network's, when GRE is not there (XEP-0504)."""
+    claims = [
+        fields.get("data_transmission", ())
+        for form_type, fields in info.forms.items()
+        if form_type == DATA_POLICY or form_type.startswith(_LEGACY_POLICY)
+    ]
+    if any("gre" in values for values in claims) and not read_features(info.features).gre:
         raise NotAGateway(
             f"{jid} says in its data policy that it relays encrypted messages (GRE), but does not announce that it "
             "can. Do not send it anything confidential; tell its operator.",

@@ -5,26 +5,31 @@ A host awaits :meth:`ClientEngine.send`, and gives each received ``<message/>`` 
 
 from __future__ import annotations
 
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
-from gre_core.api import Observing, Preparing
 from gre_core.capabilities import Capabilities
-from gre_core.errors import GreError, PeerTimeout, PluginError, Refused
+from gre_core.errors import GreError, ParseFailed, PeerTimeout, Refused, TooLarge
 from gre_core.incoming import Incoming, read_error, receipt_for, sort_message
+from gre_core.jid_escape import canonical, contact
+from gre_core.kept import Kept
 from gre_core.log import get_logger
 from gre_core.model import Direction, Message, Notice
-from gre_core.namespaces import EME, GRE
+from gre_core.namespaces import EME, GRE, Kind
 from gre_core.opening import Opener, Received, Unopened
-from gre_core.outbox import Outbox, SendState, Sent
+from gre_core.outbox import DamagedEntry, Outbox, SendState, Sent
+from gre_core.plugin_events import PluginEvents
 from gre_core.policy import Memory, Policy
 from gre_core.ports import Ports
 from gre_core.sealing import Agreed, Sealed, Sealer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gre_core.model import Question
     from gre_core.negotiation import Offer
     from gre_core.ports import Network
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["ClientEngine", "Explanation", "Received", "Sealed", "SendState", "Sent", "Unopened"]
 
 _SEEN: Final = 2048
-_KEPT: Final = 256
 _log = get_logger(__name__)
 
 
@@ -77,101 +81,79 @@ class ClientEngine:
         self, account: str, plugins: Plugins, ports: Ports, network: Network, policy: Policy | None = None
     ) -> None:
         policy = policy or Policy()
-        self.account = account
+        self.account = canonical(account)
         self.plugins = plugins
         self.network = network
         self._memory = Memory(ports.store, ports.decide)
         self.ports = replace(ports, decide=self._memory.decide)
         self._capabilities = Capabilities(network, self.ports, policy.capabilities_lifetime)
-        self._sealer = Sealer(account, plugins, self.ports, network, self._capabilities, self._memory, policy)
-        self._opener = Opener(account, plugins, self.ports, self._memory)
+        self._sealer = Sealer(
+            self.account, plugins, self.ports, network, self._capabilities, self._memory, policy
+        )
+        self._opener = Opener(self.account, plugins, self.ports, self._memory)
         self._outbox = Outbox(ports.store)
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._kept = Kept(ports.store)
+        self._events = PluginEvents(self.account, plugins, self.ports)
+        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     # -- session -------------------------------------------------------------------------------------
 
     def features(self) -> tuple[str, ...]:
-        """Give the disco#info features of a client (GRE, "Discovering Support"; XEP-0380)."""
-        ours = (*self.plugins.formatters, *self.plugins.encrypters)
-        notify = sorted(f"{node}+notify" for node in self._observed())
-        return (GRE, *map(str, ours), EME, wire.RECEIPTS, *notify)
+        """Give the disco#info features of a client (GRE, "Discovering Support"; XEP-0380).
 
-    def _observed(self) -> dict[str, list[Observing]]:
-        nodes: dict[str, list[Observing]] = {}
-        for namespace in self.plugins.encrypters:
-            try:
-                encrypter = self.plugins.encrypter(namespace)
-            except PluginError:
-                continue
-            if isinstance(encrypter, Observing):
-                for node in encrypter.nodes:
-                    nodes.setdefault(node, []).append(encrypter)
-        return nodes
+        What cannot be made is not announced, and without a formatter and an encrypter neither is GRE.
+        """
+        usable = self._events.usable()
+        able = {namespace.kind for namespace in usable} == set(Kind)
+        notify = sorted(f"{node}+notify" for node in self._events.observed())
+        return (*((GRE, *map(str, usable), EME) if able else ()), wire.RECEIPTS, *notify)
 
     async def start_session(self) -> tuple[Notice, ...]:
         """Begin a session: forget what was cached, prepare the encrypters, send again what nobody confirmed.
 
         Result:
-            What to show to the user. Failures of plugins are among it, none is raised.
+            What to show to the user. Failures of plugins are among it.
+
+        Raises:
+            StoreError: the store failed.
         """
         self._capabilities.clear()
-        notices: list[Notice] = []
-        for namespace in (*self.plugins.formatters, *self.plugins.encrypters):
-            notices += await self._changed_provider(str(namespace), namespace)
-        for namespace in self.plugins.encrypters:
-            try:
-                encrypter = self.plugins.encrypter(namespace)
-                if isinstance(encrypter, Preparing):
-                    notices += await encrypter.prepare(self.account, self.ports)
-            except GreError as error:
-                notices.append(Notice(error.code, error.text, {"namespace": str(namespace)}))
-            except Exception as error:  # noqa: BLE001 - a plugin must not end the session
-                text = f"{namespace} could not prepare the session ({type(error).__name__})."
-                notices.append(Notice("prepare-failed", text, {"namespace": str(namespace)}))
-        await self.resend()
-        return tuple(notices)
+        notices = await self._events.changed_providers()
+        notices += await self._events.prepare()
+        return (*notices, *await self.resend())
 
-    async def _changed_provider(self, key: str, namespace: object) -> list[Notice]:
-        try:
-            now = self.plugins.source(namespace).id  # type: ignore[arg-type]
-        except PluginError:
-            return []
-        before = await self.ports.store.get(f"provider/{key}")
-        if before is None or before.decode() != now:
-            await self.ports.store.put(f"provider/{key}", now.encode())
-        if before is None or before.decode() == now:
-            return []
-        text = f"{key} is now served by {now}; until now it was {before.decode()}."
-        return [Notice("provider-changed", text, {"namespace": key, "before": before.decode(), "after": now})]
+    async def resend(self) -> tuple[Notice, ...]:
+        """Hand every message that nobody has confirmed to the stream again, with the same origin-id.
 
-    async def resend(self) -> None:
-        """Hand every message that nobody has confirmed to the stream again, with the same origin-id."""
+        Result:
+            What can never be sent again, to be shown to the user.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        notices = []
         for sent in await self._outbox.pending():
             try:
                 await self._transmit(sent.id)
             except PeerTimeout:
-                return
+                break
+            except (TooLarge, DamagedEntry) as error:
+                await self._outbox.settle(sent.id, None, SendState.REFUSED)
+                text = f"A message to {sent.to or 'an unknown contact'} is lost, write it again: {error.text}"
+                notices.append(Notice("not-sent", text, {"id": sent.id, "peer": sent.to}))
+        return tuple(notices)
 
     def saw_capabilities(self, jid: str, version: str) -> None:
         """Note the XEP-0115 ``ver`` in a presence; a change makes us ask the peer again."""
-        self._capabilities.saw(wire.bare(jid), version)
+        self._capabilities.saw(canonical(jid), version)
 
     def forget(self, jid: str) -> None:
         """Forget what a contact or a gateway (a domain) announced, so that it is asked again."""
-        self._capabilities.forget(jid)
+        self._capabilities.forget(canonical(jid))
 
     async def notified(self, jid: str, node: str) -> tuple[Notice, ...]:
         """Tell the encrypters that a pubsub node changed (XEP-0163)."""
-        notices: list[Notice] = []
-        for encrypter in self._observed().get(node, ()):
-            try:
-                notices += await encrypter.notified(wire.bare(jid), node, self.ports)
-            except GreError as error:
-                notices.append(Notice(error.code, error.text, {"node": node}))
-            except Exception as error:  # noqa: BLE001 - a plugin must not end the session
-                text = f"A change of {node} could not be handled ({type(error).__name__})."
-                notices.append(Notice("notification-failed", text, {"node": node}))
-        return tuple(notices)
+        return tuple(await self._events.notified(canonical(jid), node))
 
     async def approve(self, question: Question) -> None:
         """Store the user's yes to the question of a :class:`~gre_core.errors.PolicyChanged`. Then try again."""
@@ -193,37 +175,49 @@ class ClientEngine:
             GreError: it was not encrypted, and nothing was sent. See :meth:`Sealer.seal`.
         """
         sealed = await self._sealer.seal(jid, message, stanza_id)
-        sent = await self._outbox.add(sealed.id, sealed.to, sealed.stanza)
+        return await self._dispatch(sealed.id, sealed.to, sealed.stanza)
+
+    async def send_plain(self, jid: str, text: str, stanza_id: str | None = None) -> Sent:
+        """Send a message that is not encrypted, when the gateway and its past allow it (GRE, "Security Considerations").
+
+        Like an encrypted message it is kept until a receipt or an error comes.
+
+        Raises:
+            Refused: the gateway takes only encrypted content.
+            PolicyChanged: something better was there before; the user has to decide.
+            TooLarge: the server does not take a stanza of that size.
+            InvalidAddress: the JID is not that of a contact on a gateway.
+        """
+        jid, _ = contact(jid)
+        gateway = wire.domain(jid)
+        peer = await self._capabilities.peer(jid)
+        await self._memory.see_offer(gateway, peer.offer)
+        if peer.offer.encrypted_only:
+            raise Refused(f"{gateway} takes only encrypted messages. Send this one encrypted.")
+        await self._memory.require_plain(gateway, jid)
+        stanza_id = stanza_id or secrets.token_hex(16)
+        stanza = wire.build_plain(jid, stanza_id, text, receipt=peer.receipts)
+        return await self._dispatch(stanza_id, jid, stanza)
+
+    async def _dispatch(self, stanza_id: str, to: str, stanza: Element) -> Sent:
+        """Keep a message and hand it to the stream."""
+        sent = await self._outbox.add(stanza_id, to, stanza)
         try:
-            sent = await self._transmit(sealed.id, sealed.stanza) or sent
+            return await self._transmit(stanza_id, stanza) or sent
         except PeerTimeout:
             return sent
-        if not sealed.agreed.receipts:
-            settled = await self._outbox.settle(sealed.id, None, SendState.SENT)
-            return settled or sent
-        return sent
+        except GreError:
+            await self._outbox.settle(stanza_id, None, SendState.REFUSED)
+            raise
 
     async def _transmit(self, stanza_id: str, stanza: Element | None = None) -> Sent | None:
         if stanza is None:
             stanza = await self._outbox.stanza(stanza_id)
         await self.network.send_message(stanza)
-        return await self._outbox.attempted(stanza_id)
-
-    async def send_plain(self, jid: str, text: str, stanza_id: str) -> None:
-        """Send a message that is not encrypted, when the gateway and its past allow it (GRE, "Security Considerations").
-
-        Raises:
-            Refused: the gateway takes only encrypted content.
-            PolicyChanged: something better was there before; the user has to decide.
-        """
-        peer = await self._capabilities.peer(jid)
-        await self._memory.see_offer(wire.domain(jid), peer.offer)
-        if peer.offer.encrypted_only:
-            raise Refused(f"{wire.domain(jid)} takes only encrypted messages. Send this one encrypted.")
-        await self._memory.require_plain(wire.domain(jid), jid)
-        stanza = Element(wire.MESSAGE_TAG, {"to": jid, "type": "chat", "id": stanza_id})
-        SubElement(stanza, wire.BODY_TAG).text = text
-        await self.network.send_message(stanza)
+        sent = await self._outbox.attempted(stanza_id)
+        if stanza.find(wire.REQUEST_TAG) is None:
+            return await self._outbox.settle(stanza_id, None, SendState.SENT) or sent
+        return sent
 
     async def pending(self) -> list[Sent]:
         """List the messages that nobody has confirmed yet, oldest first."""
@@ -237,9 +231,10 @@ class ClientEngine:
         """Tell what a peer offers, what we have, what was chosen and why. Raises nothing of ours."""
         offer = answered_by = agreed = failure = None
         try:
-            peer = await self._capabilities.peer(jid)
+            folded, _ = contact(jid)
+            peer = await self._capabilities.peer(folded)
             offer, answered_by = peer.offer, peer.answered_by
-            agreed = await self._sealer.agree(jid)
+            agreed = await self._sealer.agree(folded)
         except GreError as error:
             failure = error
         return Explanation(
@@ -271,9 +266,10 @@ class ClientEngine:
         if not incoming.carbon:
             error = read_error(incoming.stanza)
             if error is not None:
+                ours = incoming.peer in {self.account, wire.domain(self.account)}
                 return await self._outbox.settle(
                     incoming.stanza.get("id", ""),
-                    incoming.peer,
+                    None if ours else incoming.peer,
                     SendState.REFUSED,
                     error=error.text,
                     condition=error.condition,
@@ -281,35 +277,50 @@ class ClientEngine:
             confirmed = receipt_for(incoming.stanza)
             if confirmed is not None:
                 return await self._outbox.settle(confirmed, incoming.peer, SendState.RELAYED)
-        element = incoming.stanza.find(wire.ENCRYPTED_TAG)
-        if element is None or incoming.stanza.get("type") in {"error", "groupchat"}:
+        elements = incoming.stanza.findall(wire.ENCRYPTED_TAG)
+        if not elements or incoming.stanza.get("type") in {"error", "groupchat"}:
             return None
-        return await self._open(incoming, element)
+        result = await self._open(incoming, elements)
+        if isinstance(result, Unopened):
+            _log.warning("unopened", code=result.error.code, peer_domain=wire.domain(incoming.peer))
+            await self._kept.add(incoming, self.ports.now())
+        return result
 
-    async def _open(self, incoming: Incoming, element: Element) -> Received | Unopened:
+    async def _open(self, incoming: Incoming, elements: Sequence[Element]) -> Received | Unopened:
         try:
-            received = await self._opener.open(incoming, element)
+            received = await self._opener.open(incoming, elements)
         except GreError as error:
-            _log.warning("unopened", code=error.code, peer_domain=wire.domain(incoming.peer))
-            await self._keep(incoming)
-            return Unopened(error, incoming.stanza, incoming.peer, incoming.direction, incoming.id)
-        if incoming.id is not None:
-            key = (incoming.peer, incoming.id)
-            if key in self._seen:
-                return replace(received, repeated=True)
-            self._seen[key] = None
-            if len(self._seen) > _SEEN:
-                self._seen.popitem(last=False)
-        return received
+            failure = error
+        except Exception as error:  # noqa: BLE001 - a plugin that returned rubbish must not end the session
+            failure = ParseFailed(f"A plugin gave something that is no message ({type(error).__name__}).")
+        else:
+            return replace(received, repeated=self._is_repeated(incoming))
+        return Unopened(failure, incoming.stanza, incoming.peer, incoming.direction, incoming.id)
 
-    async def _keep(self, incoming: Incoming) -> None:
-        """Keep the stanza of what could not be opened, so that it can be tried again with another key or plugin."""
-        store = self.ports.store
-        keys = await store.keys("unopened/")
-        for old in keys[: max(len(keys) - _KEPT + 1, 0)]:
-            await store.delete(old)
-        stamp = f"{self.ports.now():%Y%m%dT%H%M%S.%f}"
-        await store.put(f"unopened/{stamp}", tostring(incoming.stanza))
+    def _is_repeated(self, incoming: Incoming) -> bool:
+        if incoming.id is None:
+            return False
+        key = (incoming.direction, incoming.peer, incoming.id)
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
+        return False
+
+    async def reopen(self) -> list[Received]:
+        """Try again to open what was kept, after a key or a plugin came. What opens is kept no longer.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        opened = []
+        async for key, incoming in self._kept.entries():
+            result = await self._open(incoming, incoming.stanza.findall(wire.ENCRYPTED_TAG))
+            if isinstance(result, Received):
+                await self._kept.remove(key)
+                opened.append(result)
+        return opened
 
     def receipt(self, stanza: Element) -> Element | None:
         """Make the receipt that a received message asks for (XEP-0184); None when it asks for none.

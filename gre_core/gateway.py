@@ -6,8 +6,7 @@ What it carries is told by its embedder as pairs of namespaces, never by what ha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
@@ -15,77 +14,32 @@ from gre_core import wire
 from gre_core.capabilities import DATA_POLICY
 from gre_core.errors import GreError, InvalidAddress, Refused, RemoteProtocolError
 from gre_core.incoming import STANZAS
-from gre_core.jid_escape import escape, unescape
+from gre_core.jid_escape import canonical, escape, unescape
 from gre_core.log import get_logger
 from gre_core.model import Body, DataField, DataForm, DataRequest, Recipient
-from gre_core.namespaces import EME, ENCRYPTED_ONLY, GRE, Kind, Namespace
+from gre_core.namespaces import EME, ENCRYPTED_ONLY, GRE, MAX_SIZE, Kind, Namespace
 from gre_core.negotiation import Agreement, Pair, negotiate, read_features
+from gre_core.user_messages import Plain, Relayed, has_content, read_plain
+from gre_core.xml_text import clean, is_identifier, is_legal, local_name, serialised_size
 
 if TYPE_CHECKING:
     from gre_core.api import DataContributor, DataProvider
     from gre_core.errors import StanzaErrorType
+
+__all__ = ["ENCRYPT_TEXT", "JID_ESCAPING", "GatewayEngine", "Plain", "Relayed", "SenderId"]
 
 _log = get_logger(__name__)
 
 ENCRYPT_TEXT: Final = (
     "This gateway takes only encrypted messages. Encrypt it with Gateway Relayed Encryption (urn:xmpp:gre:0)."
 )
+JID_ESCAPING: Final = "jid\\20escaping"
+"""Feature of who escapes localparts (XEP-0106, section 5)."""
+
 _MAX_VALUE: Final = 8192
 
 SenderId = Callable[[str], Awaitable[str | None]]
 """Gives the legacy identifier of a user by bare JID; None when the user is not registered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relayed:
-    """An encrypted message that a user sent.
-
-    Arguments:
-        user: bare JID of the sender.
-        user_full: full JID of the sender, for the receipt.
-        sender_id: the sender's identifier on the legacy network.
-        recipients: who it is for.
-        formatter: as the message names it; it is one of ours.
-        encrypter: as the message names it; the pair is one of ours.
-        body: opaque to the gateway.
-        id: the origin-id, else the stanza's id; a resent message bears the same. None when it has neither.
-        stanza: the message as it came, for the receipt or the error.
-    """
-
-    user: str
-    user_full: str
-    sender_id: str
-    recipients: tuple[Recipient, ...]
-    formatter: Namespace
-    encrypter: Namespace
-    body: Body
-    id: str | None
-    stanza: Element = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """A message that a user sent unencrypted.
-
-    Arguments:
-        user: bare JID of the sender.
-        user_full: full JID of the sender.
-        sender_id: the sender's identifier on the legacy network.
-        recipients: who it is for.
-        text: its body.
-        subject: or None.
-        id: the origin-id, else the stanza's id; None when it has neither.
-        stanza: the message as it came.
-    """
-
-    user: str
-    user_full: str
-    sender_id: str
-    recipients: tuple[Recipient, ...]
-    text: str = field(repr=False)
-    subject: str | None = field(repr=False)
-    id: str | None
-    stanza: Element = field(repr=False)
 
 
 class GatewayEngine:
@@ -98,7 +52,7 @@ class GatewayEngine:
         check_legacy_id: raises :class:`~gre_core.errors.InvalidAddress` for what is no identifier on the network.
         contributors: who adds fields to the data form.
         encrypted_only: refuse what is not encrypted (GRE, "Business Rules").
-        max_size: how many bytes ``<encrypted/>`` may have, or None.
+        max_size: how many bytes ``<encrypted/>`` may have, or None. It stands in the data form.
 
     Raises:
         ValueError: no pair, or a pair of wrong kinds.
@@ -135,7 +89,7 @@ class GatewayEngine:
         """Give the disco#info features, for the domain and for each contact (GRE, "Discovering Support")."""
         only = (ENCRYPTED_ONLY,) if self.encrypted_only else ()
         names = sorted(map(str, self.formatters)) + sorted(map(str, self.encrypters))
-        return (GRE, *only, *names, EME, wire.RECEIPTS)
+        return (GRE, *only, *names, EME, wire.RECEIPTS, JID_ESCAPING)
 
     def forms(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """Give the extended disco#info forms by FORM_TYPE: the data policy (XEP-0504, section 4)."""
@@ -163,7 +117,7 @@ class GatewayEngine:
             Refused, RemoteProtocolError: to be answered as a stanza error, see :meth:`error`.
         """
         who = self.check_contact(recipient)
-        user = wire.bare(requester)
+        user = canonical(requester)
         sender_id = await self._registered(user)
         formatter, encrypter, children = wire.parse_data_request(data)
         self._require_known(formatter, encrypter)
@@ -172,6 +126,8 @@ class GatewayEngine:
         for provider, contributor in self._contributors:
             if self._concerns(provider.namespace, formatter, encrypter):
                 fields |= await self._contribution(provider, contributor, request)
+        if self.max_size is not None:
+            fields.setdefault(MAX_SIZE, (str(self.max_size),))
         return wire.build_data_form(DataForm(sender_id, fields))
 
     def _concerns(self, namespace: str, formatter: Namespace | None, encrypter: Namespace | None) -> bool:
@@ -186,7 +142,7 @@ class GatewayEngine:
         self, provider: DataProvider, contributor: DataContributor, request: DataRequest
     ) -> dict[str, tuple[str, ...]]:
         try:
-            fields = list(await contributor.fields(request))
+            fields = list(islice(await contributor.fields(request), wire.MAX_FIELDS))
             for entry in fields:
                 _check_field(provider, entry)
         except GreError:
@@ -212,8 +168,8 @@ class GatewayEngine:
             )
 
     async def is_registered(self, user: str) -> bool:
-        """Tell whether a bare JID may use the gateway."""
-        return await self._sender_id(user) is not None
+        """Tell whether a bare JID may use the gateway; raises as :meth:`answer` when it cannot be looked up."""
+        return await self._look_up(user) is not None
 
     def check_contact(self, jid: str) -> Recipient:
         """Give the contact that a JID stands for.
@@ -221,7 +177,8 @@ class GatewayEngine:
         Raises:
             Refused: the JID is the gateway's own, or its localpart is no identifier of the network.
         """
-        local, at, _ = wire.bare(jid).rpartition("@")
+        folded = canonical(jid)
+        local, at, _ = folded.rpartition("@")
         if not at:
             raise Refused(
                 "Address a contact of this gateway, as in alice\\40example.org@" + self.domain + ".",
@@ -233,10 +190,24 @@ class GatewayEngine:
             self._check_legacy_id(legacy_id)
         except InvalidAddress as error:
             raise Refused(error.text, condition="jid-malformed", error_type="modify") from error
-        return Recipient(wire.bare(jid), legacy_id)
+        except Exception as error:
+            raise _failed("check the address", error) from error
+        return Recipient(folded, legacy_id)
+
+    async def _look_up(self, user: str) -> str | None:
+        try:
+            sender_id = await self._sender_id(user)
+            usable = sender_id is None or is_identifier(sender_id)
+        except GreError:
+            raise
+        except Exception as error:
+            raise _failed("look up who you are", error) from error
+        if not usable:
+            raise _failed("look up who you are", ValueError())
+        return sender_id
 
     async def _registered(self, user: str) -> str:
-        sender_id = await self._sender_id(user)
+        sender_id = await self._look_up(user)
         if sender_id is None:
             raise Refused(
                 "You are not registered with this gateway. Ask its operator.",
@@ -259,10 +230,10 @@ class GatewayEngine:
         if stanza.get("type") == "error":
             return None
         elements = stanza.findall(wire.ENCRYPTED_TAG)
-        if not elements and not _has_content(stanza):
+        if not elements and not has_content(stanza):
             return None
         user_full = stanza.get("from", "")
-        user = wire.bare(user_full)
+        user = canonical(user_full)
         if stanza.get("type") == "groupchat":
             raise Refused(
                 "This gateway has no group chats.", condition="service-unavailable", error_type="cancel"
@@ -272,14 +243,14 @@ class GatewayEngine:
         recipient = self.check_contact(stanza.get("to", ""))
         sender_id = await self._registered(user)
         if not elements:
-            return _plain(stanza, user, user_full, sender_id, recipient)
+            return read_plain(stanza, user, user_full, sender_id, recipient)
         if len(elements) > 1:
             raise Refused(
                 "A message has one <encrypted/> element.", condition="bad-request", error_type="modify"
             )
         encrypted = wire.parse_encrypted(elements[0])
         self._require_known(encrypted.formatter, encrypted.encrypter)
-        if self.max_size is not None and wire.serialised_size(elements[0]) > self.max_size:
+        if self.max_size is not None and serialised_size(elements[0]) > self.max_size:
             raise Refused(
                 f"The message is too large: this gateway takes {self.max_size:,} bytes of encrypted content.",
                 condition="policy-violation",
@@ -298,8 +269,12 @@ class GatewayEngine:
         )
 
     def jid_of(self, legacy_id: str) -> str:
-        """Give the JID of a contact (XEP-0106); raises :class:`~gre_core.errors.InvalidAddress`."""
-        return f"{escape(legacy_id)}@{self.domain}"
+        """Give the JID of a contact, as servers write it (XEP-0106).
+
+        Raises:
+            InvalidAddress: the identifier cannot be written as a JID.
+        """
+        return canonical(f"{escape(legacy_id)}@{self.domain}")
 
     def emit(self, legacy_id: str, to: str, pair: Pair, body: Body, stanza_id: str) -> Element:
         """Make the stanza of an encrypted message from the legacy network.
@@ -313,21 +288,21 @@ class GatewayEngine:
 
         Raises:
             InvalidAddress: the sender cannot be written as a JID.
+            LocalProtocolError: body or id have characters that XML forbids.
         """
         encrypted = wire.Encrypted(*pair, body)
         return wire.build_message(to, stanza_id, encrypted, sender=self.jid_of(legacy_id), fallback=True)
 
     def emit_plain(self, legacy_id: str, to: str, text: str, subject: str | None, stanza_id: str) -> Element:
-        """Make the stanza of an unencrypted message from the legacy network; raises ``InvalidAddress``."""
-        attributes = {"from": self.jid_of(legacy_id), "to": to, "type": "chat", "id": stanza_id}
-        message = Element(wire.MESSAGE_TAG, attributes)
-        if subject:
-            SubElement(message, f"{{{wire.CLIENT}}}subject").text = subject
-        SubElement(message, wire.BODY_TAG).text = text
-        SubElement(message, wire.ORIGIN_TAG, {"id": stanza_id})
-        SubElement(message, wire.STORE_TAG)
-        SubElement(message, wire.REQUEST_TAG)
-        return message
+        """Make the stanza of an unencrypted message from the legacy network.
+
+        What XML forbids in text and subject is replaced.
+
+        Raises:
+            InvalidAddress: the sender cannot be written as a JID.
+            LocalProtocolError: the id has characters that XML forbids.
+        """
+        return wire.build_plain(to, stanza_id, text, subject=subject, sender=self.jid_of(legacy_id))
 
     # -- answers -------------------------------------------------------------------------------------
 
@@ -362,46 +337,20 @@ class GatewayEngine:
         )
         if stanza.get("id"):
             answer.set("id", stanza.get("id", ""))
-        namespace = wire.local_name(stanza.tag)[0]
+        namespace = local_name(stanza.tag)[0]
         element = SubElement(answer, f"{{{namespace}}}error", {"type": kind})
         SubElement(element, f"{{{STANZAS}}}{condition}")
-        SubElement(element, f"{{{STANZAS}}}text").text = error.text
+        SubElement(element, f"{{{STANZAS}}}text").text = clean(error.text)
         return answer
 
 
-def _has_content(stanza: Element) -> bool:
-    """Tell whether a message carries something that a person wrote."""
-    for node in stanza:
-        namespace, name = wire.local_name(node.tag)
-        if name in {"body", "subject"} and namespace == wire.local_name(stanza.tag)[0]:
-            return True
-        if (namespace, name) in {("http://jabber.org/protocol/xhtml-im", "html"), ("jabber:x:oob", "x")}:
-            return True
-        if name == "encrypted" or (namespace == "urn:xmpp:openpgp:0" and name == "openpgp"):
-            return True
-    return False
-
-
-def _plain(stanza: Element, user: str, user_full: str, sender_id: str, recipient: Recipient) -> Plain:
-    hint = stanza.find(wire.ENCRYPTION_TAG)
-    if hint is not None or any(wire.local_name(node.tag)[1] in {"encrypted", "openpgp"} for node in stanza):
-        raise Refused(
-            "This gateway cannot pass on that kind of encryption. Use Gateway Relayed Encryption (urn:xmpp:gre:0).",
-            condition="not-acceptable",
-            error_type="modify",
-        )
-    body, subject = wire.child(stanza, "body"), wire.child(stanza, "subject")
-    if body is None:
-        raise Refused("The message has no text.", condition="not-acceptable", error_type="modify")
-    return Plain(
-        user,
-        user_full,
-        sender_id,
-        (recipient,),
-        body.text or "",
-        None if subject is None else subject.text,
-        wire.stanza_id(stanza),
-        stanza,
+def _failed(doing: str, error: Exception) -> Refused:
+    """Answer for a callback of the embedder that failed; its own text may tell too much."""
+    _log.error("callback-failed", error_type=type(error).__name__)
+    return Refused(
+        f"The gateway could not {doing}. Try again later, or tell its operator.",
+        condition="internal-server-error",
+        error_type="wait",
     )
 
 
@@ -412,6 +361,9 @@ def _check_field(provider: DataProvider, entry: object) -> None:
     if not wire.is_clark(entry.var) or not all(isinstance(value, str) for value in entry.values):
         msg = "a data field has a name in Clark notation and strings as values"
         raise TypeError(msg)
+    if not all(map(is_legal, entry.values)):
+        msg = "a data field has a character that XML forbids"
+        raise ValueError(msg)
     if sum(map(len, entry.values)) > _MAX_VALUE or len(entry.values) > wire.MAX_VALUES:
         msg = "a data field is too large"
         raise ValueError(msg)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 
 from gre_core import wire
 from gre_core.errors import PeerError, StanzaErrorType
+from gre_core.jid_escape import canonical
 from gre_core.model import Direction
+from gre_core.xml_text import clean, local_name
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -27,7 +29,7 @@ class Incoming:
     Arguments:
         stanza: the message itself; of a carbon, the one inside.
         direction: received, or sent by another device of ours.
-        peer: bare JID of the contact.
+        peer: bare JID of the contact, in its canonical form; our own for an error of our own server.
         peer_full: the JID as it stands in the stanza.
         carbon: it came as a carbon copy.
         id: the origin-id, else the stanza's id.
@@ -46,18 +48,19 @@ def sort_message(stanza: Element, account: str) -> Incoming | None:
 
     Arguments:
         stanza: a ``<message/>``.
-        account: our bare JID.
+        account: our bare JID, in its canonical form.
 
     Result:
         None for a carbon that does not come from our own bare JID (XEP-0280, section 11) or is malformed, and for a
-        message without sender.
+        message without sender that is no error.
     """
     for name, direction in (("received", Direction.RECEIVED), ("sent", Direction.SENT)):
         copy = stanza.find(f"{{{CARBONS}}}{name}")
         if copy is None:
             continue
         inner = copy.find(f"{{{FORWARD}}}forwarded/{wire.MESSAGE_TAG}")
-        if inner is None or stanza.get("from", account) != account:
+        sender = stanza.get("from", account)
+        if inner is None or "/" in sender or canonical(sender) != account:
             return None
         return _incoming(inner, direction, account, carbon=True)
     return _incoming(stanza, Direction.RECEIVED, account, carbon=False)
@@ -65,34 +68,40 @@ def sort_message(stanza: Element, account: str) -> Incoming | None:
 
 def _incoming(stanza: Element, direction: Direction, account: str, *, carbon: bool) -> Incoming | None:
     sender, to = stanza.get("from", ""), stanza.get("to", "")
-    if direction is Direction.SENT and wire.bare(sender) != account:
+    if direction is Direction.SENT and canonical(sender) != account:
         return None
     peer = to if direction is Direction.SENT else sender
+    if not peer and stanza.get("type") == "error" and not carbon:
+        peer = account
     if not peer:
         return None
-    return Incoming(stanza, direction, wire.bare(peer), peer, carbon, wire.stanza_id(stanza))
+    return Incoming(stanza, direction, canonical(peer), peer, carbon, wire.stanza_id(stanza))
 
 
 def receipt_for(stanza: Element) -> str | None:
-    """Give the id that a receipt confirms (XEP-0184), or None when this is no receipt."""
+    """Give the id that a receipt confirms (XEP-0184), or None when this is no receipt.
+
+    A message with content is a message, also when it bears a receipt: it must not be taken for that alone.
+    """
     received = stanza.find(wire.RECEIVED_TAG)
-    return None if received is None or stanza.get("type") == "error" else received.get("id")
+    content = stanza.find(wire.ENCRYPTED_TAG) is not None or wire.child(stanza, "body") is not None
+    return None if received is None or content or stanza.get("type") == "error" else received.get("id")
 
 
 def read_error(stanza: Element) -> PeerError | None:
     """Read a stanza error (RFC 6120, section 8.3); None when the stanza is no error."""
     if stanza.get("type") != "error":
         return None
-    element = next((node for node in stanza if wire.local_name(node.tag)[1] == "error"), None)
+    element = next((node for node in stanza if local_name(node.tag)[1] == "error"), None)
     condition, text, kind = "undefined-condition", "", "cancel"
     if element is not None:
         kind = element.get("type", "cancel")
         for node in element:
-            namespace, name = wire.local_name(node.tag)
+            namespace, name = local_name(node.tag)
             if namespace == STANZAS and name == "text":
-                text = (node.text or "")[:MAX_TEXT]
+                text = clean((node.text or "")[:MAX_TEXT])
             elif namespace == STANZAS:
-                condition = name
+                condition = name[:64]
     return PeerError(
         text or f"The peer answered with the error {condition!r} and no explanation.",
         condition=condition,

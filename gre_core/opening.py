@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gre_core import wire
-from gre_core.errors import DecryptFailed, GreError, InvalidAddress, ParseFailed
+from gre_core.errors import BadEncrypted, DecryptFailed, GreError, InvalidAddress, ParseFailed
 from gre_core.jid_escape import unescape
 from gre_core.model import Direction, Message, Notice, Opened, OpenJob, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
     from gre_core.incoming import Incoming
@@ -75,19 +76,21 @@ class Opener:
         self._ports = ports
         self._memory = memory
 
-    async def open(self, incoming: Incoming, element: Element) -> Received:
+    async def open(self, incoming: Incoming, elements: Sequence[Element]) -> Received:
         """Open ``<encrypted/>``.
 
         Arguments:
             incoming: the message around it.
-            element: the ``<encrypted/>`` element.
+            elements: the ``<encrypted/>`` elements of the message, which must be one.
 
         Raises:
-            RemoteProtocolError: the element is malformed.
+            RemoteProtocolError: the element is malformed, or not the only one.
             PluginError: no usable plugin for what it names.
             OpenError: it cannot be decrypted or parsed.
         """
-        encrypted = wire.parse_encrypted(element)
+        if len(elements) != 1:
+            raise BadEncrypted(f"The message has {len(elements)} <encrypted/> elements instead of one.")
+        encrypted = wire.parse_encrypted(elements[0])
         formatter = self._plugins.formatter(encrypted.formatter)
         job = OpenJob(
             account=self._account,
@@ -144,7 +147,7 @@ class Opener:
             raise DecryptFailed(
                 f"{encrypted.encrypter} failed while decrypting ({type(error).__name__})."
             ) from error
-        if not isinstance(opened, Opened):
+        if not (isinstance(opened, Opened) and isinstance(opened.verdict, Verdict)):
             raise DecryptFailed(f"{encrypted.encrypter} gave no result. Tell its authors.")
         return opened
 

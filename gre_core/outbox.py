@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError, fromstring, tostring
 
 from gre_core import wire
-from gre_core.errors import StoreError
+from gre_core.errors import LocalProtocolError, StoreError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from gre_core.ports import Store
 
 _PREFIX = "outbox/"
+
+
+class DamagedEntry(StoreError):
+    """An entry of the outbox cannot be read. The message is lost; tell the user."""
+
+    code = "outbox-damaged"
 
 
 class SendState(StrEnum):
@@ -68,15 +74,24 @@ class Outbox:
                 value = await self._store.get(key)
                 if value is None:
                     continue
-                head = json.loads(value.partition(b"\n")[0])
-                pending[head["id"]] = (key, Sent(head["id"], head["to"], SendState.QUEUED))
-                self._number = max(self._number, int(key.removeprefix(_PREFIX)))
+                sent = _read_head(key, value)
+                pending[sent.id] = (key, sent)
+                number = key.removeprefix(_PREFIX)
+                self._number = max(self._number, int(number) if number.isdecimal() else 0)
             self._pending = pending
         return self._pending
 
     async def add(self, stanza_id: str, to: str, stanza: Element) -> Sent:
-        """Keep a stanza before it is sent."""
+        """Keep a stanza before it is sent.
+
+        Raises:
+            LocalProtocolError: a message with that id is waiting already.
+        """
         pending = await self._load()
+        if stanza_id in pending:
+            raise LocalProtocolError(
+                "A message with that id is waiting already. Give each its own.", id=stanza_id
+            )
         self._number += 1
         key = f"{_PREFIX}{self._number:012d}"
         sent = Sent(stanza_id, to, SendState.QUEUED)
@@ -97,14 +112,14 @@ class Outbox:
         """Give the kept stanza.
 
         Raises:
-            StoreError: it is not there or damaged.
+            DamagedEntry: it is not there or damaged.
         """
         entry = (await self._load()).get(stanza_id)
         value = None if entry is None else await self._store.get(entry[0])
         try:
             return fromstring((value or b"").partition(b"\n")[2])
         except ParseError as error:
-            raise StoreError(
+            raise DamagedEntry(
                 f"The outbox entry {stanza_id!r} is missing or damaged.", id=stanza_id
             ) from error
 
@@ -140,6 +155,20 @@ class Outbox:
         key, sent = entry
         if peer is not None and peer not in {sent.to, wire.domain(sent.to)}:
             return None
-        await self._store.delete(key)
-        pending.pop(stanza_id, None)
+        del pending[stanza_id]
+        try:
+            await self._store.delete(key)
+        except BaseException:
+            pending[stanza_id] = entry
+            raise
         return replace(sent, state=state, error=error, condition=condition)
+
+
+def _read_head(key: str, value: bytes) -> Sent:
+    """Read whose message an entry keeps; a damaged entry is listed too, so that its loss can be told."""
+    try:
+        head = json.loads(value.partition(b"\n")[0])
+        stanza_id, to = str(head["id"]), str(head["to"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        stanza_id, to = key, ""
+    return Sent(stanza_id, to, SendState.QUEUED)

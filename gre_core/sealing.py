@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from xml.etree.ElementTree import Element
 
 from gre_core import wire
 from gre_core.api import RequestsData
@@ -12,18 +14,19 @@ from gre_core.errors import (
     EncryptFailed,
     FormatFailed,
     GreError,
-    InvalidAddress,
     PeerError,
+    SealError,
     TooLarge,
 )
-from gre_core.jid_escape import unescape
+from gre_core.jid_escape import contact
 from gre_core.model import Body, DataForm, Message, Notice, Recipient, SealJob
 from gre_core.namespaces import MAX_SIZE
 from gre_core.negotiation import Agreement, Pair, negotiate
-from gre_core.wire import Encrypted, build_message, serialised_size
+from gre_core.wire import ENCRYPTED_TAG, Encrypted, build_message
+from gre_core.xml_text import serialised_size
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    from collections.abc import Iterator
 
     from gre_core.capabilities import Capabilities, Peer
     from gre_core.policy import Memory, Policy
@@ -61,7 +64,7 @@ class Sealed:
     Arguments:
         stanza: the whole ``<message/>``; nothing confidential stands outside ``<encrypted/>``.
         id: stanza id and origin-id.
-        to: bare JID of the recipient.
+        to: bare JID of the recipient, in its canonical form.
         agreed: what it rests on.
     """
 
@@ -91,11 +94,14 @@ class Sealer:
         self._capabilities = capabilities
         self._memory = memory
         self._policy = policy
-        self._agreed: dict[str, tuple[Peer, DataForm, Agreed]] = {}
+        self._agreed: dict[str, tuple[Peer, Agreed]] = {}
         self._known_wishes: dict[Pair, tuple[bool, tuple[RequestsData, ...]]] = {}
 
     async def agree(self, jid: str) -> Agreed:
         """Negotiate a pair and fetch its data. Both are cached: in steady state nothing is asked.
+
+        Arguments:
+            jid: canonical bare JID of the contact.
 
         A pair that the gateway refuses with ``modify``/``not-acceptable`` is left out, and only then the next one is
         tried.
@@ -108,9 +114,9 @@ class Sealer:
         peer = await self._capabilities.peer(jid)
         before = self._agreed.get(jid)
         if before is not None and before[0] is peer:
-            data = await self._data(jid, before[2].agreement)
-            if data is before[1]:
-                return before[2]
+            known = self._capabilities.known_data(jid, before[1].agreement.pair)
+            if known is before[1].data and not self._wishes(before[1].agreement)[0]:
+                return before[1]
         gateway = wire.domain(jid)
         notice = await self._memory.see_offer(gateway, peer.offer)
         agreement, data = await self._first_accepted(jid, peer)
@@ -118,7 +124,7 @@ class Sealer:
         await self._memory.require_sender_id(gateway, jid, data.sender_id)
         notices = () if notice is None else (notice,)
         agreed = Agreed(agreement, data, peer.receipts, self._max_size(data), notices)
-        self._agreed[jid] = (peer, data, agreed)
+        self._agreed[jid] = (peer, agreed)
         return agreed
 
     async def _first_accepted(self, jid: str, peer: Peer) -> tuple[Agreement, DataForm]:
@@ -144,7 +150,10 @@ class Sealer:
 
     async def _data(self, jid: str, agreement: Agreement) -> DataForm:
         dynamic, asking = self._wishes(agreement)
-        children = [child for maker in asking for child in maker.data_children()]
+        children: list[Element] = []
+        for maker in asking:
+            with _guard(SealError, " and ".join(map(str, agreement.pair)), "preparing the data request"):
+                children += [_element(child) for child in maker.data_children()]
         return await self._capabilities.data(jid, agreement, children, fresh=dynamic)
 
     def _wishes(self, agreement: Agreement) -> tuple[bool, tuple[RequestsData, ...]]:
@@ -187,7 +196,7 @@ class Sealer:
             InvalidAddress: the JID is not that of a contact on a gateway.
             GreError: everything that :meth:`agree` raises.
         """
-        recipient = _recipient(jid)
+        jid, legacy_id = contact(jid)
         agreed = await self.agree(jid)
         _require_size(sum(file.size or 0 for file in message.attachments), agreed.max_size)
         agreement = agreed.agreement
@@ -195,7 +204,7 @@ class Sealer:
         encrypter = self._plugins.encrypter(agreement.encrypter)
         job = SealJob(
             account=self._account,
-            recipients=(recipient,),
+            recipients=(Recipient(jid, legacy_id),),
             data=agreed.data,
             formatter=agreement.formatter,
             encrypter=agreement.encrypter,
@@ -203,44 +212,24 @@ class Sealer:
             date=self._ports.now(),
             max_size=agreed.max_size,
         )
-        try:
+        with _guard(EncryptFailed, agreement.encrypter, "finding the keys"):
             keys = await encrypter.seal_keys(job, self._ports)
-        except GreError:
-            raise
-        except Exception as error:
-            raise EncryptFailed(_broke(agreement.encrypter, "finding the keys", error)) from error
-        try:
+        with _guard(FormatFailed, agreement.formatter, "formatting"):
             payload = formatter.format(message, job)
-        except GreError:
-            raise
-        except Exception as error:
-            raise FormatFailed(_broke(agreement.formatter, "formatting", error)) from error
         if not isinstance(payload, bytes):
             raise FormatFailed(f"{agreement.formatter} gave no bytes. Tell its authors.")
         _require_size(len(payload), agreed.max_size)
-        try:
+        with _guard(EncryptFailed, agreement.encrypter, "encrypting"):
             body = await encrypter.encrypt(payload, keys, self._ports)
-        except GreError:
-            raise
-        except Exception as error:
-            raise EncryptFailed(_broke(agreement.encrypter, "encrypting", error)) from error
-        if not isinstance(body, Body):
-            raise EncryptFailed(f"{agreement.encrypter} gave no body. Tell its authors.")
-        stanza = build_message(jid, job.origin_id, Encrypted(*agreement.pair, body), receipt=agreed.receipts)
-        if agreed.max_size is not None:
-            size = serialised_size(stanza)
-            if size > agreed.max_size:
-                raise _too_large(size, agreed.max_size)
+            if not isinstance(body, Body):
+                raise EncryptFailed(f"{agreement.encrypter} gave no body. Tell its authors.")
+            stanza = build_message(
+                jid, job.origin_id, Encrypted(*agreement.pair, body), receipt=agreed.receipts
+            )
+            size = sum(serialised_size(element) for element in stanza.iterfind(ENCRYPTED_TAG))
+        if agreed.max_size is not None and size > agreed.max_size:
+            raise _too_large(size, agreed.max_size)
         return Sealed(stanza, job.origin_id, jid, agreed)
-
-
-def _recipient(jid: str) -> Recipient:
-    local, at, rest = jid.rpartition("@")
-    if not at or not local or not rest or "/" in jid:
-        raise InvalidAddress(
-            f"{jid[:160]!r} is not the address of a contact on a gateway. Write it as in alice\\40example.org@gateway."
-        )
-    return Recipient(jid, unescape(local))
 
 
 def _require_size(plain: int, limit: int | None) -> None:
@@ -259,6 +248,21 @@ def _too_large(size: int, limit: int) -> TooLarge:
     )
 
 
-def _broke(namespace: object, doing: str, error: Exception) -> str:
-    """Name a plugin that raised something else than our errors; its text may hold plaintext and is left out."""
-    return f"{namespace} failed while {doing} ({type(error).__name__}). Nothing was sent. Tell its authors."
+def _element(child: object) -> Element:
+    if not isinstance(child, Element):
+        raise TypeError(type(child).__name__)
+    return child
+
+
+@contextmanager
+def _guard(failed: type[GreError], namespace: object, doing: str) -> Iterator[None]:
+    """Turn what a plugin raises into an error of ours; its own text may hold plaintext and is left out."""
+    try:
+        yield
+    except GreError:
+        raise
+    except Exception as error:
+        text = (
+            f"{namespace} failed while {doing} ({type(error).__name__}). Nothing was sent. Tell its authors."
+        )
+        raise failed(text, namespace=str(namespace)) from error

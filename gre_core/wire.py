@@ -18,12 +18,21 @@ from gre_core.errors import (
     BadEncrypted,
     BadRequest,
     InvalidNamespace,
-    LocalProtocolError,
     RemoteProtocolError,
     UnknownNamespace,
 )
 from gre_core.model import Body, DataForm
 from gre_core.namespaces import EME, FORM_TYPE, GRE, Kind, Namespace
+from gre_core.xml_text import (
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    depth_within,
+    has_controls,
+    is_identifier,
+    local_name,
+    replace_illegal,
+    require_legal,
+)
 
 CLIENT: Final = "jabber:client"
 FORM: Final = "jabber:x:data"
@@ -37,6 +46,7 @@ ENCRYPTED_TAG: Final = f"{{{GRE}}}encrypted"
 ENCRYPTION_TAG: Final = f"{{{EME}}}encryption"
 MESSAGE_TAG: Final = f"{{{CLIENT}}}message"
 BODY_TAG: Final = f"{{{CLIENT}}}body"
+SUBJECT_TAG: Final = f"{{{CLIENT}}}subject"
 ORIGIN_TAG: Final = f"{{{ORIGIN}}}origin-id"
 STORE_TAG: Final = f"{{{HINTS}}}store"
 REQUEST_TAG: Final = f"{{{RECEIPTS}}}request"
@@ -49,22 +59,9 @@ FALLBACK_TEXT: Final = "This message is encrypted. Your client needs Gateway Rel
 MAX_FIELDS: Final = 256
 MAX_VALUES: Final = 1024
 MAX_VALUE: Final = 65_536
-MAX_SENDER_ID: Final = 1024
 MAX_ID: Final = 1024
 MAX_CHILDREN: Final = 64
-MAX_ELEMENTS: Final = 10_000
-MAX_DEPTH: Final = 100
-"""How deep elements are nested at most. What is deeper cannot be written again without recursion."""
-
 _CLARK = re.compile(r"\{[^{}\s]{1,512}\}[^{}\s]{1,128}")
-_ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-# Besides controls: marks that change the order of what is shown, and characters that show nothing.
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff"
-    r"\U000e0000-\U000e0fff]"
-)
-_MISLEADING = re.compile(rf"(?![\n\t]){_CONTROL.pattern}")
-
 
 # -- data request and answer -------------------------------------------------------------------------
 
@@ -147,11 +144,6 @@ def parse_data_form(data: Element | None) -> DataForm:
 def is_clark(var: str) -> bool:
     """Tell whether a form field is named in Clark notation (XEP-0068)."""
     return _CLARK.fullmatch(var) is not None
-
-
-def is_identifier(text: str) -> bool:
-    """Tell whether a text can be a ``sender_id``: 1 to 1,024 characters, nothing that misleads who reads it."""
-    return 0 < len(text) <= MAX_SENDER_ID and text == text.strip() and _CONTROL.search(text) is None
 
 
 def _is_gre_form(x: Element) -> bool:
@@ -267,26 +259,62 @@ def build_message(  # noqa: PLR0913 - one argument for each part of the stanza
         sender: the ``from``, for gateways.
         fallback: add a body that only says that the message is encrypted (XEP-0428).
         receipt: ask for a receipt (XEP-0184).
+
+    Raises:
+        LocalProtocolError: body or id have characters that XML forbids.
     """
-    message = Element(MESSAGE_TAG, {"to": to, "type": "chat", "id": stanza_id})
-    if sender is not None:
-        message.set("from", sender)
+    message = _message(to, stanza_id, sender)
     if fallback:
         SubElement(message, BODY_TAG).text = FALLBACK_TEXT
         SubElement(message, FALLBACK_TAG, {"for": GRE})
     message.append(build_encrypted(encrypted))
     SubElement(message, ENCRYPTION_TAG, {"namespace": GRE, "name": EME_NAME})
+    return _finish(message, stanza_id, receipt=receipt)
+
+
+def build_plain(  # noqa: PLR0913 - one argument for each part of the stanza
+    to: str,
+    stanza_id: str,
+    text: str,
+    *,
+    subject: str | None = None,
+    sender: str | None = None,
+    receipt: bool = True,
+) -> Element:
+    """Make a ``<message/>`` that is not encrypted. What XML forbids in text and subject is replaced.
+
+    Arguments:
+        to: the recipient's JID.
+        stanza_id: also the origin-id.
+        text: the body.
+        subject: or None.
+        sender: the ``from``, for gateways.
+        receipt: ask for a receipt (XEP-0184).
+
+    Raises:
+        LocalProtocolError: the id has characters that XML forbids.
+    """
+    message = _message(to, stanza_id, sender)
+    if subject:
+        SubElement(message, SUBJECT_TAG).text = replace_illegal(subject)
+    SubElement(message, BODY_TAG).text = replace_illegal(text)
+    return _finish(message, stanza_id, receipt=receipt)
+
+
+def _message(to: str, stanza_id: str, sender: str | None) -> Element:
+    require_legal(stanza_id, "The id of the message")
+    message = Element(MESSAGE_TAG, {"to": to, "type": "chat", "id": stanza_id})
+    if sender is not None:
+        message.set("from", sender)
+    return message
+
+
+def _finish(message: Element, stanza_id: str, *, receipt: bool) -> Element:
     SubElement(message, ORIGIN_TAG, {"id": stanza_id})
     SubElement(message, STORE_TAG)
     if receipt:
         SubElement(message, REQUEST_TAG)
     return message
-
-
-def local_name(tag: str) -> tuple[str, str]:
-    """Split a tag into namespace and name."""
-    namespace, _, name = tag.rpartition("}")
-    return namespace[1:], name
 
 
 def child(stanza: Element, name: str) -> Element | None:
@@ -298,7 +326,7 @@ def stanza_id(message: Element) -> str | None:
     """Give the origin-id of a message, else its id; None when neither is usable (XEP-0359)."""
     origin = message.find(ORIGIN_TAG)
     for candidate in (None if origin is None else origin.get("id"), message.get("id")):
-        if candidate and len(candidate) <= MAX_ID and not _CONTROL.search(candidate):
+        if candidate and len(candidate) <= MAX_ID and not has_controls(candidate):
             return candidate
     return None
 
@@ -313,65 +341,9 @@ def domain(jid: str) -> str:
     return bare(jid).rpartition("@")[2]
 
 
-def require_legal(text: str, what: str) -> str:
-    """Give the text back when XML allows all its characters; others would end the stream.
-
-    Raises:
-        LocalProtocolError: it has a control character, half a surrogate pair or a non-character.
-    """
-    if not text.isprintable() and _ILLEGAL.search(text):
-        raise LocalProtocolError(f"{what} has a character that XML forbids. Remove control characters.")
-    return text
-
-
-def clean(text: str) -> str:
-    """Replace what XML forbids or what misleads in a text of unknown origin that people will see."""
-    return text if text.isprintable() else _MISLEADING.sub("\ufffd", text)
-
-
-def depth_within(element: Element, depth: int = MAX_DEPTH, elements: int = MAX_ELEMENTS) -> bool:
-    """Tell whether an element is nested no deeper than ``depth`` and has no more than ``elements``."""
-    level, count = [element], 0
-    while level:
-        depth -= 1
-        count += len(level)
-        if depth < 0 or count > elements:
-            return False
-        level = [child for node in level for child in node]
-    return True
-
-
 def _require_modest(element: Element, error: type[RemoteProtocolError]) -> None:
     if not depth_within(element):
         name = local_name(element.tag)[1]
         raise error(
             f"<{name}/> has more than {MAX_ELEMENTS:,} elements or is nested deeper than {MAX_DEPTH}."
         )
-
-
-def serialised_size(element: Element) -> int:
-    """Give the size of an element on the wire in bytes of UTF-8, at most a little too large.
-
-    Namespaces are counted as if each element and attribute declared its own with a prefix, so the result is never
-    too small, whoever writes the XML.
-    """
-    size = 0
-    for node in element.iter():
-        namespace, name = local_name(node.tag)
-        size += 2 * len(name.encode()) + _escaped(namespace) + 40 + _escaped(node.text) + _escaped(node.tail)
-        for key, value in node.attrib.items():
-            size += _escaped(key) + (30 if "}" in key else 4) + _escaped(value, attribute=True)
-    return size
-
-
-def _escaped(text: str | None, *, attribute: bool = False) -> int:
-    if not text:
-        return 0
-    grown = (
-        4 * text.count("&")
-        + 3 * (text.count("<") + text.count(">"))
-        + 5 * (text.count('"') + text.count("'"))
-    )
-    if attribute:
-        grown += 4 * sum(map(text.count, "\t\n\r"))
-    return grown + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))

@@ -14,6 +14,7 @@ from gre_core import wire
 from gre_core.errors import PeerError, PeerTimeout, TooLarge
 from gre_core.incoming import read_error
 from gre_core.ports import AccessModel, DiscoInfo, Item
+from gre_core.xml_text import serialised_size
 
 if TYPE_CHECKING:
     from slixmpp import BaseXMPP
@@ -66,7 +67,7 @@ class Stream:
         if not self.up:
             raise PeerTimeout("There is no connection to the XMPP server now.")
         if self.max_stanza is not None:
-            size = wire.serialised_size(stanza)
+            size = serialised_size(stanza)
             if size > self.max_stanza:
                 text = f"The stanza has about {size:,} bytes; the XMPP server takes {self.max_stanza:,}."
                 raise TooLarge(text, size=size, limit=self.max_stanza)

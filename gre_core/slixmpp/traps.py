@@ -16,7 +16,8 @@ from slixmpp.exceptions import XMPPError
 from slixmpp.stanza.error import Error
 
 from gre_core.log import get_logger
-from gre_core.wire import ENCRYPTED_TAG, FALLBACK_TAG, local_name
+from gre_core.wire import ENCRYPTED_TAG, FALLBACK_TAG
+from gre_core.xml_text import local_name
 
 if TYPE_CHECKING:
     from slixmpp import BaseXMPP, ClientXMPP, ComponentXMPP

@@ -1,0 +1,116 @@
+"""What users send to a gateway: encrypted messages, plain ones, and what is neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gre_core import wire
+from gre_core.errors import Refused
+from gre_core.xml_text import local_name
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from gre_core.model import Body, Recipient
+    from gre_core.namespaces import Namespace
+
+_CONTENT: Final = {
+    ("http://jabber.org/protocol/xhtml-im", "html"),
+    ("jabber:x:oob", "x"),
+    ("urn:xmpp:reactions:0", "reactions"),
+    ("urn:xmpp:sfs:0", "file-sharing"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """An encrypted message that a user sent.
+
+    Arguments:
+        user: bare JID of the sender.
+        user_full: full JID of the sender, for the receipt.
+        sender_id: the sender's identifier on the legacy network.
+        recipients: who it is for.
+        formatter: as the message names it; it is one of ours.
+        encrypter: as the message names it; the pair is one of ours.
+        body: opaque to the gateway.
+        id: the origin-id, else the stanza's id; a resent message bears the same. None when it has neither.
+        stanza: the message as it came, for the receipt or the error.
+    """
+
+    user: str
+    user_full: str
+    sender_id: str
+    recipients: tuple[Recipient, ...]
+    formatter: Namespace
+    encrypter: Namespace
+    body: Body
+    id: str | None
+    stanza: Element = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A message that a user sent unencrypted.
+
+    Arguments:
+        user: bare JID of the sender.
+        user_full: full JID of the sender.
+        sender_id: the sender's identifier on the legacy network.
+        recipients: who it is for.
+        text: its body.
+        subject: or None.
+        id: the origin-id, else the stanza's id; None when it has neither.
+        stanza: the message as it came.
+    """
+
+    user: str
+    user_full: str
+    sender_id: str
+    recipients: tuple[Recipient, ...]
+    text: str = field(repr=False)
+    subject: str | None = field(repr=False)
+    id: str | None
+    stanza: Element = field(repr=False)
+
+
+def has_content(stanza: Element) -> bool:
+    """Tell whether a message carries something that a person wrote."""
+    for node in stanza:
+        namespace, name = local_name(node.tag)
+        if name in {"body", "subject"} and namespace == local_name(stanza.tag)[0]:
+            return True
+        if (namespace, name) in _CONTENT:
+            return True
+        if name == "encrypted" or (namespace == "urn:xmpp:openpgp:0" and name == "openpgp"):
+            return True
+    return False
+
+
+def read_plain(stanza: Element, user: str, user_full: str, sender_id: str, recipient: Recipient) -> Plain:
+    """Read a message that is not encrypted with GRE.
+
+    Raises:
+        Refused: it is encrypted in another way, or has no text.
+    """
+    hint = stanza.find(wire.ENCRYPTION_TAG)
+    if hint is not None or any(local_name(node.tag)[1] in {"encrypted", "openpgp"} for node in stanza):
+        raise Refused(
+            "This gateway cannot pass on that kind of encryption. Use Gateway Relayed Encryption (urn:xmpp:gre:0).",
+            condition="not-acceptable",
+            error_type="modify",
+        )
+    body, subject = wire.child(stanza, "body"), wire.child(stanza, "subject")
+    if body is None:
+        raise Refused("The message has no text.", condition="not-acceptable", error_type="modify")
+    return Plain(
+        user,
+        user_full,
+        sender_id,
+        (recipient,),
+        body.text or "",
+        None if subject is None else subject.text,
+        wire.stanza_id(stanza),
+        stanza,
+    )
