@@ -360,6 +360,17 @@ def test_changes_of_the_folder_are_seen(tmp_path: Path, alice: bytes, bob: bytes
     assert directory.keys("bob@example.org") == ()
 
 
+def test_a_large_folder_is_not_looked_through_for_each_key(tmp_path: Path, alice: bytes) -> None:
+    for number in range(501):
+        (tmp_path / f"{number}.asc").touch()
+    directory = KeyDirectory(tmp_path)
+    assert directory.keys("alice@example.org") == ()
+    (tmp_path / "a.gpg").write_bytes(alice)
+    assert directory.keys("alice@example.org") == ()
+    assert directory.refresh()
+    assert len(directory.keys("alice@example.org")) == 1
+
+
 def test_a_bad_file_is_told_and_hides_nothing(tmp_path: Path, alice: bytes) -> None:
     (tmp_path / "a.asc").write_text("garbage")
     (tmp_path / "b.gpg").write_bytes(alice[:100])
