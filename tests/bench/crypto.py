@@ -147,8 +147,9 @@ class WithGnuPG:
 
 async def small() -> tuple[Figures, Figures]:
     """Measure 1 KB. Give the ratios (our time over theirs) and the medians in milliseconds."""
-    from slixmpp.xmlstream.tostring import tostring
     from xml.etree.ElementTree import fromstring
+
+    from slixmpp.xmlstream.tostring import tostring
 
     from gre_core.slixmpp.traps import mend_slixmpp
 

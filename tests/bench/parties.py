@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import gre_encrypter_openpgp.plugin
 import gre_formatter_mime.plugin
+
 from gre_core import (
     ClientEngine,
     DataForm,

@@ -173,8 +173,9 @@ async def wrapped(stanza: str) -> bytes:
     from datetime import UTC, datetime
     from xml.etree.ElementTree import fromstring
 
-    from gre_core import wire
     from gre_gateway_email.carrier import Carriers, Envelope
+
+    from gre_core import wire
 
     element = fromstring(stanza.replace("<message", '<message xmlns="jabber:client"', 1)).find(
         wire.ENCRYPTED_TAG
