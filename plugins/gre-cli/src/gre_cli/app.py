@@ -1,0 +1,278 @@
+"""The options of the ``gre`` command. What the commands do is imported when one of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gre_cli.exits import Exit
+    from gre_cli.output import Output
+    from gre_cli.settings import Options, Settings
+    from gre_core.model import Message
+
+# Rich's help costs 0.4 s; the plain one says the same.
+app = typer.Typer(
+    name="gre",
+    help="Encrypted messages through XMPP gateways (Gateway Relayed Encryption).\n\n"
+    "Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 you have to decide first, "
+    "4 nothing final in the given time, 5 a message came that cannot be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class ServerChoice(StrEnum):
+    """The servers of the demo."""
+
+    LOOPBACK = "loopback"
+    PROSODY = "prosody"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output, nothing else.")]
+Account = Annotated[
+    str | None, typer.Option("--account", "-a", metavar="JID", envvar="GRE_ACCOUNT", help="Your account.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", envvar="GRE_CONFIG", help="Configuration, instead of the usual place."),
+]
+State = Annotated[
+    Path | None, typer.Option("--state", metavar="DIR", help="Folder of keys, trust and unconfirmed messages.")
+]
+Host = Annotated[str | None, typer.Option("--host", help="The XMPP server, when DNS does not tell.")]
+Port = Annotated[int | None, typer.Option("--port", help="Its port; with --host. Default: 5222.")]
+Plaintext = Annotated[
+    bool, typer.Option("--insecure-plaintext", help="Log in without TLS: only to a server on this machine.")
+]
+Gateway = Annotated[
+    str | None,
+    typer.Option("--gateway", "-g", metavar="DOMAIN", help="The gateway that leads to the contact's network."),
+]
+Approve = Annotated[
+    list[str] | None,
+    typer.Option("--approve", metavar="CODE=VALUE", help="Say yes ahead to a question; may be repeated."),
+]
+To = Annotated[str, typer.Argument(metavar="TO", help="Mail address, or JID as in alice\\40example.org@gateway.")]
+
+
+@app.command()
+def demo(
+    server: Annotated[ServerChoice, typer.Option(help="Built-in router, or a throw-away Prosody.")] = ServerChoice.LOOPBACK,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Keep the captured stanzas and mails here.")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Save the screen as a picture.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Send a message both ways through a gateway, and prove that it could read nothing.
+
+    Needs no account, no network and no root. Exit 0 only when every check passed.
+    """
+
+    async def work(output: Output) -> Exit:
+        from gre_cli.demo.command import demo as run_demo
+
+        return await run_demo(output, server.value, keep, svg)
+
+    _run(work, json=json)
+
+
+@app.command()
+def doctor(
+    account: Account = None, config: Config = None, state: State = None, json: Json = False
+) -> None:
+    """Show plugins, store and environment: what is there, what is broken, what to do. Exit 1 on problems."""
+
+    async def work(output: Output) -> Exit:
+        from gre_cli.doctor import doctor as examine
+
+        return examine(output, _settings(need_account=False, account=account, config=config, state=state))
+
+    _run(work, json=json)
+
+
+@app.command()
+def send(  # noqa: PLR0913 - options
+    to: To,
+    text: Annotated[str | None, typer.Option("--text", "-t", help="The text; standard input otherwise.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", "-s", help="Encrypted, as everything else.")] = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option("--attach", "-f", metavar="FILE", exists=True, dir_okay=False, readable=True, help="May be repeated."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="The same text as HTML.")
+    ] = None,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the receipt.")] = 60.0,
+    approve: Approve = None,
+    account: Account = None,
+    gateway: Gateway = None,
+    config: Config = None,
+    state: State = None,
+    host: Host = None,
+    port: Port = None,
+    insecure_plaintext: Plaintext = False,
+    json: Json = False,
+) -> None:
+    """Send an encrypted message, and say how far it came: relayed, refused, or queued.
+
+    The password is taken from GRE_PASSWORD, the configuration, or a prompt.
+    """
+
+    async def work(output: Output) -> Exit:
+        from gre_cli.addresses import contact_jid
+
+        settings = _settings(
+            account=account, config=config, state=state, host=host, port=port, gateway=gateway,
+            insecure_plaintext=insecure_plaintext,
+        )  # fmt: skip
+        jid = contact_jid(to, settings.gateway)
+        message = _message(text, subject, html, attach or [])
+        from gre_cli.sending import send as send_one
+
+        return await send_one(output, settings, jid, message, wait=wait, approved=approve or ())
+
+    _run(work, json=json)
+
+
+@app.command()
+def listen(  # noqa: PLR0913 - options
+    once: Annotated[bool, typer.Option("--once", help="End after one message.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="End after so long.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", file_okay=False, help="Folder for attachments; one in the state otherwise."),
+    ] = None,
+    approve: Approve = None,
+    account: Account = None,
+    config: Config = None,
+    state: State = None,
+    host: Host = None,
+    port: Port = None,
+    insecure_plaintext: Plaintext = False,
+    json: Json = False,
+) -> None:
+    """Show messages as they come, each with the verdict on its signature. With --json: one object a line."""
+
+    async def work(output: Output) -> Exit:
+        settings = _settings(
+            account=account, config=config, state=state, host=host, port=port,
+            insecure_plaintext=insecure_plaintext,
+        )  # fmt: skip
+        from gre_cli.listening import listen as listen_on
+
+        ends = 1 if once else count
+        return await listen_on(output, settings, folder=save, count=ends, seconds=timeout, approved=approve or ())
+
+    _run(work, json=json)
+
+
+@app.command()
+def explain(  # noqa: PLR0913 - options
+    to: Annotated[str, typer.Argument(metavar="JID", help="JID on a gateway, or an address with --gateway.")],
+    approve: Approve = None,
+    account: Account = None,
+    gateway: Gateway = None,
+    config: Config = None,
+    state: State = None,
+    host: Host = None,
+    port: Port = None,
+    insecure_plaintext: Plaintext = False,
+    json: Json = False,
+) -> None:
+    """Tell what a contact's gateway offers, what is installed here, what was chosen, and why."""
+
+    async def work(output: Output) -> Exit:
+        from gre_cli.addresses import contact_jid
+
+        settings = _settings(
+            account=account, config=config, state=state, host=host, port=port, gateway=gateway,
+            insecure_plaintext=insecure_plaintext,
+        )  # fmt: skip
+        jid = contact_jid(to, settings.gateway)
+        from gre_cli.explaining import explain as explain_one
+
+        return await explain_one(output, settings, jid, approved=approve or ())
+
+    _run(work, json=json)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"gre {version('gre-cli')}, gre-core {version('gre-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -- shared ------------------------------------------------------------------------------------------
+
+
+def _settings(*, need_account: bool = True, **options: str | int | bool | Path | None) -> Settings:
+    from gre_cli.settings import Options, load
+
+    return load(Options(**options), need_account=need_account)  # type: ignore[arg-type]
+
+
+def _message(text: str | None, subject: str | None, html: Path | None, attach: list[Path]) -> Message:
+    import sys
+
+    from gre_cli.settings import UsageError
+    from gre_core.model import Attachment, Message
+
+    if text is None:
+        if sys.stdin.isatty():
+            sys.stderr.write("Write the message, and end it with Ctrl-D.\n")
+        text = sys.stdin.read()
+    if not text.strip() and not attach and html is None:
+        raise UsageError("The message is empty. Give --text, --attach, or a text on standard input.")
+    return Message(
+        text=text,
+        html=None if html is None else html.read_text(encoding="utf-8"),
+        subject=subject,
+        attachments=tuple(Attachment.from_path(path) for path in attach),
+    )
+
+
+def _run(work: Callable[[Output], Awaitable[Exit]], *, json: bool) -> None:
+    """Run a command; turn errors that a person can do something about into words and exit codes."""
+    import asyncio
+
+    from gre_cli.exits import Exit
+    from gre_cli.output import Output
+    from gre_cli.settings import UsageError
+    from gre_core.errors import GreError
+
+    async def job() -> Exit:
+        return await work(output)
+
+    output = Output(json=json)
+    try:
+        code = asyncio.run(job())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code = Exit.INTERRUPTED
+    except UsageError as error:
+        code = output.fail(error, Exit.USAGE)
+    except (GreError, OSError, UnicodeDecodeError) as error:
+        code = output.fail(error)
+    raise typer.Exit(int(code))

@@ -1,0 +1,216 @@
+"""The command ``gre doctor``, without its options: what is installed, what is broken, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from gre_cli.describe import short
+from gre_cli.exits import Exit
+from gre_cli.safe import clean_line
+from gre_core.errors import GreError, PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gre_cli.output import Output
+    from gre_cli.settings import Settings
+    from gre_core.registry import LoadedPlugin, Plugins
+
+_PROGRAMS: Final = {
+    "gpg": "the mail program of `gre demo`; without it PGPy plays that part",
+    "prosody": "for `gre demo --server prosody` only",
+}
+_PROGRAM_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the diagnosis.
+
+    Arguments:
+        what: the subject.
+        text: what was found.
+        wrong: whether it has to be mended.
+        hint: how.
+    """
+
+    what: str
+    text: str
+    wrong: bool = False
+    hint: str = ""
+
+
+def doctor(output: Output, settings: Settings) -> Exit:
+    """Look at plugins, stores and environment.
+
+    Arguments:
+        output: where to.
+        settings: for the allow-list, preferences, and the account's store.
+    """
+    plugins = settings.plugins()
+    _make_all(plugins)
+    findings = [*_problems(plugins), *_store(settings), *_environment()]
+    wrong = any(finding.wrong for finding in findings)
+    if output.json:
+        output.result(_report(plugins, findings), ok=not wrong)
+    else:
+        _show(output, plugins, findings)
+    return Exit.FAILED if wrong else Exit.OK
+
+
+def _make_all(plugins: Plugins) -> None:
+    """Make every formatter and encrypter once, so that one that cannot be made shows up among the problems."""
+    for namespaces, make in ((plugins.formatters, plugins.formatter), (plugins.encrypters, plugins.encrypter)):
+        for namespace in namespaces:
+            try:
+                make(namespace)
+            except PluginError:
+                continue  # it is in plugins.problems now
+
+
+def _problems(plugins: Plugins) -> Iterator[Finding]:
+    for problem in plugins.problems:
+        name = f"{problem.plugin} {problem.version}".strip()
+        yield Finding(clean_line(name), clean_line(problem.error), wrong=True, hint=clean_line(problem.hint))
+    for kind, namespaces, example in (
+        ("formatter", plugins.formatters, "gre-formatter-mime"),
+        ("encrypter", plugins.encrypters, "gre-encrypter-openpgp"),
+    ):
+        if not namespaces:
+            yield Finding(
+                f"{kind}s",
+                "none is installed, so nothing can be sent or read",
+                wrong=True,
+                hint=f"Install one, for example {example}, from the same place as gre-core",
+            )
+    for name in plugins.skipped:
+        yield Finding(name, "installed, but not on the allow-list; it was not loaded")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    yield Finding("configuration", str(settings.file) if settings.file else "no file; everything by options")
+    if not settings.jid and settings.state is None:
+        yield Finding("store", "no account named; add --account JID to look at its store")
+        return
+    try:
+        folder = settings.directory()
+    except GreError as error:
+        yield Finding("store", error.text, wrong=True)
+        return
+    yield _folder(folder)
+
+
+def _folder(folder: Path) -> Finding:
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return Finding("store", f"{folder}: not there yet; made with the first message")
+    except OSError as error:
+        return Finding("store", f"{folder}: {error.strerror}", wrong=True, hint="Check who owns the folder")
+    if not stat.S_ISDIR(found.st_mode):
+        return Finding("store", f"{folder} is no folder", wrong=True, hint="Move it away")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return Finding("store", f"{folder} cannot be written", wrong=True, hint="Check who owns the folder")
+    if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+        return Finding("store", f"{folder} can be read by others", wrong=True, hint=f"chmod 700 {folder}")
+    return Finding("store", f"{folder}, {sum(1 for _ in folder.iterdir())} entries, only you can read it")
+
+
+def _environment() -> Iterator[Finding]:
+    yield Finding("Python", f"{sys.version.split()[0]}, {sys.executable}")
+    yield Finding("gre-core", _version("gre-core") or "not installed as a package")
+    slixmpp = _version("slixmpp")
+    if slixmpp is None:
+        yield Finding("slixmpp", "not installed", wrong=True, hint="Install gre-core[slixmpp]")
+    else:
+        yield Finding("slixmpp", slixmpp)
+    for program, purpose in _PROGRAMS.items():
+        yield Finding(program, _program(program) or f"not on PATH; {purpose}")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _program(name: str) -> str | None:
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]))
+    if path is None:
+        return None
+    if name != "gpg":
+        return path
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, timeout=_PROGRAM_SECONDS, check=False, text=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return path
+    return f"{done.stdout.partition(chr(10))[0].rpartition(' ')[2]}, {path}"
+
+
+def _provides(plugin: LoadedPlugin) -> list[str]:
+    return [
+        *(f"formatter {short(namespace)}" for namespace in plugin.formatters),
+        *(f"encrypter {short(namespace)}" for namespace in plugin.encrypters),
+        *(f"data fields of {':'.join(name.split(':')[-2:])}" for name in plugin.data_fields),
+    ]
+
+
+def _report(plugins: Plugins, findings: list[Finding]) -> dict[str, object]:
+    return {
+        "plugins": [
+            {
+                "id": plugin.id,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "formatters": [str(namespace) for namespace in plugin.formatters],
+                "encrypters": [str(namespace) for namespace in plugin.encrypters],
+                "data_fields": list(plugin.data_fields),
+            }
+            for plugin in plugins.loaded
+        ],
+        "findings": [
+            {"what": one.what, "text": one.text, "wrong": one.wrong, "hint": one.hint} for one in findings
+        ],
+    }
+
+
+def _show(output: Output, plugins: Plugins, findings: list[Finding]) -> None:
+    from rich import box  # noqa: PLC0415 - only for people
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("plugin", "version", "provides"):
+        table.add_column(heading, overflow="fold")
+    for plugin in plugins.loaded:
+        table.add_row(plugin.id, plugin.version, "\n".join(_provides(plugin)) or "nothing")
+    if plugins.loaded:
+        output.console.print(table)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for finding in sorted(findings, key=lambda one: one.wrong):
+        text = Text(finding.text)
+        if finding.hint:
+            text.append(f"\n→ {finding.hint}", style="bold")
+        mark = Text("✗", style="bold red") if finding.wrong else Text("·", style="dim")
+        grid.add_row(mark, finding.what, text)
+    output.console.print(grid)
+    wrong = sum(finding.wrong for finding in findings)
+    output.console.print()
+    if wrong:
+        output.console.print(f"{wrong} problem{'s' if wrong > 1 else ''} to mend.", style="bold red")
+    else:
+        output.console.print("Everything is in order.", style="bold green")

@@ -1,0 +1,115 @@
+"""A connection of a real account, for as long as a command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, cast
+
+from slixmpp import ClientXMPP
+
+from gre_core.errors import GreError
+from gre_core.slixmpp import attach_client
+from gre_core.stores import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from typing import Any
+
+    from gre_cli.asking import Asker
+    from gre_cli.settings import Settings
+    from gre_core.slixmpp import Client
+
+LOGIN_SECONDS: Final = 30.0
+_GOODBYE_SECONDS: Final = 3.0
+
+
+class LoginFailed(GreError):
+    """The account could not be brought online."""
+
+    code = "login"
+
+
+@asynccontextmanager
+async def online(
+    settings: Settings, asker: Asker, *, available: bool, setup: Callable[[ClientXMPP, Client], None] | None = None
+) -> AsyncGenerator[tuple[ClientXMPP, Client]]:
+    """Log in, and log out at the end.
+
+    Arguments:
+        settings: which account.
+        asker: answers questions.
+        available: send presence, so that messages come here. Without it, nothing is taken from other devices.
+        setup: called before the connection, to add handlers.
+
+    Raises:
+        LoginFailed: it did not work; the text says why.
+        UsageError: there is no password.
+    """
+    # Without any handler, logging would print warnings with stanzas to standard error.
+    logging.getLogger("slixmpp").addHandler(logging.NullHandler())
+    xmpp = ClientXMPP(settings.jid, settings.password())
+    if settings.insecure_plaintext:
+        xmpp.enable_direct_tls = xmpp.enable_starttls = False
+        xmpp.enable_plaintext = True
+        mechanisms = cast("dict[str, Any]", xmpp.plugin)["feature_mechanisms"]
+        mechanisms.unencrypted_plain = mechanisms.unencrypted_scram = True
+    client = attach_client(
+        xmpp,
+        settings.plugins(),
+        store=FileStore(settings.directory()),
+        policy=settings.policy,
+        decide=asker.decide,
+    )
+    if setup is not None:
+        setup(xmpp, client)
+    await _log_in(xmpp, client, settings)
+    if available:
+        xmpp.send_presence()
+    try:
+        yield xmpp, client
+    finally:
+        await _log_out(xmpp)
+
+
+async def _log_in(xmpp: ClientXMPP, client: Client, settings: Settings) -> None:
+    failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def fail(why: str) -> None:
+        if not failed.done():
+            failed.set_result(why)
+
+    xmpp.add_event_handler("failed_all_auth", lambda _: fail("the server refused the password"))
+    xmpp.add_event_handler("ssl_invalid_cert", lambda _: fail("the server's certificate is not valid"))
+    last = {"why": "no answer"}
+    xmpp.add_event_handler("connection_failed", lambda why: last.update(why=str(why)[:200]))
+    if settings.host is None:
+        xmpp.connect()
+    else:
+        xmpp.connect(settings.host, settings.port)
+    ready = asyncio.ensure_future(client.ready.wait())
+    try:
+        await asyncio.wait({ready, failed}, timeout=LOGIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            raise LoginFailed(f"{settings.jid} could not log in: {failed.result()}.")
+        if not ready.done():
+            where = f"{settings.host}:{settings.port}" if settings.host else "its server"
+            raise LoginFailed(
+                f"{settings.jid} could not reach {where} within {LOGIN_SECONDS:.0f} seconds ({last['why']})."
+            )
+    except BaseException:
+        await _log_out(xmpp)
+        raise
+    finally:
+        ready.cancel()
+
+
+async def _log_out(xmpp: ClientXMPP) -> None:
+    if not xmpp.is_connected():
+        xmpp.abort()
+        return
+    try:
+        await asyncio.wait_for(xmpp.disconnect(wait=1.0), _GOODBYE_SECONDS)
+    except TimeoutError:
+        xmpp.abort()
