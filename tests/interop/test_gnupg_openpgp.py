@@ -25,7 +25,7 @@ from gre_core.api import (
     encrypter,
     formatter,
 )
-from gre_core.errors import PeerError
+from gre_core.errors import DecryptFailed, PeerError
 from gre_core.ports import Item, Ports
 from gre_core.stores import MemoryStore
 from gre_core.testing import require
@@ -222,6 +222,12 @@ async def test_forced_compression_is_opened_and_never_good(gpg: GnuPG, alice: Al
     assert opened.verdict.signature is Signature.UNKNOWN_SIGNER
     assert "compressed" in opened.verdict.detail
     assert opened.warnings[0].code == "signature-unchecked"
+
+
+async def test_bzip2_cannot_be_read_and_says_so(gpg: GnuPG, alice: Alice) -> None:
+    message = gpg.run(*to_alice("-s", "-z", "6", "--compress-algo", "bzip2"), data=PAYLOAD)
+    with pytest.raises(DecryptFailed, match="BZIP2"):
+        await alice.open(message)
 
 
 async def test_gnupg_reads_our_exported_key_and_we_read_its(gpg: GnuPG, alice: Alice) -> None:

@@ -187,12 +187,14 @@ def odd_key(
         return bytes(key)
 
 
-def compressed(secret: bytes, recipient: bytes, payload: bytes, *, sign: bool = True) -> bytes:
+def compressed(
+    secret: bytes, recipient: bytes, payload: bytes, *, sign: bool = True, algorithm: str = "ZIP"
+) -> bytes:
     """Encrypt as GnuPG does by default: the signed message is compressed, then encrypted."""
     pgpy, c = _pgpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        message = pgpy.PGPMessage.new(payload, compression=c.CompressionAlgorithm.ZIP)
+        message = pgpy.PGPMessage.new(payload, compression=c.CompressionAlgorithm[algorithm])
         if sign:
             message |= pgpy.PGPKey.from_blob(secret)[0].sign(message)
         return bytes(pgpy.PGPKey.from_blob(recipient)[0].encrypt(message))

@@ -61,6 +61,12 @@ async def test_1_a_compressed_message_without_signature_is_unsigned(
     assert opened.verdict.signature is Signature.UNSIGNED
 
 
+async def test_1_bzip2_cannot_be_read_and_says_so(world: Any, make_compressed: Any, make_secret: Any) -> None:
+    alice = bytes(await world.own_cert())
+    with pytest.raises(DecryptFailed, match="BZIP2"):
+        await world.open(make_compressed(make_secret("bob@mail.example"), alice, b"x", algorithm="BZ2"))
+
+
 async def test_1_our_key_wants_no_compression(world: Any) -> None:
     # Preferred Compression Algorithms (subpacket 22) with the only value 0, Features (30) with 01.
     raw = bytes(await world.own_cert())

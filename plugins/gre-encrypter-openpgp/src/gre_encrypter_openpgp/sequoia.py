@@ -17,7 +17,7 @@ from typing import Final
 
 import pysequoia
 
-from gre_core.errors import DecryptFailed, NotForUs
+from gre_core.errors import DecryptFailed, GreError, NotForUs
 
 Store = Callable[[list[str]], list[pysequoia.Cert]]
 
@@ -25,10 +25,13 @@ NO_VALID_SIGNATURE: Final = "Signature verification failed: no valid signatures 
 UNEXPECTED_STRUCTURE: Final = "Unexpected message structure"
 NO_KEY: Final = "No key to decrypt message"
 NO_SESSION_KEY: Final = "Missing session key"
+MALFORMED: Final = "Malformed Message"
 
 
-class Panicked(Exception):
+class Panicked(GreError):
     """Sequoia panicked: the decryptor or signer that was in use must be made anew."""
+
+    code = "openpgp-library-failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def is_panic(error: BaseException) -> bool:
 def guard_panic(error: BaseException) -> None:
     """Raise :class:`Panicked` for a panic; let other exceptions that are no ``Exception`` go their way."""
     if is_panic(error):
-        raise Panicked from None
+        raise Panicked("The OpenPGP library failed. Please report how it came to that") from None
     if not isinstance(error, Exception):
         raise error
 
@@ -137,7 +140,13 @@ def _unverified(
 
 
 def _failed(reason: str) -> DecryptFailed:
-    """Give one error for all causes; the reason is for our own user only (it never reaches a peer)."""
+    """Tell our own user what happened; nothing of it reaches a peer."""
+    if reason.startswith(MALFORMED):
+        return DecryptFailed(
+            "The message was decrypted, but is in a form that cannot be read here, such as compressed with BZIP2. "
+            "Ask the sender to send it uncompressed (GnuPG: -z 0)",
+            reason=reason[:200],
+        )
     return DecryptFailed(
         "The message is damaged or was changed on its way. Ask the sender to send it again",
         reason=reason[:200],
