@@ -48,35 +48,30 @@ class XmppServer(Protocol):
     An asynchronous context manager; the ports are known inside the block.
     """
 
-    @property
-    def host(self) -> str:
-        """The address it listens on: always 127.0.0.1."""
+    host: str
+    """The address it listens on: always 127.0.0.1."""
 
-    @property
-    def c2s_port(self) -> int:
-        """The TCP port for clients."""
+    c2s_port: int
+    """The TCP port for clients."""
 
-    @property
-    def component_port(self) -> int:
-        """The TCP port for components (XEP-0114)."""
+    component_port: int
+    """The TCP port for components (XEP-0114)."""
 
-    @property
-    def domain(self) -> str:
-        """The domain of its accounts."""
+    domain: str
+    """The domain of its accounts."""
 
-    @property
-    def accounts(self) -> Mapping[str, str]:
-        """Passwords by user name."""
+    accounts: Mapping[str, str]
+    """Passwords by user name."""
 
-    @property
-    def components(self) -> Mapping[str, str]:
-        """Secrets by component domain."""
+    components: Mapping[str, str]
+    """Secrets by component domain."""
 
     async def kick(self, jid_or_domain: str) -> None:
         """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain."""
 
     async def __aenter__(self) -> Self:
         """Start, and return when clients can connect."""
+        ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /

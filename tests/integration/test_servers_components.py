@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from slixmpp.exceptions import IqError
@@ -44,7 +45,8 @@ async def test_a_second_connection_is_refused_and_the_first_stays(server, attach
 
 async def test_contacts_of_a_component_exchange_messages(attach, connect):
     gateway, juliet = await attach(), await connect("juliet", "a")
-    to_gateway, to_juliet = asyncio.Queue(), asyncio.Queue()
+    to_gateway: asyncio.Queue[Any] = asyncio.Queue()
+    to_juliet: asyncio.Queue[Any] = asyncio.Queue()
     gateway.add_event_handler("message", to_gateway.put_nowait)
     juliet.add_event_handler("message", to_juliet.put_nowait)
     async with asyncio.timeout(5):
@@ -112,7 +114,7 @@ async def test_kick_cuts_a_component_off_and_it_can_come_back(server, attach, co
 async def test_one_stanza_that_is_too_large_takes_the_component_down(attach, connect):
     gateway = await attach()
     juliet = await connect("juliet", "a")
-    received = asyncio.Queue()
+    received: asyncio.Queue[Any] = asyncio.Queue()
     juliet.add_event_handler("message", received.put_nowait)
     gone = asyncio.Event()
     errors = []

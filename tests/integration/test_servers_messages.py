@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -16,7 +17,7 @@ class Inbox:
     """Every message that a client receives, as XML, in order."""
 
     def __init__(self, client):
-        self.queue = asyncio.Queue()
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
         client.add_filter("in", self._keep)
         self.client = client
 

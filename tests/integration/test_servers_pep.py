@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from slixmpp.exceptions import IqError
@@ -158,7 +159,7 @@ async def test_a_stranger_changes_nothing(connect):
 async def test_those_who_announced_their_interest_are_notified(connect):
     juliet = await connect("juliet", "a", plugins=PLUGINS)
     other = await connect("juliet", "b", plugins=PLUGINS, priority=None)
-    events = asyncio.Queue()
+    events: asyncio.Queue[Any] = asyncio.Queue()
     other.add_event_handler("pubsub_publish", events.put_nowait)
     await publish(juliet, text="before")
     other.plugin["xep_0163"].add_interest(NODE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 CONTACT = r"alice\40example.org@mail.localhost"
 
@@ -11,7 +12,7 @@ class Presences:
     """What a client or component hears of others: (type, from) in order."""
 
     def __init__(self, xmpp):
-        self.queue = asyncio.Queue()
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
         xmpp.auto_authorize = None
         xmpp.auto_subscribe = False
         xmpp.add_filter("in", self._keep)
@@ -37,7 +38,7 @@ async def test_the_roster_is_kept_and_pushed(connect):
     second = await connect("juliet", "second")
     await first.get_roster(timeout=5)
     await second.get_roster(timeout=5)
-    pushes = asyncio.Queue()
+    pushes: asyncio.Queue[Any] = asyncio.Queue()
     second.add_event_handler("roster_update", pushes.put_nowait)
     async with asyncio.timeout(5):
         await first.update_roster(CONTACT, name="Alice", groups=["Mail"])

@@ -41,7 +41,7 @@ class Raw:
         raw = cls(*await asyncio.open_connection(server.host, server.component_port))
         raw.write(HEADER.format(to=domain, ns="jabber:component:accept"))
         opened = await raw.until(b">", after=b"<stream:stream")
-        identifier = re.search(r"""\bid=['"]([^'"]+)""", opened.decode())[1]
+        (identifier,) = re.findall(r"""\bid=['"]([^'"]+)""", opened.decode())
         token = hashlib.sha1((identifier + server.components[domain]).encode()).hexdigest()
         raw.write(f"<handshake>{token}</handshake>")
         await raw.until(b"<handshake")
@@ -160,7 +160,7 @@ async def test_a_client_cannot_speak_for_others(server):
         "<presence/>"
     )
     got = await client.until(b"</message>")
-    sender = re.search(rb"<message[^>]* from=['\"]([^'\"]+)", got)[1]
+    (sender,) = re.findall(rb"<message[^>]* from=['\"]([^'\"]+)", got)
     assert sender.startswith(b"juliet@localhost/")
 
 

@@ -6,8 +6,10 @@ import asyncio
 import os
 import smtplib
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from slixmpp import JID
 
 from gre_core.testing import require
 from gre_core.testing.ejabberd import EjabberdServer
@@ -39,10 +41,10 @@ async def test_ejabberd_carries_messages_to_and_from_a_component():
             "message",
             lambda m: gateway.send_message(m["from"], m["body"], mtype="chat", mfrom=m["to"]),
         )
-        answers = asyncio.Queue()
+        answers: asyncio.Queue[Any] = asyncio.Queue()
         juliet.add_event_handler("message", answers.put_nowait)
         async with asyncio.timeout(5):
-            juliet.send_message(CONTACT, "x" * 300_000, mtype="chat")
+            juliet.send_message(JID(CONTACT), "x" * 300_000, mtype="chat")
             answer = await answers.get()
         assert (str(answer["from"]), len(answer["body"])) == (CONTACT, 300_000)
         with pytest.raises(TestServerError, match="login was refused"):
@@ -96,8 +98,8 @@ async def test_the_tap_records_what_the_router_receives_and_sends():
             await online(xmpp)
         got = asyncio.Event()
         gateway.add_event_handler("message", lambda _: got.set())
-        juliet.send_message("romeo@localhost/b", "planted leak", mtype="chat")
-        juliet.send_message("x@mail.localhost", "planted leak", mtype="chat")
+        juliet.send_message(JID("romeo@localhost/b"), "planted leak", mtype="chat")
+        juliet.send_message(JID("x@mail.localhost"), "planted leak", mtype="chat")
         async with asyncio.timeout(5):
             await got.wait()
         for xmpp in (juliet, romeo, gateway):
@@ -134,7 +136,7 @@ async def test_a_server_that_does_not_listen_is_given_up():
 async def test_cancelling_leaves_neither_process_nor_file():
     require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
     running = asyncio.Event()
-    seen = {}
+    seen: dict[str, Any] = {}
 
     async def use():
         async with ProsodyServer(accounts={"juliet": "a"}) as server:

@@ -23,6 +23,7 @@ class Origin(Protocol):
 
     def send(self, stanza: Element, /) -> bool:
         """Answer over the same connection; tell whether it could be written."""
+        ...
 
     def close(self, condition: str, text: str | None = None, /) -> None:
         """Close the connection with a stream error."""
