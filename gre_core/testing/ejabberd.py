@@ -129,14 +129,14 @@ class EjabberdServer:
             arguments += ["-s", "ejabberd", "-eval", f'ok = file:eval("{startup}").']
             await self._process.start(arguments, ports=ports, environment=environment, patience=60)
         except BaseException:
-            await self._process.stop(grace=0)
+            await self._process.stop()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        await self._process.stop(grace=0)  # nothing of it is to be kept, and a polite end takes seconds
+        await self._process.stop()
 
     async def kick(self, jid_or_domain: str) -> None:
         """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain.

@@ -71,7 +71,7 @@ class SmtpSink:
             arguments += [f"{LOOPBACK}:{self.port}", str(_BACKLOG)]
             await self._process.start(arguments, ports=[self.port])
         except BaseException:
-            await self._process.stop(grace=0)
+            await self._process.stop()
             raise
         return self
 

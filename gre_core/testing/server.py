@@ -199,30 +199,19 @@ class ServerProcess:
             return "(no log)"
         return "\n".join(text.splitlines()[-lines:])
 
-    async def stop(self, grace: float = 5) -> None:
-        """End the program, first politely, and remove its directory. Safe to call at any time, also twice.
+    async def stop(self) -> None:
+        """End the program and remove its directory. Safe to call at any time, also twice.
 
-        Args:
-            grace: seconds between SIGTERM and SIGKILL.
+        It is killed: nothing of it is to be kept, and a polite end takes up to seconds.
         """
         process, self._process = self._process, None
+        directory, self._directory = self._directory, None
         try:
             if process is not None and process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-                try:
-                    async with asyncio.timeout(grace):
-                        await process.wait()
-                finally:
-                    # Reached by time-out and by cancellation as well: nothing may stay behind.
-                    if process.returncode is None:
-                        with contextlib.suppress(ProcessLookupError):
-                            process.kill()
-        except TimeoutError:
-            if process is not None:
+                    process.kill()
                 await process.wait()
         finally:
-            directory, self._directory = self._directory, None
             if directory is not None:
                 shutil.rmtree(directory, ignore_errors=True)
 

@@ -129,7 +129,7 @@ async def test_a_server_that_does_not_listen_is_given_up():
             await process.start(["sh", "-c", "trap '' TERM; exec sleep 60"], ports=[1], patience=0.2)
         pid = process.pid
     finally:
-        await process.stop(grace=0.2)
+        await process.stop()
     assert not alive(pid)
 
 
