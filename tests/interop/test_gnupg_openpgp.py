@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
+from gre_encrypter_openpgp.own import export_own_key, import_own_key
+from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, data_node, key_item, metadata_items, read_pubkey
 
 from gre_core.api import (
     Body,
@@ -29,9 +32,6 @@ from gre_core.errors import DecryptFailed, PeerError
 from gre_core.ports import Item, Ports
 from gre_core.stores import MemoryStore
 from gre_core.testing import require
-from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
-from gre_encrypter_openpgp.own import export_own_key, import_own_key
-from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, data_node, key_item, metadata_items, read_pubkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

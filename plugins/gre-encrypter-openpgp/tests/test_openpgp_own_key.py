@@ -129,6 +129,12 @@ async def test_no_key_for_a_name_that_is_none(world: Any, name: str) -> None:
         await world.seal(sender=name)
 
 
+async def test_a_name_that_is_no_mail_address_will_do(world: Any) -> None:
+    for _ in range(2):
+        await world.seal(sender="+15550100")
+    assert world.questions == []
+
+
 # -- names -----------------------------------------------------------------------------------------
 
 

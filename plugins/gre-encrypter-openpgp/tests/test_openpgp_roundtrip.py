@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pysequoia
@@ -16,6 +18,22 @@ def test_it_has_all_abilities() -> None:
     assert isinstance(made, Preparing)
     assert isinstance(made, Observing)
     assert isinstance(made, FileEncrypter)
+
+
+def test_the_plugin_is_light_until_the_encrypter_is_made() -> None:
+    program = """
+import sys
+from gre_encrypter_openpgp.plugin import gre_encrypters
+(provider,) = gre_encrypters()
+heavy = {"pysequoia", "pgpy", "pybase64"}
+assert not heavy & set(sys.modules), sys.modules.keys()
+assert str(provider.namespace) == "urn:xmpp:gre:encrypter:openpgp:0"
+provider.make()
+assert "pysequoia" in sys.modules
+assert "pgpy" not in sys.modules
+assert "asyncio" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 async def test_what_is_sealed_opens_with_a_good_signature_at_the_contact(world: Any) -> None:

@@ -214,4 +214,6 @@ def test_bound_to_an_address() -> None:
     assert not is_bound(user_ids, "ob@example.org")
     assert not is_bound(user_ids, "bob@example.or")
     assert not is_bound([], "bob@example.org")
-    assert not is_bound(["x"], "")
+    assert not is_bound(["x", ""], "")
+    assert is_bound(["<+15550100>"], "+15550100")
+    assert not is_bound(["<+155501001>", "x <+15550100>"], "+15550100")

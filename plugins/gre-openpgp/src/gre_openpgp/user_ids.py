@@ -29,6 +29,12 @@ def address_of(user_id: str) -> str | None:
 
 
 def is_bound(user_ids: Iterable[str], address: str) -> bool:
-    """Tell whether one of the user ids names the address. Case does not matter: a JID has none (RFC 7622)."""
+    """Tell whether one of the user ids names the address. Case does not matter: a JID has none (RFC 7622).
+
+    Identifiers of networks without mail addresses match a user id that is the identifier and nothing else.
+    """
     wanted = address.strip().lower()
-    return any(address_of(user_id) == wanted for user_id in user_ids)
+    whole = {wanted, f"<{wanted}>"}
+    return bool(wanted) and any(
+        address_of(user_id) == wanted or user_id.strip().lower() in whole for user_id in user_ids
+    )
