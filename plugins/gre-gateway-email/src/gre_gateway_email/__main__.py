@@ -8,10 +8,11 @@ import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from gre_gateway_email.config import Config
 
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     chosen = parser.parse_args(arguments)
 
+    # slixmpp would import python-gnupg where it is installed (XEP-0027). This process has no use for OpenPGP.
+    sys.modules.setdefault("gnupg", cast("ModuleType", None))
     from gre_core.errors import GreError  # noqa: PLC0415 - --help and --version come without waiting
     from gre_gateway_email.config import ConfigError, load  # noqa: PLC0415
 
