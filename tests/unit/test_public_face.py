@@ -62,9 +62,10 @@ def test_the_engines_need_neither_structlog_nor_asyncio(names: str) -> None:
 
 
 def test_the_import_takes_less_than_60_ms() -> None:
-    program = "import time; t = time.perf_counter(); import gre_core; print(time.perf_counter() - t)"
+    # Time of the processor: a busy machine makes the import late, not slow.
+    program = "import time; t = time.process_time(); import gre_core; print(time.process_time() - t)"
     times = [
         float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
-        for _ in range(3)
+        for _ in range(5)
     ]
     assert min(times) < 0.06
