@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gre_core.api import DataForm, Direction, OpenJob, Recipient, SealJob, encrypter, formatter
 from gre_formatter_mime.formatter import MimeFormatter
+
+from gre_core.api import DataForm, Direction, OpenJob, Recipient, SealJob, encrypter, formatter
 
 MIME = formatter("mime", 0)
 OPENPGP = encrypter("openpgp", 0)

@@ -8,15 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from gre_core.api import Attachment, Message
 from gre_formatter_mime.filenames import safe_name
 from gre_formatter_mime.html_text import text_of_html
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gre_core.api import Attachment, Message
+
 if TYPE_CHECKING:
-    from gre_core.api import OpenJob, SealJob
     from gre_formatter_mime.formatter import MimeFormatter
+
+    from gre_core.api import OpenJob, SealJob
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 AWKWARD = [

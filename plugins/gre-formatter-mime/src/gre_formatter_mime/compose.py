@@ -124,7 +124,7 @@ def _multipart(subtype: str, parts: Sequence[_Entity], parameters: str = "") -> 
     # 128 random bits collide with no content, and "=_" stands in neither base64 nor quoted-printable.
     boundary = f"=_{secrets.token_hex(16)}"
     return _Entity(
-        f'multipart/{subtype}; boundary="{boundary}"{parameters}', "", _multipart_body(parts, boundary)
+        f'multipart/{subtype};\r\n boundary="{boundary}"{parameters}', "", _multipart_body(parts, boundary)
     )
 
 
