@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, SubElement, fromstring
 
@@ -301,7 +302,7 @@ async def test_a_damaged_memory_is_no_first_use(ports: Ports, alice: bytes, valu
 
 
 def request(**changes: Any) -> DataRequest:
-    return DataRequest(**{"requester": ME, "recipient": JID, "legacy_id": "bob@example.org", **changes})
+    return replace(DataRequest(ME, JID, "bob@example.org"), **changes)
 
 
 async def test_the_field_names_all_keys_of_the_contact(
