@@ -83,9 +83,15 @@ def has_content(stanza: Element) -> bool:
             return True
         if (namespace, name) in _CONTENT:
             return True
-        if name == "encrypted" or (namespace == "urn:xmpp:openpgp:0" and name == "openpgp"):
+        if _is_encrypted(node):
             return True
     return False
+
+
+def _is_encrypted(node: Element) -> bool:
+    """Tell whether a child is content that is encrypted in another way: OMEMO, XEP-0373, XEP-0027 and the like."""
+    namespace, name = local_name(node.tag)
+    return name in {"encrypted", "openpgp"} or namespace == "jabber:x:encrypted"
 
 
 def read_plain(stanza: Element, user: str, user_full: str, sender_id: str, recipient: Recipient) -> Plain:
@@ -94,8 +100,7 @@ def read_plain(stanza: Element, user: str, user_full: str, sender_id: str, recip
     Raises:
         Refused: it is encrypted in another way, or has no text.
     """
-    hint = stanza.find(wire.ENCRYPTION_TAG)
-    if hint is not None or any(local_name(node.tag)[1] in {"encrypted", "openpgp"} for node in stanza):
+    if stanza.find(wire.ENCRYPTION_TAG) is not None or any(map(_is_encrypted, stanza)):
         raise Refused(
             "This gateway cannot pass on that kind of encryption. Use Gateway Relayed Encryption (urn:xmpp:gre:0).",
             condition="not-acceptable",
