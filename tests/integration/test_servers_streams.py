@@ -233,3 +233,11 @@ async def test_every_request_is_answered(server, iq, error):
     client = await Raw.client(server)
     client.write(iq)
     assert error in await client.until(b"</iq>")
+
+
+@pytest.mark.parametrize("to", ["localhost", "juliet@localhost", "nobody@localhost"])
+async def test_an_empty_request_of_a_component_does_no_harm(server, to):
+    component = await Raw.component(server)
+    component.write(f"<iq type='get' id='e' from='mail.localhost' to='{to}'/>")
+    component.write(PING.replace("<iq", "<iq from='mail.localhost'"))
+    assert b"result" in await component.until(b"result")

@@ -42,11 +42,12 @@ def deliver(router: Router, origin: Origin, stanza: Element, to: Jid | None) -> 
     if not request:
         pep_events.on_answer(router, origin, stanza, to)
         return
-    handled = (
-        _for_server(router, origin, stanza)
-        if to is not None and not to.node
-        else _for_account(router, origin, stanza, to)
-    )
+    if not len(stanza):  # only a component gets that far with it
+        handled = False
+    elif to is not None and not to.node:
+        handled = _for_server(router, origin, stanza)
+    else:
+        handled = _for_account(router, origin, stanza, to)
     if not handled:
         origin.send(error_reply(stanza, "cancel", "service-unavailable"))
 
