@@ -90,7 +90,7 @@ def contents(message: Message) -> list[bytes]:
 @example(message=Message(html=""))
 @example(message=Message(text="\n"))
 @example(message=Message(text="From me\nFrom you\n.\n \n\t", subject=""))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_format_then_parse_is_the_identity(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message) -> None:
     want = expected(message, seal_job)
     read = mime.parse(mime.format(message, seal_job), open_job)

@@ -69,7 +69,7 @@ def leaves(part: EmailMessage) -> Iterator[EmailMessage]:
 
 
 @given(message=MESSAGES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_standard_library_reads_it(mime: MimeFormatter, seal_job: SealJob, message: Message) -> None:
     mail = email.message_from_bytes(mime.format(message, seal_job), policy=policy.default)
     assert isinstance(mail, EmailMessage)
@@ -100,7 +100,7 @@ def test_the_standard_library_reads_it(mime: MimeFormatter, seal_job: SealJob, m
 
 
 @given(message=MESSAGES, outer=OUTER)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_line_is_7bit_short_and_ends_in_crlf(
     mime: MimeFormatter, seal_job: SealJob, message: Message, outer: dict[str, str]
 ) -> None:
