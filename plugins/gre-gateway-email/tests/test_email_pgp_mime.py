@@ -152,14 +152,17 @@ def test_garbage_and_plaintext_are_never_mailed(name):
     assert "secret" not in error.value.text
 
 
-def test_gnupg_reads_an_armor_without_checksum(tmp_path):
+@pytest.mark.parametrize("size", [300, 301, 302])
+def test_gnupg_reads_the_armor_with_any_padding(tmp_path, kit, size):
     require(shutil.which("gpg"), "GnuPG (apt-get install gpg)")
+    mail = PgpMime().wrap(kit.body_of(kit.openpgp_message(size)), ENVELOPE)
     listed = subprocess.run(
         ["gpg", "--homedir", str(tmp_path), "--batch", "--list-packets"],
-        input=armor(MESSAGE), capture_output=True, check=False,
+        input=mail.partition(b"encrypted.asc\"\r\n\r\n")[2], capture_output=True, check=False,
     )  # fmt: skip
     assert b"encrypted data packet" in listed.stdout
     assert b"CRC" not in listed.stderr
+    assert b"invalid" not in listed.stderr
 
 
 # -- in ----------------------------------------------------------------------------------------------

@@ -79,10 +79,10 @@ class PgpMime:
         Raises:
             BadEncrypted: not base64, or not an encrypted OpenPGP message.
         """
-        text = _base64_of(body)
+        text, data = _base64_of(body)
         lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
         if not text.endswith("="):
-            lines.append(checksum_line(binascii.a2b_base64(text)).decode("ascii"))
+            lines.append(checksum_line(data).decode("ascii"))
         return _TEMPLATE.format(
             date=format_datetime(envelope.date),
             sender=envelope.sender,
@@ -120,8 +120,8 @@ def carrier() -> PgpMime:
     return PgpMime()
 
 
-def _base64_of(body: Body) -> str:
-    """Give the base64 of a binary OpenPGP message, on one line, whatever the client wrapped it in."""
+def _base64_of(body: Body) -> tuple[str, bytes]:
+    """Give a message as base64 on one line and in binary, whatever the client wrapped it in."""
     text = body.text
     if body.children:
         found = [child for child in body.children if child.tag == _OPENPGP]
@@ -143,7 +143,7 @@ def _base64_of(body: Body) -> str:
     except BadOpenPGP as error:
         raise BadEncrypted(f"The content of <encrypted/> is a damaged armor. {error.text}.") from error
     check_message(data)
-    return text
+    return text, data
 
 
 def _addresses(recipients: Sequence[str]) -> str:
