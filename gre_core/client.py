@@ -28,7 +28,7 @@ from gre_core.ports import Ports
 from gre_core.sealing import Agreed, Sealed, Sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gre_core.model import Question
     from gre_core.negotiation import Offer
@@ -122,8 +122,11 @@ class ClientEngine:
         notices += await self._events.prepare()
         return (*notices, *await self.resend())
 
-    async def resend(self) -> tuple[Notice, ...]:
-        """Hand every message that nobody has confirmed to the stream again, with the same origin-id.
+    async def resend(self, wanted: Callable[[Sent], bool] = lambda _: True) -> tuple[Notice, ...]:
+        """Hand the messages that nobody has confirmed to the stream again, with the same origin-id.
+
+        Arguments:
+            wanted: chooses among them; all otherwise.
 
         Result:
             What can never be sent again, to be shown to the user.
@@ -132,7 +135,7 @@ class ClientEngine:
             StoreError: the store failed.
         """
         notices = []
-        for sent in await self._outbox.pending():
+        for sent in filter(wanted, await self._outbox.pending()):
             try:
                 await self._transmit(sent.id)
             except PeerTimeout:

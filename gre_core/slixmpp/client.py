@@ -1,4 +1,4 @@
-"""Gateway Relayed Encryption for a slixmpp client.
+r"""Gateway Relayed Encryption for a slixmpp client.
 
 ::
 
@@ -6,7 +6,7 @@
     gre = attach_client(xmpp)
     gre.on_received(lambda received: print(received.message.text, received.verdict.signature))
     ...
-    await gre.send(r"bob\\40example.net@mail.example.org", "Hello Bob")
+    await gre.send(r"bob\40example.net@mail.example.org", "Hello Bob")
 """
 
 from __future__ import annotations
@@ -15,21 +15,28 @@ import asyncio
 import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from xml.etree.ElementTree import Element
 
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
 from gre_core import wire
-from gre_core.client import ClientEngine, Received, Sent, SendState, Unopened
-from gre_core.errors import GreError
+from gre_core.client import ClientEngine, Received, SendState, Sent, Unopened
+from gre_core.errors import GreError, PeerTimeout
+from gre_core.incoming import receipt_for
 from gre_core.log import get_logger
 from gre_core.model import Message, Notice
 from gre_core.ports import Ports, refuse
 from gre_core.registry import Plugins
-from gre_core.slixmpp.ports import SlixmppNetwork, SlixmppPubSub, Stream, new_id
-from gre_core.slixmpp.traps import Reconnector, harden_stream, hide_fallback, mend_slixmpp, plugin
+from gre_core.slixmpp.announce import Announcer
+from gre_core.slixmpp.caps import CAPS_TAG
+from gre_core.slixmpp.hardening import harden_stream
+from gre_core.slixmpp.ports import SlixmppNetwork, SlixmppPubSub, new_id
+from gre_core.slixmpp.reconnect import Reconnector
+from gre_core.slixmpp.stream import Stream
+from gre_core.slixmpp.traps import hide_fallback, mend_slixmpp
+from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 
 if TYPE_CHECKING:
     from slixmpp import ClientXMPP
@@ -40,49 +47,54 @@ if TYPE_CHECKING:
     from gre_core.ports import Decide, Store
 
 CARBONS: Final = "urn:xmpp:carbons:2"
-CAPS: Final = "http://jabber.org/protocol/caps"
 EVENT: Final = "http://jabber.org/protocol/pubsub#event"
 DEFAULT_MAX_STANZA: Final = 256 * 1024
 """Bytes that Prosody takes from a client as it is shipped. More closes the stream."""
 
-_HIGH_WATER: Final = 500
+MAX_MEMORY: Final = 64 * 1024 * 1024
+"""Bytes of received messages that wait for the host, beyond which further ones are dropped and not confirmed."""
+
 _REMEMBERED: Final = 1000
+_MOST_GATEWAYS: Final = 100
+_RESEND_PAUSE: Final = 5.0
 _log = get_logger(__name__)
 
 T = TypeVar("T")
 Handler = Callable[[T], Awaitable[None] | None]
+Event = Received | Unopened | Sent | Notice
 
 
 class Client:
     """Sends and receives encrypted messages over a slixmpp client. Made by :func:`attach_client`.
 
+    Messages are given to the handlers in the order in which they came, one at a time; what becomes of sent messages
+    is told apart from that, so a handler may await :meth:`send` and :meth:`settled`. A handler has five minutes, then
+    it is cancelled. A message whose handler fails is not confirmed, and is given again when the gateway repeats it.
+
     Attributes:
         engine: the engine, for everything that is not here: ``explain``, ``approve``, ``send_plain``, ``pending``.
+        ready: set while there is a session and everything for it is prepared.
     """
 
     def __init__(self, xmpp: ClientXMPP, engine: ClientEngine, stream: Stream) -> None:
         self.engine = engine
-        self._xmpp = xmpp
+        self.ready = asyncio.Event()
         self._stream = stream
         self._handlers: dict[type, list[Handler[Any]]] = {Received: [], Unopened: [], Sent: [], Notice: []}
-        self._queue: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
-        self._worker: asyncio.Task[None] | None = None
-        self._settling: dict[str, list[asyncio.Future[Sent]]] = {}
+        self._messages = WorkQueue(xmpp, workers=1, max_bytes=MAX_MEMORY)
+        self._states = WorkQueue(xmpp, workers=1, max_bytes=MAX_MEMORY)
+        self._sessions = WorkQueue(xmpp, workers=1, max_bytes=MAX_MEMORY)
+        self._settling: dict[str, set[asyncio.Future[Sent]]] = {}
         self._settled: OrderedDict[str, Sent] = OrderedDict()
-        self.ready = asyncio.Event()
+        self._untold: OrderedDict[tuple[str, str | None], None] = OrderedDict()
+        self._gateways: dict[str, float] = {}
+        self._loop = xmpp.loop
         xmpp.register_handler(Callback("GRE message", StanzaPath("message"), self._on_message))
         xmpp.add_filter("in", hide_fallback)
         xmpp.add_event_handler("session_start", self._on_session)
         xmpp.add_event_handler("session_resumed", self._on_resumed)
         xmpp.add_event_handler("disconnected", self._on_disconnected)
         xmpp.add_event_handler("presence", self._on_presence)
-        self._announce()
-
-    def _announce(self) -> None:
-        disco = plugin(self._xmpp, "xep_0030")
-        plugin(self._xmpp, "xep_0115")
-        for feature in self.engine.features():
-            disco.add_feature(feature)
 
     # -- the host's side -----------------------------------------------------------------------------
 
@@ -103,10 +115,10 @@ class Client:
         self._handlers[Notice].append(handler)
 
     async def send(self, to: str, message: Message | str) -> Sent:
-        """Encrypt and send a message. It is kept until the gateway confirms or refuses it.
+        r"""Encrypt and send a message. It is kept until the gateway confirms or refuses it.
 
         Arguments:
-            to: bare JID of the contact on the gateway, as in ``alice\\40example.org@gateway``.
+            to: bare JID of the contact on the gateway, as in ``alice\40example.org@gateway``.
             message: a message, or its text.
 
         Raises:
@@ -130,99 +142,128 @@ class Client:
         if sent.id in self._settled:
             return self._settled[sent.id]
         future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
-        self._settling.setdefault(sent.id, []).append(future)
-        return await asyncio.wait_for(future, timeout)
+        waiting = self._settling.setdefault(sent.id, set())
+        waiting.add(future)
+        try:
+            return await asyncio.wait_for(future, timeout)
+        finally:
+            waiting.discard(future)
+            if not waiting:
+                self._settling.pop(sent.id, None)
 
-    # -- the stream's side ---------------------------------------------------------------------------
-
-    def _later(self, job: Callable[[], Awaitable[None]]) -> None:
-        """Queue a job: what comes from the stream is handled in its order."""
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.ensure_future(self._work(), loop=self._xmpp.loop)
-        self._queue.put_nowait(job)
-        transport = cast("Any", self._xmpp.transport)
-        if self._queue.qsize() == _HIGH_WATER and transport is not None:
-            transport.pause_reading()
-
-    async def _work(self) -> None:
-        while True:
-            job = await self._queue.get()
-            try:
-                await job()
-            except Exception as error:  # noqa: BLE001 - nothing may end the session
-                _log.error("handler-failed", error_type=type(error).__name__)
-            transport = cast("Any", self._xmpp.transport)
-            if self._queue.qsize() == _HIGH_WATER // 2 and transport is not None:
-                transport.resume_reading()
+    # -- messages ------------------------------------------------------------------------------------
 
     def _on_message(self, stanza: StanzaBase) -> None:
-        self._later(lambda: self._handle(stanza.xml))
+        message = stanza.xml
+        about_ours = message.get("type") == "error" or receipt_for(message) is not None
+        queue = self._states if about_ours else self._messages
+        if not queue.put(lambda: self._handle(message), weight(message)):
+            _log.error("message-dropped", peer_domain=wire.domain(message.get("from", "")))
 
     async def _handle(self, stanza: Element) -> None:
         event = stanza.find(f"{{{EVENT}}}event/{{{EVENT}}}items")
         if event is not None:
             jid = wire.bare(stanza.get("from", self.engine.account))
             await self._tell(*await self.engine.notified(jid, event.get("node", "")))
-            return
         result = await self.engine.handle(stanza)
         if isinstance(result, Sent):
-            self._settled[result.id] = result
-            if len(self._settled) > _REMEMBERED:
-                self._settled.popitem(last=False)
-            for future in self._settling.pop(result.id, ()):
-                if not future.done():
-                    future.set_result(result)
-        if result is None:
-            return
-        safe = True
-        if not (isinstance(result, Received) and result.repeated):
-            safe = await self._tell(result)
-        receipt = self.engine.receipt(stanza) if safe and not isinstance(result, Sent) else None
-        if receipt is not None:
-            receipt.set("id", new_id())
-            self._stream.put(receipt)
+            self._settle(result)
+            await self._tell(result)
+        elif result is not None and await self._told(result):
+            receipt = self.engine.receipt(stanza)
+            if receipt is not None:
+                receipt.set("id", new_id())
+                self._stream.put(receipt, wait=True)
 
-    async def _tell(self, *events: Received | Unopened | Sent | Notice) -> bool:
-        """Call the host's handlers. False when one failed: then the message is not confirmed."""
+    def _settle(self, sent: Sent) -> None:
+        self._settled[sent.id] = sent
+        if len(self._settled) > _REMEMBERED:
+            self._settled.popitem(last=False)
+        for future in self._settling.pop(sent.id, ()):
+            if not future.done():
+                future.set_result(sent)
+
+    async def _told(self, result: Received | Unopened) -> bool:
+        """Give a message to the host, unless it has it already. False when it could not take it."""
+        key = (result.peer, result.id)
+        if isinstance(result, Received) and result.repeated and key not in self._untold:
+            return True
+        self._untold.pop(key, None)
+        if await self._tell(result):
+            return True
+        self._untold[key] = None
+        if len(self._untold) > _REMEMBERED:
+            self._untold.popitem(last=False)
+        return False
+
+    async def _tell(self, *events: Event) -> bool:
+        """Call the host's handlers. False when one failed."""
         well = True
         for event in events:
             for handler in self._handlers[type(event)]:
                 try:
                     result = handler(event)
                     if inspect.isawaitable(result):
-                        await result
+                        await within(PATIENCE, result)
                 except Exception as error:  # noqa: BLE001 - the host's handler must not end the session
                     well = False
                     _log.error("host-handler-failed", error_type=type(error).__name__)
         return well
 
+    # -- the session ---------------------------------------------------------------------------------
+
     def _on_session(self, _event: object = None) -> None:
-        self._later(self._start_session)
+        self._gateways.clear()
+        self._sessions.put(self._start_session)
 
     async def _start_session(self) -> None:
-        enable = Element(f"{{{CARBONS}}}enable")
+        notices: list[Notice] = []
         try:
-            await self._stream.iq(None, "set", enable)
+            await self._stream.iq(None, "set", Element(f"{{{CARBONS}}}enable"))
+        except PeerTimeout:
+            _log.info("no-carbons")
         except GreError as error:
             text = f"The server gives no copies to other devices (carbons): {error.text}"
-            await self._tell(Notice("no-carbons", text))
-        notices = await self.engine.start_session()
-        self.ready.set()
+            notices.append(Notice("no-carbons", text))
+        try:
+            notices += await self.engine.start_session()
+        except GreError as error:
+            notices.append(Notice(error.code, error.text))
+        if self._stream.up:
+            self.ready.set()
         await self._tell(*notices)
 
     def _on_resumed(self, _event: object = None) -> None:
+        """Send what was never handed to the stream; the rest is sent again by the stream itself (XEP-0198)."""
         self.ready.set()
+        self._sessions.put(lambda: self._resend(lambda sent: not sent.attempts))
 
     def _on_disconnected(self, _event: object = None) -> None:
         self.ready.clear()
 
     def _on_presence(self, presence: Presence) -> None:
-        caps = presence.xml.find(f"{{{CAPS}}}c")
+        sender, kind = presence.xml.get("from", ""), presence.xml.get("type")
+        caps = presence.xml.find(CAPS_TAG)
         if caps is not None:
-            self.engine.saw_capabilities(presence.xml.get("from", ""), caps.get("ver", "")[:256])
+            self.engine.saw_capabilities(sender, caps.get("ver", "")[:256])
+        if kind is None and "@" not in wire.bare(sender):
+            self._gateway_came(wire.bare(sender))
+
+    def _gateway_came(self, domain: str) -> None:
+        """Send again what a gateway did not confirm, when it says a second time that it is there: it was away."""
+        now = self._loop.time()
+        before = self._gateways.get(domain)
+        if before is None and len(self._gateways) < _MOST_GATEWAYS:
+            self._gateways[domain] = 0.0
+        elif before is not None and now - before > _RESEND_PAUSE:
+            self._gateways[domain] = now
+            self._sessions.put(lambda: self._resend(lambda sent: wire.domain(sent.to) == domain))
+
+    async def _resend(self, wanted: Callable[[Sent], bool]) -> None:
+        await self._tell(*await self.engine.resend(wanted))
 
 
-def attach_client(  # noqa: PLR0913 - each has a default
+def attach_client(
     xmpp: ClientXMPP,
     plugins: Plugins | None = None,
     *,
@@ -237,10 +278,12 @@ def attach_client(  # noqa: PLR0913 - each has a default
     Arguments:
         xmpp: the client. Its stream is hardened; carbons are enabled at each session.
         plugins: formatters and encrypters; the installed ones otherwise.
-        store: where keys, trust and the outbox are kept; a folder of the account in the user's data directory otherwise.
+        store: where keys, trust and the outbox are kept; otherwise a folder of the account in the user's data
+            directory.
         policy: the user's preferences.
         decide: asks the user; refuses everything otherwise, and then :meth:`Client.send` raises ``PolicyChanged``.
-        max_stanza: bytes that the server takes in one stanza; None for no limit.
+        max_stanza: bytes that the server takes in one stanza, unless it announces them itself (XEP-0478); None for no
+            limit.
         reconnect: connect again after a loss, with back-off.
     """
     if store is None:
@@ -254,6 +297,7 @@ def attach_client(  # noqa: PLR0913 - each has a default
     engine = ClientEngine(
         xmpp.boundjid.bare, plugins or Plugins.discover(), ports, SlixmppNetwork(stream), policy
     )
+    Announcer(xmpp, engine.features)
     if reconnect:
         Reconnector(xmpp)
     return Client(xmpp, engine, stream)

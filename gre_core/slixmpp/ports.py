@@ -1,123 +1,27 @@
-"""The core's ports over slixmpp: stanzas, disco#info and pubsub, each bounded in time."""
+"""The core's ports over slixmpp: messages, disco#info and pubsub, each bounded in time."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
-from slixmpp.exceptions import IqError, IqTimeout
-from slixmpp.stanza import Message
-
 from gre_core import wire
-from gre_core.errors import PeerError, PeerTimeout, TooLarge
-from gre_core.incoming import read_error
+from gre_core.errors import PeerError
 from gre_core.ports import AccessModel, DiscoInfo, Item
-from gre_core.xml_text import serialised_size
 
 if TYPE_CHECKING:
-    from slixmpp import BaseXMPP
+    from gre_core.slixmpp.stream import Stream
 
 DISCO: Final = "http://jabber.org/protocol/disco#info"
 PUBSUB: Final = "http://jabber.org/protocol/pubsub"
 OWNER: Final = f"{PUBSUB}#owner"
-PUBSUB_ERRORS: Final = f"{PUBSUB}#errors"
-
-IQ_TIMEOUT: Final = 30.0
-"""Seconds that a peer has to answer."""
 
 _MAX_ITEMS: Final = 1000
 
 Nodes = Callable[[str, str, Sequence[str]], Awaitable[Sequence[Item]]]
 """Gives the items of a node of a contact, all or those with the ids; raises ``PeerError``."""
-
-
-class Stream:
-    """Whether the stream is up, and a way to put stanzas on it.
-
-    Arguments:
-        xmpp: a client or a component.
-        max_stanza: bytes that the server takes, or None.
-        sender: what stands in ``from``; needed for components.
-    """
-
-    def __init__(self, xmpp: BaseXMPP, *, max_stanza: int | None, sender: str | None = None) -> None:
-        self.xmpp = xmpp
-        self.max_stanza = max_stanza
-        self.up = False
-        self._sender = sender
-        xmpp.add_event_handler("session_start", self._on_up)
-        xmpp.add_event_handler("session_resumed", self._on_up)
-        xmpp.add_event_handler("disconnected", self._on_down)
-
-    def _on_up(self, _event: object = None) -> None:
-        self.up = True
-
-    def _on_down(self, _event: object = None) -> None:
-        self.up = False
-
-    def put(self, stanza: Element) -> None:
-        """Hand a ``<message/>`` to the stream, through slixmpp's filters.
-
-        Raises:
-            PeerTimeout: the stream is down.
-            TooLarge: the stanza is larger than the server takes; sending it would close the stream.
-        """
-        if not self.up:
-            raise PeerTimeout("There is no connection to the XMPP server now.")
-        if self.max_stanza is not None:
-            size = serialised_size(stanza)
-            if size > self.max_stanza:
-                text = f"The stanza has about {size:,} bytes; the XMPP server takes {self.max_stanza:,}."
-                raise TooLarge(text, size=size, limit=self.max_stanza)
-        Message(self.xmpp, xml=in_namespace(stanza, self.xmpp.default_ns)).send()
-
-    async def iq(
-        self, jid: str | None, type_: str, payload: Element, *, sender: str | None = None
-    ) -> Element | None:
-        """Send an ``<iq/>`` and give the child of the result.
-
-        Arguments:
-            jid: to whom; None for our own server.
-            type_: get or set.
-            payload: the child.
-            sender: what stands in ``from``, for components.
-
-        Raises:
-            PeerError: the peer answered with an error.
-            PeerTimeout: nothing came, or the stream is down.
-        """
-        if not self.up:
-            raise PeerTimeout("There is no connection to the XMPP server now.")
-        iq = cast("Any", self.xmpp).Iq()
-        iq["type"] = type_
-        if jid is not None:
-            iq["to"] = jid
-        if sender or self._sender:
-            iq["from"] = sender or self._sender
-        iq.append(payload)
-        try:
-            answer = await iq.send(timeout=IQ_TIMEOUT)
-        except IqTimeout as error:
-            raise PeerTimeout(
-                f"{jid or 'The server'} did not answer within {IQ_TIMEOUT:.0f} seconds."
-            ) from error
-        except IqError as error:
-            raise read_error(error.iq.xml) or PeerError(
-                "The peer refused.", condition="undefined-condition"
-            ) from error
-        return next(iter(answer.xml), None)
-
-
-def in_namespace(element: Element, namespace: str) -> Element:
-    """Move a stanza from ``jabber:client`` into the namespace of a stream. Changes the element."""
-    if namespace != wire.CLIENT:
-        prefix = f"{{{wire.CLIENT}}}"
-        for node in (element, *element):
-            if node.tag.startswith(prefix):
-                node.tag = f"{{{namespace}}}{node.tag[len(prefix) :]}"
-    return element
 
 
 def read_disco(query: Element | None) -> DiscoInfo:
