@@ -58,7 +58,7 @@ class GatewayEngine:
         ValueError: no pair, or a pair of wrong kinds.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument for each thing that an embedder decides
+    def __init__(
         self,
         domain: str,
         pairs: Iterable[Pair],

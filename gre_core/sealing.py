@@ -77,7 +77,7 @@ class Sealed:
 class Sealer:
     """Seals messages of one account."""
 
-    def __init__(  # noqa: PLR0913 - one argument for each thing that it works with
+    def __init__(
         self,
         account: str,
         plugins: Plugins,

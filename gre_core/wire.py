@@ -238,7 +238,7 @@ def parse_encrypted(element: Element) -> Encrypted:
 # -- the message around it ---------------------------------------------------------------------------
 
 
-def build_message(  # noqa: PLR0913 - one argument for each part of the stanza
+def build_message(
     to: str,
     stanza_id: str,
     encrypted: Encrypted,
@@ -272,7 +272,7 @@ def build_message(  # noqa: PLR0913 - one argument for each part of the stanza
     return _finish(message, stanza_id, receipt=receipt)
 
 
-def build_plain(  # noqa: PLR0913 - one argument for each part of the stanza
+def build_plain(
     to: str,
     stanza_id: str,
     text: str,

@@ -82,7 +82,7 @@ class Scene:
         now: the client's clock. Set it.
     """
 
-    def __init__(  # noqa: PLR0913 - all have defaults
+    def __init__(
         self,
         *providers: FormatterProvider | EncrypterProvider,
         pairs: Iterable[Pair] = (_PAIR,),

@@ -349,7 +349,7 @@ def test_A5_lookup_that_fails_gets_an_error_with_text() -> None:
         message = "secret-database-password"
         raise RuntimeError(message)
 
-    scene.gateway._sender_id = broken  # noqa: SLF001 - as an embedder's callback that fails
+    scene.gateway._sender_id = broken
     kind, condition, text = refusal(scene)
     assert (kind, condition) == ("wait", "internal-server-error")
     assert "later" in text

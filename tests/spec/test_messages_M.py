@@ -456,7 +456,7 @@ def test_M5_gateway_checks_the_unescaped_address() -> None:
             message = "That is no address."
             raise InvalidAddress(message)
 
-    scene.gateway._check_legacy_id = check  # noqa: SLF001 - as the embedder gives it
+    scene.gateway._check_legacy_id = check
     scene.send()
     stanza = scene.last
     stanza.set("to", f"a,b\\40x.org@{DOMAIN}")
@@ -591,7 +591,7 @@ def test_M6_a_limit_that_is_no_number_is_ignored(announced: str) -> None:
 
 def test_M6_a_stanza_that_the_server_refuses_does_not_stay_in_the_outbox() -> None:
     scene = Scene()
-    scene.network._max_stanza = 100  # noqa: SLF001 - the limit is learned only when sending
+    scene.network._max_stanza = 100
     scene.client.network = scene.network
     with pytest.raises(TooLarge):
         run(scene.client.send_plain(CONTACT, "x" * 200))

@@ -34,7 +34,9 @@ def test_clean(text: str, shown: str) -> None:
 
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("\x1b\x9b[]m;\x07\\"))))
 def test_clean_leaves_no_control(text: str) -> None:
-    assert not any(ord(char) < 32 and char not in "\n\t" or 0x7F <= ord(char) < 0xA0 for char in clean(text))
+    assert not any(
+        (ord(char) < 32 and char not in "\n\t") or 0x7F <= ord(char) < 0xA0 for char in clean(text)
+    )
     assert "\n" not in clean_line(text)
 
 
@@ -69,7 +71,7 @@ def test_safe_name_is_always_one_name(name: str) -> None:
 
 
 def test_long_names_keep_their_ending() -> None:
-    assert safe_name("ö" * 500 + ".tar") .endswith("ö.tar")
+    assert safe_name("ö" * 500 + ".tar").endswith("ö.tar")
 
 
 def test_nothing_is_overwritten_and_only_the_owner_reads(tmp_path: Path) -> None:

@@ -9,23 +9,29 @@ from email import policy
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
-from gre_core.api import Attachment, Message
 from gre_formatter_mime.filenames import safe_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gre_core.api import Attachment, Message
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gre_core.api import SealJob
     from gre_formatter_mime.formatter import MimeFormatter
 
+    from gre_core.api import SealJob
+
 CHARACTERS = st.characters(exclude_categories=["Cs"])
-PIECES = st.sampled_from(["\n", "  \n", ".\n", "From ", "=", "a" * 90, "é" * 90, "\0", "\x7f", "--=_", "😀", "\t"])
+PIECES = st.sampled_from(
+    ["\n", "  \n", ".\n", "From ", "=", "a" * 90, "é" * 90, "\0", "\x7f", "--=_", "😀", "\t"]
+)
 TEXTS = st.lists(PIECES | st.text(CHARACTERS, max_size=60), max_size=10).map("".join)
 # "email" folds white space of its own accord, and splits lines at characters that are no line ends in mail.
 SUBJECTS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]), min_size=1, max_size=120)
-NAMES = st.text(CHARACTERS, max_size=60) | st.sampled_from(["計画.txt", "Ďáblův plán " * 8 + ".pdf", 'a "b" c.txt', "x" * 200])
+NAMES = st.text(CHARACTERS, max_size=60) | st.sampled_from(
+    ["計画.txt", "Ďáblův plán " * 8 + ".pdf", 'a "b" c.txt', "x" * 200]
+)
 CONTENTS = st.binary(max_size=300)
 IDS = st.from_regex(r"\A[a-z0-9]{1,20}@[a-z]{1,20}\.example\Z")
 ATTACHMENTS = st.lists(
@@ -45,7 +51,9 @@ MESSAGES = st.builds(
     references=st.lists(IDS, max_size=60).map(tuple),
 )
 OUTER = st.dictionaries(
-    st.sampled_from(["Subject", "From", "To", "Message-ID", "Date", "X-Other"]), st.text(CHARACTERS, max_size=200), max_size=6
+    st.sampled_from(["Subject", "From", "To", "Message-ID", "Date", "X-Other"]),
+    st.text(CHARACTERS, max_size=200),
+    max_size=6,
 )
 
 
@@ -89,10 +97,16 @@ def test_the_standard_library_reads_it(mime: MimeFormatter, seal_job: SealJob, m
         alone = not mail.is_multipart() and mail["Content-Transfer-Encoding"] != "base64"
         assert decoded(texts[0]) == lf(message.text) + "\n" * alone
     if message.html is not None:
-        assert [decoded(part) for part in parts if part.get_content_type() == "text/html"] == [lf(message.html)]
+        assert [decoded(part) for part in parts if part.get_content_type() == "text/html"] == [
+            lf(message.html)
+        ]
     files = [part for part in parts if part.get_content_type() == "application/x-own"]
-    assert sorted((str(part.get_filename()), part.get_payload(decode=True), part.get_content_disposition()) for part in files) == sorted(
-        (safe_name(each.name), each.read(), "inline" if each.inline else "attachment") for each in message.attachments
+    assert sorted(
+        (str(part.get_filename()), part.get_payload(decode=True), part.get_content_disposition())
+        for part in files
+    ) == sorted(
+        (safe_name(each.name), each.read(), "inline" if each.inline else "attachment")
+        for each in message.attachments
     )
     assert {str(part["Content-ID"]) for part in files if part["Content-ID"]} == {
         f"<{each.content_id}>" for each in message.attachments if each.content_id
@@ -121,7 +135,9 @@ def test_every_line_is_7bit_short_and_ends_in_crlf(
 def test_only_the_fields_that_we_know_of_are_written(
     mime: MimeFormatter, seal_job: SealJob, message: Message, outer: dict[str, str]
 ) -> None:
-    mail = email.message_from_bytes(mime.format(message, replace(seal_job, outer=outer)), policy=policy.compat32)
+    mail = email.message_from_bytes(
+        mime.format(message, replace(seal_job, outer=outer)), policy=policy.compat32
+    )
     names = [name for name in mail.keys() if name != "HP-Outer"]  # noqa: SIM118 - it is no dict
     optional = {"In-Reply-To", "References", "Content-Transfer-Encoding"}
     assert [name for name in names if name not in optional] == [

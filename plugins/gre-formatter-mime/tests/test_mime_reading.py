@@ -6,17 +6,19 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
-from gre_core.errors import ParseFailed
 from gre_formatter_mime.addresses import addresses
 from gre_formatter_mime.flowed import unflow
 from gre_formatter_mime.headers_read import date
 from gre_formatter_mime.html_text import text_of_html
 
+from gre_core.errors import ParseFailed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gre_core.api import Message, OpenJob
     from gre_formatter_mime.formatter import MimeFormatter
+
+    from gre_core.api import Message, OpenJob
 
     Read = Callable[[str | bytes], Message]
 
@@ -35,7 +37,7 @@ def read(request: pytest.FixtureRequest, mime: MimeFormatter, open_job: OpenJob)
 
 def test_header_fields(read: Read) -> None:
     message = read(
-        "From: \"Capulet, Juliet\" <juliet@capulet.example>\n"
+        'From: "Capulet, Juliet" <juliet@capulet.example>\n'
         "To: =?utf-8?Q?Rom=C3=A9o?= <romeo@montague.example>, (his friend) mercutio@escalus.example\n"
         "CC: Servants: peter@capulet.example, samson@capulet.example;\n"
         "Subject: =?iso-8859-1?q?Gr=FC=DFe?= =?utf-8?b?IGF1cyA=?=\n =?utf-8?b?VmVyb25h?= (again)\n"
@@ -66,7 +68,12 @@ def test_header_fields(read: Read) -> None:
 
 def test_a_payload_without_message_fields_names_nobody(read: Read) -> None:
     message = read("Content-Type: text/plain\n\nhello\n")
-    assert (message.claimed_sender, message.subject, message.date, message.message_id) == (None, None, None, None)
+    assert (message.claimed_sender, message.subject, message.date, message.message_id) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert (message.to, message.cc, message.references) == ((), (), ())
     assert message.text == "hello"
 
@@ -131,9 +138,15 @@ def test_charsets(mime: MimeFormatter, open_job: OpenJob, charset: str, raw: byt
     assert message.subject == message.text
 
 
-@pytest.mark.parametrize("charset", ["idna", "punycode", "rot13", "hex", "zlib", "unicode_escape", "../x", "x" * 900, "", "\0", "undefined"])
+@pytest.mark.parametrize(
+    "charset",
+    ["idna", "punycode", "rot13", "hex", "zlib", "unicode_escape", "../x", "x" * 900, "", "\0", "undefined"],
+)
 def test_what_is_no_charset_does_no_harm(mime: MimeFormatter, open_job: OpenJob, charset: str) -> None:
-    assert mime.parse(f'Content-Type: text/plain; charset="{charset}"\n\na\\x41 é'.encode(), open_job).text == "a\\x41 é"
+    assert (
+        mime.parse(f'Content-Type: text/plain; charset="{charset}"\n\na\\x41 é'.encode(), open_job).text
+        == "a\\x41 é"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +164,9 @@ def test_what_is_no_charset_does_no_harm(mime: MimeFormatter, open_job: OpenJob,
         ("rot13", "as it is\n", "as it is"),
     ],
 )
-def test_transfer_encodings(mime: MimeFormatter, open_job: OpenJob, encoding: str, body: str, text: str) -> None:
+def test_transfer_encodings(
+    mime: MimeFormatter, open_job: OpenJob, encoding: str, body: str, text: str
+) -> None:
     raw = f"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {encoding}\n\n{body}".encode()
     assert mime.parse(raw, open_job).text.startswith(text)
 
@@ -209,7 +224,9 @@ def test_pieces_in_a_row_are_all_shown(read: Read) -> None:
     ]
 
 
-@pytest.mark.parametrize("cut", ["--outer--\nepilogue\n", "\n--outer--\nepilogue\n", "epilogue\n", "--\nepilogue\n"])
+@pytest.mark.parametrize(
+    "cut", ["--outer--\nepilogue\n", "\n--outer--\nepilogue\n", "epilogue\n", "--\nepilogue\n"]
+)
 def test_a_missing_end_is_no_loss(read: Read, cut: str) -> None:
     message = read(MIXED.removesuffix(cut))
     assert message.text == "one\ntwo"
@@ -250,7 +267,10 @@ def test_html_alone_gets_a_text(read: Read) -> None:
 
 
 def test_text_of_html() -> None:
-    assert text_of_html('see <a href="https://x.example/?a=1&amp;b">this</a>') == "see this <https://x.example/?a=1&b>"
+    assert (
+        text_of_html('see <a href="https://x.example/?a=1&amp;b">this</a>')
+        == "see this <https://x.example/?a=1&b>"
+    )
     assert text_of_html('<a href="https://x.example">https://x.example</a>') == "https://x.example"
     assert text_of_html('<a href="javascript:alert(1)">this</a>') == "this"
     assert text_of_html("a<!-- <p>no</p> -->b<script>if (a < b) {}</script>c") == "abc"
@@ -267,8 +287,14 @@ def test_a_signed_part_inside(read: Read) -> None:
         "--s\nContent-Type: text/plain; protected-headers=v1\nFrom: juliet@capulet.example\nSubject: inner\n\nhello\n"
         "--s\nContent-Type: application/pgp-signature; name=signature.asc\n\n-----BEGIN PGP SIGNATURE-----\n--s--\n"
     )
-    assert (message.text, message.subject, message.claimed_sender) == ("hello", "inner", "juliet@capulet.example")
-    assert [(each.name, each.media_type) for each in message.attachments] == [("signature.asc", "application/pgp-signature")]
+    assert (message.text, message.subject, message.claimed_sender) == (
+        "hello",
+        "inner",
+        "juliet@capulet.example",
+    )
+    assert [(each.name, each.media_type) for each in message.attachments] == [
+        ("signature.asc", "application/pgp-signature")
+    ]
 
 
 def test_legacy_display_is_not_shown(read: Read) -> None:

@@ -15,19 +15,29 @@ from email import policy
 from typing import TYPE_CHECKING
 
 import pytest
-from gre_core.api import Attachment, DataForm, Message, Recipient
-from gre_core.errors import FormatFailed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from gre_core.api import Attachment, DataForm, Message, Recipient
+from gre_core.errors import FormatFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gre_core.api import OpenJob, SealJob
     from gre_formatter_mime.formatter import MimeFormatter
 
+    from gre_core.api import OpenJob, SealJob
+
 EVIL = st.text(st.sampled_from("\r\n\0\x0b\x85\u2028 :;,@<>\"'=?()[]\\aX-é"), max_size=40) | st.sampled_from(
-    ["a\r\nBcc: eve@x.example", "a\nX-Evil: 1", "a\r\n\r\nbody", 'a"; name="b', "a\0b", "=?utf-8?B?DQpYLUV2aWw6IDE=?=", "<a>\r\n <b>"]
+    [
+        "a\r\nBcc: eve@x.example",
+        "a\nX-Evil: 1",
+        "a\r\n\r\nbody",
+        'a"; name="b',
+        "a\0b",
+        "=?utf-8?B?DQpYLUV2aWw6IDE=?=",
+        "<a>\r\n <b>",
+    ]
 )
 KNOWN = {
     "from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "hp-outer", "mime-version",
@@ -35,7 +45,27 @@ KNOWN = {
 }  # fmt: skip
 
 
-@given(where=st.sampled_from("subject to cc in_reply_to references sender recipient origin domain outer outer_name name type cid".split()), evil=EVIL)
+@given(
+    where=st.sampled_from(
+        [
+            "subject",
+            "to",
+            "cc",
+            "in_reply_to",
+            "references",
+            "sender",
+            "recipient",
+            "origin",
+            "domain",
+            "outer",
+            "outer_name",
+            "name",
+            "type",
+            "cid",
+        ]
+    ),
+    evil=EVIL,
+)
 @example(where="subject", evil="a\r\nBcc: eve@x.example")
 @example(where="name", evil='x"\r\nX-Evil: 1')
 @example(where="to", evil="a,b@x.example")
@@ -46,7 +76,9 @@ def test_nothing_can_be_injected(
 ) -> None:
     """Either the message is refused, or it has the very fields and parts that it should have."""
     file = Attachment.from_bytes("a.txt", "text/plain", b"x")
-    message = Message("text", subject="s", to=("a@x.example",), in_reply_to="a@b", references=("a@b",), attachments=(file,))
+    message = Message(
+        "text", subject="s", to=("a@x.example",), in_reply_to="a@b", references=("a@b",), attachments=(file,)
+    )
     job = seal_job
     match where:
         case "subject":
@@ -63,7 +95,9 @@ def test_nothing_can_be_injected(
         case "origin":
             job = replace(job, origin_id=evil)
         case "domain":
-            job = replace(job, data=replace(job.data, fields={"{urn:xmpp:gre:formatter:mime:0}domain": (evil,)}))
+            job = replace(
+                job, data=replace(job.data, fields={"{urn:xmpp:gre:formatter:mime:0}domain": (evil,)})
+            )
         case "outer":
             job = replace(job, outer={"Subject": evil})
         case "outer_name":
@@ -126,7 +160,9 @@ def test_what_cannot_be_written_is_refused_with_a_reason(
 
 
 @pytest.mark.parametrize("origin_id", ["", "a b", "a@b", "é", "a\r\nb", "<a>", "x" * 201, ".a"])
-def test_an_origin_id_that_is_no_id_is_refused(mime: MimeFormatter, seal_job: SealJob, origin_id: str) -> None:
+def test_an_origin_id_that_is_no_id_is_refused(
+    mime: MimeFormatter, seal_job: SealJob, origin_id: str
+) -> None:
     with pytest.raises(FormatFailed, match="origin-id"):
         mime.format(Message("x"), replace(seal_job, origin_id=origin_id))
 
@@ -136,7 +172,9 @@ def test_a_date_without_a_zone_is_refused(mime: MimeFormatter, seal_job: SealJob
         mime.format(Message("x"), replace(seal_job, date=datetime(2026, 1, 1)))  # noqa: DTZ001 - the point
 
 
-def test_a_file_that_is_gone_is_told_without_its_path(mime: MimeFormatter, seal_job: SealJob, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_told_without_its_path(
+    mime: MimeFormatter, seal_job: SealJob, tmp_path: Path
+) -> None:
     path = tmp_path / "secret-plan.pdf"
     path.write_bytes(b"x")
     message = Message("x", attachments=(Attachment.from_path(path),))
@@ -146,7 +184,9 @@ def test_a_file_that_is_gone_is_told_without_its_path(mime: MimeFormatter, seal_
     assert "secret" not in caught.value.text
 
 
-def test_a_message_as_attachment_is_never_base64(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob) -> None:
+def test_a_message_as_attachment_is_never_base64(
+    mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob
+) -> None:
     for content, verbatim in [
         (b"Subject: a\r\n\r\nb\r\n", True),
         (b"Subject: a\n\nb\n", False),
@@ -158,7 +198,11 @@ def test_a_message_as_attachment_is_never_base64(mime: MimeFormatter, seal_job: 
         payload = mime.format(message, seal_job)
         mail = email.message_from_bytes(payload, policy=policy.default)
         kinds = [(part.get_content_type(), part.get("Content-Transfer-Encoding")) for part in mail.walk()]
-        assert ("message/rfc822", "7bit") in kinds if verbatim else ("application/octet-stream", "base64") in kinds
+        assert (
+            ("message/rfc822", "7bit") in kinds
+            if verbatim
+            else ("application/octet-stream", "base64") in kinds
+        )
         assert not [cte for kind, cte in kinds if kind == "message/rfc822" and cte == "base64"]
         read = mime.parse(payload, open_job)
         assert read.attachments == message.attachments
@@ -210,7 +254,9 @@ def test_a_long_thread_is_trimmed_to_its_first_and_last_ids(
     assert read.references == (thread[0], *thread[-199:])
 
 
-def test_the_date_is_in_utc_whatever_zone_the_job_has(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob) -> None:
+def test_the_date_is_in_utc_whatever_zone_the_job_has(
+    mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob
+) -> None:
     moment = datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=2)))
     read = mime.parse(mime.format(Message("x"), replace(seal_job, date=moment)), open_job)
     assert read.date == moment

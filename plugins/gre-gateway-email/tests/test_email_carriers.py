@@ -6,12 +6,12 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import pytest
-
-from gre_core.api import Body, encrypter, formatter
-from gre_core.errors import BadEncrypted
 from gre_gateway_email import carrier as module
 from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.pgp_mime import PgpMime
+
+from gre_core.api import Body, encrypter, formatter
+from gre_core.errors import BadEncrypted
 
 
 class Other:
@@ -73,7 +73,9 @@ BROKEN = {
     "raises when made": raising(RuntimeError("boom")),
     "gives nothing": giving(None),
     "gives rubbish": giving("a carrier"),
-    "wrong kinds": giving(SimpleNamespace(formatter=encrypter("x"), encrypter=encrypter("y"), wrap=len, unwrap=len)),
+    "wrong kinds": giving(
+        SimpleNamespace(formatter=encrypter("x"), encrypter=encrypter("y"), wrap=len, unwrap=len)
+    ),
     "texts for namespaces": giving(SimpleNamespace(formatter="a", encrypter="b", wrap=len, unwrap=len)),
 }
 

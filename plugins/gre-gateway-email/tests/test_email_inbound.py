@@ -6,8 +6,6 @@ import asyncio
 import json
 
 import pytest
-
-from gre_core.errors import InvalidAddress, PeerError, PeerTimeout, StoreError
 from gre_gateway_email import delivery as delivery_module
 from gre_gateway_email import inbound as inbound_module
 from gre_gateway_email.carrier import Carriers
@@ -16,6 +14,8 @@ from gre_gateway_email.inbound import REPORT, Inbound
 from gre_gateway_email.pgp_mime import PgpMime
 from gre_gateway_email.spool import Entry, Spool
 from gre_gateway_email.users import Users
+
+from gre_core.errors import InvalidAddress, PeerError, PeerTimeout, StoreError
 
 USERS = Users([("Juliet@example.org", "juliet@localhost"), ("romeo@example.org", "romeo@elsewhere")])
 PLAIN = b"Subject: Hi\r\n\r\nSoft! what light\r\n"
@@ -402,7 +402,9 @@ async def test_many_messages_need_few_pings(post, courier):
 
 async def test_files_of_the_spool_belong_to_their_owner(tmp_path):
     spool = Spool(tmp_path / "spool")
-    entry = await spool.add(Entry("a" * 32, "juliet@localhost", "bob@example.net", "plain"), "text\nof two lines")
+    entry = await spool.add(
+        Entry("a" * 32, "juliet@localhost", "bob@example.net", "plain"), "text\nof two lines"
+    )
     path = tmp_path / "spool" / f"{'a' * 32}.entry"
     assert path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from gre_core.api import DataRequest
-from gre_core.errors import PeerError, PeerTimeout
-from gre_core.namespaces import MAX_SIZE
-from gre_core.ports import Item
 from gre_gateway_email import keys as module
 from gre_gateway_email.data_fields import contributors
 from gre_gateway_email.keys import ContactKeys, UserKeys
 from gre_gateway_email.users import Users
 from gre_openpgp.keydirectory import KeyDirectory
-from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, data_node, list_element, pubkey_element, read_list, read_pubkey
+from gre_openpgp.xep0373 import (
+    PUBLIC_KEYS,
+    Announced,
+    data_node,
+    list_element,
+    pubkey_element,
+    read_list,
+    read_pubkey,
+)
+
+from gre_core.api import DataRequest
+from gre_core.errors import PeerError, PeerTimeout
+from gre_core.namespaces import MAX_SIZE
+from gre_core.ports import Item
 
 BOB = "bob\\40example.net@mail.localhost"
 
@@ -68,7 +76,8 @@ async def test_the_list_and_the_key_of_a_contact_are_served(contact, alice):
 
 
 @pytest.mark.parametrize(
-    "node", [PUBLIC_KEYS + ":" + "0" * 40, "urn:xmpp:openpgp:0:secret-key", "", "urn:x", PUBLIC_KEYS + ":rubbish"]
+    "node",
+    [PUBLIC_KEYS + ":" + "0" * 40, "urn:xmpp:openpgp:0:secret-key", "", "urn:x", PUBLIC_KEYS + ":rubbish"],
 )
 async def test_other_nodes_are_not_there(contact, node):
     keys, jid = contact
@@ -168,7 +177,9 @@ async def test_a_server_that_does_not_answer_delays_one_mail_a_little(user_keys,
     assert await user_keys.autocrypt("juliet@localhost")
 
 
-@pytest.mark.parametrize("error", [PeerError("no", condition="forbidden"), PeerTimeout("no")], ids=["refused", "silent"])
+@pytest.mark.parametrize(
+    "error", [PeerError("no", condition="forbidden"), PeerTimeout("no")], ids=["refused", "silent"]
+)
 async def test_after_a_failure_mails_go_without_and_it_is_tried_again_later(user_keys, pubsub, clock, error):
     pubsub.error = error
     assert await user_keys.autocrypt("juliet@localhost") is None

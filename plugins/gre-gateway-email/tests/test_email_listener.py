@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-
 from gre_gateway_email import listener as module
 from gre_gateway_email.config import Listen
 from gre_gateway_email.listener import Listener
@@ -80,7 +79,11 @@ async def test_lmtp_answers_once_for_each_recipient(lmtp, door):
     await envelope(lmtp, "juliet@example.org", "full@example.org", "romeo@example.org")
     assert (await lmtp.say("DATA")).startswith("354")
     lmtp.send(b"Subject: x\r\n\r\nhello\r\n.\r\n")
-    assert [await lmtp.reply() for _ in range(3)] == ["250 2.1.5 Stored", "452 4.3.1 full", "250 2.1.5 Stored"]
+    assert [await lmtp.reply() for _ in range(3)] == [
+        "250 2.1.5 Stored",
+        "452 4.3.1 full",
+        "250 2.1.5 Stored",
+    ]
     assert (await lmtp.say("NOOP")).startswith("250")
     assert door.mails == [
         (
@@ -219,7 +222,9 @@ async def test_a_connection_that_breaks_within_a_mail_delivers_nothing(lmtp, doo
 
 
 async def test_addresses_beyond_ascii_get_an_answer(lmtp):
-    assert (await lmtp.say("MAIL FROM:<\N{LATIN SMALL LETTER A WITH DIAERESIS}@example.net> SMTPUTF8")).startswith("500")
+    assert (
+        await lmtp.say("MAIL FROM:<\N{LATIN SMALL LETTER A WITH DIAERESIS}@example.net> SMTPUTF8")
+    ).startswith("500")
     assert (await lmtp.say("MAIL FROM:<bob@example.net> SMTPUTF8")).startswith("501")
 
 

@@ -7,13 +7,13 @@ import base64
 from email import message_from_bytes, policy
 
 import pytest
-
-from gre_core.errors import BadEncrypted, Refused, StoreError
 from gre_gateway_email import journal as journal_module
 from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.journal import Journal
 from gre_gateway_email.outbound import Outbound, message_id
 from gre_gateway_email.pgp_mime import PgpMime
+
+from gre_core.errors import BadEncrypted, Refused, StoreError
 
 
 class Relay:
@@ -152,7 +152,9 @@ async def test_drain_waits_for_what_is_under_way(desk, kit, text):
 
 
 async def test_a_plain_message_becomes_a_mail(desk, kit):
-    await desk.outbound.plain(kit.plain("Grüße & <b>\nvon\r\nJuliet", "Ein\r\nBcc: eve@example.net \N{GREEK SMALL LETTER ALPHA}"))
+    await desk.outbound.plain(
+        kit.plain("Grüße & <b>\nvon\r\nJuliet", "Ein\r\nBcc: eve@example.net \N{GREEK SMALL LETTER ALPHA}")
+    )
     ((_, recipients, mail),) = desk.relay.mails
     assert recipients == ("bob@example.net",)
     parsed = message_from_bytes(mail, policy=policy.default)
@@ -169,7 +171,9 @@ def test_the_message_id_is_the_origin_id_at_the_domain(origin_id):
     assert message_id(origin_id, "juliet@example.org") == f"{origin_id}@example.org"
 
 
-@pytest.mark.parametrize("origin_id", ["a b", "a\r\nX: y", "<x>", "a@b", ".a", "a..b", "ä", "x" * 201, "", "\0"])
+@pytest.mark.parametrize(
+    "origin_id", ["a b", "a\r\nX: y", "<x>", "a@b", ".a", "a..b", "ä", "x" * 201, "", "\0"]
+)
 def test_origin_ids_that_are_no_message_ids_are_hashed(origin_id):
     made = message_id(origin_id, "juliet@example.org")
     left, _, domain = made.partition("@")

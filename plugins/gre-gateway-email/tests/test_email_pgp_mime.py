@@ -113,7 +113,9 @@ def test_other_ways_to_write_the_body_give_the_same_mail(kit, shape):
     element = Element("{urn:xmpp:openpgp:0}openpgp")
     element.text = text
     body = {
-        "white space": Body("\n  " + "\n\t".join(text[at : at + 20] for at in range(0, len(text), 20)) + "\r\n "),
+        "white space": Body(
+            "\n  " + "\n\t".join(text[at : at + 20] for at in range(0, len(text), 20)) + "\r\n "
+        ),
         "armor": Body(armor(MESSAGE).decode()),
         "openpgp element": Body("\n ", (element,)),
     }[shape]
@@ -139,7 +141,10 @@ GARBAGE = {
     "nothing": (Body("   "), "not an OpenPGP message"),
     "damaged armor": (Body("-----BEGIN PGP MESSAGE-----\n\n*****\n-----END PGP MESSAGE-----"), "damaged"),
     "another element": (Body("", (child("{urn:x}y", "0v8="),)), "nothing else"),
-    "text beside the element": (Body("0v8=", (child("{urn:xmpp:openpgp:0}openpgp", "0v8="),)), "nothing else"),
+    "text beside the element": (
+        Body("0v8=", (child("{urn:xmpp:openpgp:0}openpgp", "0v8="),)),
+        "nothing else",
+    ),
 }
 
 
@@ -158,7 +163,7 @@ def test_gnupg_reads_the_armor_with_any_padding(tmp_path, kit, size):
     mail = PgpMime().wrap(kit.body_of(kit.openpgp_message(size)), ENVELOPE)
     listed = subprocess.run(
         ["gpg", "--homedir", str(tmp_path), "--batch", "--list-packets"],
-        input=mail.partition(b"encrypted.asc\"\r\n\r\n")[2], capture_output=True, check=False,
+        input=mail.partition(b'encrypted.asc"\r\n\r\n')[2], capture_output=True, check=False,
     )  # fmt: skip
     assert b"encrypted data packet" in listed.stdout
     assert b"CRC" not in listed.stderr
@@ -180,16 +185,24 @@ VARIANTS = {
     "parameters in another order": mail_with(
         'multipart/encrypted; boundary="b"; protocol="application/pgp-encrypted"', VERSION, PART
     ),
-    "folded": mail_with('multipart/encrypted;\n\tboundary="b";\n protocol="application/pgp-encrypted"', VERSION, PART),
-    "capitals": mail_with('Multipart/Encrypted; BOUNDARY=b; Protocol="Application/PGP-Encrypted"', VERSION, PART),
+    "folded": mail_with(
+        'multipart/encrypted;\n\tboundary="b";\n protocol="application/pgp-encrypted"', VERSION, PART
+    ),
+    "capitals": mail_with(
+        'Multipart/Encrypted; BOUNDARY=b; Protocol="Application/PGP-Encrypted"', VERSION, PART
+    ),
     "no protocol": mail_with("multipart/encrypted; boundary=b", VERSION, PART),
-    "continued boundary (RFC 2231)": mail_with('multipart/encrypted; boundary*0="b"; boundary*1=""', VERSION, PART),
+    "continued boundary (RFC 2231)": mail_with(
+        'multipart/encrypted; boundary*0="b"; boundary*1=""', VERSION, PART
+    ),
     "a comment": mail_with("multipart/encrypted (MIME) ; boundary=b", VERSION, PART),
     "no closing delimiter": mail_with(PLAIN_TYPE, VERSION, PART).replace(b"--b--", b""),
     "spaces behind the delimiters": mail_with(PLAIN_TYPE, VERSION, PART).replace(b"--b\r\n", b"--b \t\r\n"),
     "an empty part header": mail_with(PLAIN_TYPE, VERSION, f"\n{ARMORED}"),
     "armor with checksum": mail_with(PLAIN_TYPE, VERSION, PART.replace("\n-----END", "\n=twTO\n-----END")),
-    "armor with headers": mail_with(PLAIN_TYPE, VERSION, PART.replace("MESSAGE-----\n", "MESSAGE-----\nVersion: x\n", 1)),
+    "armor with headers": mail_with(
+        PLAIN_TYPE, VERSION, PART.replace("MESSAGE-----\n", "MESSAGE-----\nVersion: x\n", 1)
+    ),
     "base64 transfer encoding": mail_with(
         PLAIN_TYPE,
         VERSION,
@@ -275,9 +288,12 @@ HOSTILE = {
     "unclosed quotes": b"Content-Type: multipart/encrypted" + b';a="' * 2000 + b"\r\n\r\n" + b"x" * 1000,
     "20,000 fields": b"A: b\r\n" * 20_000 + b"\r\nx",
     "100,000 delimiters": b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n" + b"--b\r\n" * 100_000,
-    "delimiters that are none": b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n" + b"--bb--b--b" * 100_000,
+    "delimiters that are none": b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n"
+    + b"--bb--b--b" * 100_000,
     "1 MB without a line": b"x" * 1_000_000,
-    "armor without end": mail_with(PLAIN_TYPE, VERSION, "\n-----BEGIN PGP MESSAGE-----\n" + "A: b\n" * 200_000),
+    "armor without end": mail_with(
+        PLAIN_TYPE, VERSION, "\n-----BEGIN PGP MESSAGE-----\n" + "A: b\n" * 200_000
+    ),
     "half an armor, often": mail_with(PLAIN_TYPE, VERSION, "\n" + "-----BEGIN PGP MESSAGE" * 50_000),
     "all bytes": bytes(range(256)) * 400,
 }

@@ -8,7 +8,6 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
-
 from gre_gateway_email.carrier import Envelope
 from gre_gateway_email.html_text import text_of
 from gre_gateway_email.mime_scan import Unreadable
@@ -96,7 +95,9 @@ def test_what_xml_cannot_hold_is_replaced():
     assert clean("a\0b\x1bc\ud800d\uffffe\tf\r\ng\rh") == "a\ufffdb\ufffdc\ufffdd\ufffde\tf\ng\nh"
 
 
-@pytest.mark.parametrize("subject", ["=?utf-8?q?a", "=?utf-8?b?!!!?=", "=?x-none?q?abc?=", "=?utf-8?q?" + "=00" * 900])
+@pytest.mark.parametrize(
+    "subject", ["=?utf-8?q?a", "=?utf-8?b?!!!?=", "=?x-none?q?abc?=", "=?utf-8?q?" + "=00" * 900]
+)
 def test_odd_subjects_do_not_raise(subject):
     found = read_plain(f"Subject: {subject}\r\n\r\nx".encode())
     assert found.text == "x"
@@ -116,7 +117,8 @@ def test_a_few_levels_are_read():
 
 HOSTILE = {
     "3,000 nested parts": nested(3000),
-    "3,000 parts side by side": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 3000,
+    "3,000 parts side by side": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    + b"--b\r\n\r\nx\r\n" * 3000,
     "parts of parts": (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
         + b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" * 90

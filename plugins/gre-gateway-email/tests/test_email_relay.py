@@ -7,10 +7,10 @@ import socket
 import time
 
 import pytest
-
-from gre_core.errors import Refused
 from gre_gateway_email import relay as module
 from gre_gateway_email.relay import Relay
+
+from gre_core.errors import Refused
 
 MAIL = b"Subject: x\r\n\r\n.leading dot\r\nhello\r\n"
 
@@ -127,7 +127,11 @@ async def one_answer_server(answer: bytes):
     return await asyncio.start_server(talk, "127.0.0.1", 0)
 
 
-@pytest.mark.parametrize("answer", [b"", b"554 5.7.1 go away\r\n", b"rubbish\r\n", b"\xff" * 50_000], ids=["nothing", "refusal", "rubbish", "bytes"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"554 5.7.1 go away\r\n", b"rubbish\r\n", b"\xff" * 50_000],
+    ids=["nothing", "refusal", "rubbish", "bytes"],
+)
 async def test_a_relay_that_does_not_speak_smtp(kit, answer):
     server = await one_answer_server(answer[:100_000])
     relay = Relay(kit.smtp_settings(server.sockets[0].getsockname()[1], timeout=1.0))

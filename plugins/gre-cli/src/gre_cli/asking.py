@@ -41,12 +41,14 @@ class Asker:
             return await asyncio.to_thread(_yes)
 
     def _show(self, question: Question) -> None:
-        from rich.panel import Panel  # noqa: PLC0415 - only when something is asked
-        from rich.text import Text  # noqa: PLC0415
+        from rich.panel import Panel
+        from rich.text import Text
 
         text = Text(clean(question.text))
         if question.before:
-            text.append(f"\n\nuntil now: {clean_line(question.before)}\nnow:       {clean_line(question.after)}")
+            text.append(
+                f"\n\nuntil now: {clean_line(question.before)}\nnow:       {clean_line(question.after)}"
+            )
         self._output.errors.print(Panel(text, title=f"Your decision: {question.code}", border_style="yellow"))
 
 

@@ -68,7 +68,10 @@ def doctor(output: Output, settings: Settings) -> Exit:
 
 def _make_all(plugins: Plugins) -> None:
     """Make every formatter and encrypter once, so that one that cannot be made shows up among the problems."""
-    for namespaces, make in ((plugins.formatters, plugins.formatter), (plugins.encrypters, plugins.encrypter)):
+    for namespaces, make in (
+        (plugins.formatters, plugins.formatter),
+        (plugins.encrypters, plugins.encrypter),
+    ):
         for namespace in namespaces:
             try:
                 make(namespace)
@@ -144,7 +147,9 @@ def _version(distribution: str) -> str | None:
 
 
 def _program(name: str) -> str | None:
-    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]))
+    path = shutil.which(
+        name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    )
     if path is None:
         return None
     if name != "gpg":
@@ -186,9 +191,9 @@ def _report(plugins: Plugins, findings: list[Finding]) -> dict[str, object]:
 
 
 def _show(output: Output, plugins: Plugins, findings: list[Finding]) -> None:
-    from rich import box  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for heading in ("plugin", "version", "provides"):

@@ -89,8 +89,8 @@ def _report(explanation: Explanation, remembered: dict[str, str], waiting: list[
 
 
 def _show(output: Output, explanation: Explanation, remembered: dict[str, str], waiting: list[Sent]) -> None:
-    from rich import box  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
 
     table = Table(box=box.SIMPLE, show_header=False, padding=(0, 1))
     table.add_column(style="dim", no_wrap=True)
@@ -102,8 +102,12 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
         table.add_row("they offer", "no answer")
     else:
         table.add_row("answered by", clean_line(explanation.answered_by or ""))
-        table.add_row("they offer", _names([*offer.formatters], [*offer.encrypters]) if offer.gre else "no GRE")
-        table.add_row("policy", "takes only encrypted messages" if offer.encrypted_only else "takes plain messages too")
+        table.add_row(
+            "they offer", _names([*offer.formatters], [*offer.encrypters]) if offer.gre else "no GRE"
+        )
+        table.add_row(
+            "policy", "takes only encrypted messages" if offer.encrypted_only else "takes plain messages too"
+        )
     table.add_row("we have", _plain_names(explanation.formatters, explanation.encrypters))
     if agreed is not None:
         table.add_row("chosen", pair(agreed.agreement), style="green")
@@ -124,7 +128,9 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
         if sent.to == explanation.jid:
             table.add_row("waiting", f"message {sent.id}, not confirmed yet")
     for problem in explanation.problems:
-        table.add_row("problem", clean_line(f"{problem.plugin}: {problem.error}. {problem.hint}"), style="yellow")
+        table.add_row(
+            "problem", clean_line(f"{problem.plugin}: {problem.error}. {problem.hint}"), style="yellow"
+        )
     output.console.print(table)
 
 

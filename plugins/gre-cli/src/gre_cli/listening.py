@@ -41,7 +41,7 @@ _VERDICTS: Final = {
 _UNTRUSTED: Final = frozenset({Signature.BAD, Signature.WRONG_SIGNER})
 
 
-async def listen(  # noqa: PLR0913 - the options of the command
+async def listen(
     output: Output,
     settings: Settings,
     *,

@@ -34,22 +34,22 @@ class Output:
     @cached_property
     def console(self) -> Console:
         """The screen. Text from the network goes through ``clean`` and never through rich's markup."""
-        from rich.console import Console  # noqa: PLC0415 - 100 ms that --help does not need
+        from rich.console import Console
 
         return Console(markup=False, emoji=False, highlight=False)
 
     @cached_property
     def errors(self) -> Console:
         """Standard error."""
-        from rich.console import Console  # noqa: PLC0415
+        from rich.console import Console
 
         return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
     def recorder(self) -> Console:
         """Give a screen of fixed width that can be saved as a picture; quiet when standard output is for JSON."""
-        from io import StringIO  # noqa: PLC0415
+        from io import StringIO
 
-        from rich.console import Console  # noqa: PLC0415
+        from rich.console import Console
 
         file = StringIO() if self.json else sys.stdout
         return Console(record=True, width=_SVG_WIDTH, file=file, markup=False, emoji=False, highlight=False)
@@ -81,7 +81,9 @@ class Output:
         """Tell what went wrong; give the exit code."""
         text = clean(getattr(error, "text", "") or str(error))
         if self.json:
-            self.result({"error": {"code": getattr(error, "code", "os-error"), "text": text}, **more}, ok=False)
+            self.result(
+                {"error": {"code": getattr(error, "code", "os-error"), "text": text}, **more}, ok=False
+            )
         else:
             self.errors.print(f"Error: {text}", style="bold red")
         return code

@@ -26,12 +26,16 @@ _EXIT = {SendState.REFUSED: Exit.FAILED, SendState.QUEUED: Exit.WAITING}
 _MARK = {
     SendState.RELAYED: ("✓", "green", "relayed: the gateway's network took it"),
     SendState.SENT: ("✓", "green", "sent; the gateway gives no receipts, so nothing more will be known"),
-    SendState.QUEUED: ("…", "yellow", "queued: it is kept, and sent again with the next `gre send` or `gre listen`"),
+    SendState.QUEUED: (
+        "…",
+        "yellow",
+        "queued: it is kept, and sent again with the next `gre send` or `gre listen`",
+    ),
     SendState.REFUSED: ("✗", "bold red", "refused"),
 }
 
 
-async def send(  # noqa: PLR0913 - the options of the command
+async def send(
     output: Output, settings: Settings, jid: str, message: Message, *, wait: float, approved: Collection[str]
 ) -> Exit:
     """Send one message, and say how far it came.

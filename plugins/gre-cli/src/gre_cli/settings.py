@@ -5,7 +5,7 @@
     # ~/.config/gre/config.toml
     [account]
     jid = "juliet@example.org"
-    password_command = ["pass", "show", "xmpp"]      # or: password_file = "secret"
+    password_command = ["pass", "show", "xmpp"]  # or: password_file = "secret"
     gateway = "mail.example.org"
 
 The README lists every key.
@@ -100,7 +100,7 @@ class Settings:
 
     def plugins(self) -> Plugins:
         """Load the plugins that this configuration allows."""
-        from gre_core.registry import Plugins  # noqa: PLC0415 - not for --help
+        from gre_core.registry import Plugins
 
         return Plugins.discover(allow=self.allow, prefer=self.prefer)
 
@@ -117,7 +117,7 @@ class Settings:
         if self._password_file is not None:
             return _from_file(self._password_file)
         if sys.stdin.isatty():
-            from getpass import getpass  # noqa: PLC0415 - only here
+            from getpass import getpass
 
             return getpass(f"Password of {self.jid}: ")
         raise UsageError(
@@ -127,7 +127,7 @@ class Settings:
 
 def config_file() -> Path:
     """Give the place of the configuration file."""
-    import platformdirs  # noqa: PLC0415 - 30 ms that --help does not need
+    import platformdirs
 
     return platformdirs.user_config_path("gre", appauthor=False) / "config.toml"
 
@@ -191,7 +191,11 @@ def _read(file: Path, *, needed: bool) -> dict[str, dict[str, Any]]:
             if kind is None:
                 raise UsageError(f"{file}: [{name}] has no key {key!r}. Allowed: {', '.join(_KEYS[name])}.")
             strings = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-            if not isinstance(value, kind) or isinstance(value, bool) or not all(isinstance(x, str) for x in strings):
+            if (
+                not isinstance(value, kind)
+                or isinstance(value, bool)
+                or not all(isinstance(x, str) for x in strings)
+            ):
                 raise UsageError(f"{file}: {key} in [{name}] has the wrong type.")
     return tables
 
@@ -213,7 +217,9 @@ def _from_file(file: Path) -> str:
 
 def _from_command(command: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=True, text=True)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=True, text=True
+        )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
         raise UsageError(f"password_command failed ({type(error).__name__}): {command[0]}") from None
     return done.stdout.partition("\n")[0]

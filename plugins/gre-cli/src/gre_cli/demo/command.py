@@ -99,7 +99,7 @@ def _stop_in_order() -> None:
             loop.add_signal_handler(number, task.cancel)
 
 
-def _show(  # noqa: PLR0913, PLR0917 - what is shown
+def _show(
     output: Output,
     server: str,
     outcome: Outcome,
@@ -108,7 +108,7 @@ def _show(  # noqa: PLR0913, PLR0917 - what is shown
     seconds: float,
     svg: Path | None,
 ) -> None:
-    from gre_cli.demo.show import show  # noqa: PLC0415 - loads rich
+    from gre_cli.demo.show import show
 
     console = output.recorder() if svg is not None else output.console
     show(console, server, outcome, captures, checks, seconds)
