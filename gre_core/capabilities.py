@@ -126,7 +126,7 @@ class Capabilities:
     async def data(
         self, jid: str, agreement: Agreement, children: Iterable[Element], *, fresh: bool
     ) -> DataForm:
-        """Give the gateway's data form for a contact and a pair, asked once per session unless ``fresh`` (GRE, "Business Rules").
+        """Give the data form for a contact and a pair, asked once per session unless ``fresh`` (GRE, "Business Rules").
 
         Raises:
             BadDataForm: the answer is no such form.

@@ -24,10 +24,10 @@ from gre_core.opening import Opener, Received, Unopened
 from gre_core.outbox import DamagedEntry, Outbox, SendState, Sent
 from gre_core.plugin_events import PluginEvents
 from gre_core.policy import Memory, Policy
-from gre_core.ports import Ports
 from gre_core.sealing import Agreed, Sealed, Sealer
 
 if TYPE_CHECKING:
+    from gre_core.ports import Ports
     from collections.abc import Callable, Sequence
 
     from gre_core.model import Question

@@ -117,7 +117,7 @@ class Outbox:
         entry = (await self._load()).get(stanza_id)
         value = None if entry is None else await self._store.get(entry[0])
         try:
-            return fromstring((value or b"").partition(b"\n")[2])
+            return fromstring((value or b"").partition(b"\n")[2])  # noqa: S314 - we wrote it
         except ParseError as error:
             raise DamagedEntry(
                 f"The outbox entry {stanza_id!r} is missing or damaged.", id=stanza_id

@@ -171,18 +171,17 @@ class Memory:
         before = await self._read(peer, "pair")
         if before == now:
             return
-        if before is not None:
-            if _weaker(before, agreement, policy):
-                await self.require(
-                    Question(
-                        "pair-weaker",
-                        peer,
-                        f"Until now messages to {peer} were made with {before.replace(' ', ' and ')}; now they would be "
-                        f"made with {now.replace(' ', ' and ')}, which your policy does not prefer. Use it from now on?",
-                        before=before,
-                        after=now,
-                    )
+        if before is not None and _weaker(before, agreement, policy):
+            await self.require(
+                Question(
+                    "pair-weaker",
+                    peer,
+                    f"Until now messages to {peer} were made with {before.replace(' ', ' and ')}; now they would be "
+                    f"made with {now.replace(' ', ' and ')}, which your policy does not prefer. Use it from now on?",
+                    before=before,
+                    after=now,
                 )
+            )
         await self._write(peer, "pair", now)
 
     # -- sender_id -----------------------------------------------------------------------------------
@@ -261,5 +260,5 @@ def _key(peer: str, what: str) -> str:
 
 
 def _approval(question: Question) -> str:
-    parts = "\0".join((question.code, question.peer, question.before, question.after))
+    parts = f"{question.code}\0{question.peer}\0{question.before}\0{question.after}"
     return f"approved/{hashlib.sha256(parts.encode('utf-8', 'surrogatepass')).hexdigest()}"

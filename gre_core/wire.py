@@ -174,7 +174,7 @@ def _namespace(element: Element, kind: Kind, *, required: bool) -> Namespace | N
         return Namespace.parse(text or "", kind)
     except InvalidNamespace as error:
         raise UnknownNamespace(
-            f"The attribute {kind.value!r} is {(text or '')[:160]!r}, which is not the namespace of a GRE {kind.value}.",
+            f"The attribute {kind.value!r} is {(text or '')[:160]!r}, which is no namespace of a GRE {kind.value}.",
             namespace=(text or "")[:160],
         ) from error
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
-from gre_core.api import EncrypterProvider, FormatterProvider
 from gre_core.client import ClientEngine
 from gre_core.gateway import GatewayEngine, Plain, Relayed
 from gre_core.model import Message
@@ -38,6 +37,7 @@ from gre_core.testing.fakes import (
 from gre_core.testing.toys import toy_body, toy_payload
 
 if TYPE_CHECKING:
+    from gre_core.api import EncrypterProvider, FormatterProvider
     from gre_core.api import DataContributor, DataProvider
     from gre_core.errors import GreError
     from gre_core.negotiation import Pair

@@ -3,7 +3,7 @@
 ::
 
     search = LeakSearch([Secret("text", b"the quick brown fox")])
-    search.find(b"... dGhlIHF1aWNrIGJyb3duIGZveA== ...")       # [Leak(secret='text', ...)]
+    search.find(b"... dGhlIHF1aWNrIGJyb3duIGZveA== ...")  # [Leak(secret='text', ...)]
 
 The search is only worth something when it finds what was planted: see :func:`self_test`.
 """
@@ -99,6 +99,7 @@ _SEARCHED: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 }
 """What is looked for, in every view of what was received."""
 
+
 def _without_breaks(seen: bytes) -> bytes:
     return seen.translate(None, b" \t\r\n")
 
@@ -110,7 +111,9 @@ _VIEWS: Final[Mapping[str, tuple[Callable[[bytes], bytes], Callable[[bytes], byt
     "in a quoted-printable header": (lambda seen: binascii.a2b_qp(seen, header=True), bytes),
     "in percent encoding": (unquote_to_bytes, bytes),
     "in character references": (
-        lambda seen: html.unescape(seen.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"),
+        lambda seen: html.unescape(seen.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        ),
         bytes,
     ),
     "in other letter case": (bytes.lower, bytes.lower),
@@ -119,7 +122,7 @@ _VIEWS: Final[Mapping[str, tuple[Callable[[bytes], bytes], Callable[[bytes], byt
 
 PLANTED: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "raw": bytes,
-    "base64, offset 0": lambda value: b64encode(value),
+    "base64, offset 0": b64encode,
     "base64, offset 1": lambda value: b64encode(b"x" + value + b"yy"),
     "base64, offset 2": lambda value: b64encode(b"xx" + value + b"y"),
     "base64, folded": lambda value: _folded(b64encode(b"Subject: " + value)),
