@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from gre_cli.describe import pair
 from gre_cli.demo.leaks import LeakSearch, Secret, self_test
 from gre_cli.demo.stage import JULIET, ROMEO
 
@@ -21,6 +22,8 @@ _SLICE: Final = 32
 """Bytes of a file that are looked for at once, at three places of it."""
 
 _BOTH: Final = 2
+
+SPOOL: Final = "state/spool/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +51,30 @@ def _letter(outcome: Outcome) -> Iterator[Check]:
     explanation = outcome.explanation
     agreement = explanation.agreed.agreement if explanation is not None and explanation.agreed is not None else None
     yield Check(
-        "a formatter and an encrypter were negotiated",
+        "formatter and encrypter negotiated",
         agreement is not None,
-        agreement.reason if agreement is not None else "no agreement",
+        pair(agreement) if agreement is not None else "no agreement",
     )
     confirmed = [question.after for question in outcome.questions if question.code == "confirm-sender-id"]
     yield Check(
-        "Juliet confirmed her sender_id, and was asked nothing else",
+        "sender_id confirmed, nothing else asked",
         confirmed == [JULIET] and len(outcome.questions) == 1,
         ", ".join(f"{question.code}: {question.after}" for question in outcome.questions) or "no question",
     )
     yield Check(
-        "the relay took Juliet's message, and the receipt came back",
+        "relay took the letter, receipt came back",
         sent is not None and sent.state == "relayed",
         sent.state if sent is not None else "not sent",
     )
     yield Check(
-        "Romeo's program verified Juliet's signature",
+        "Juliet's signature verified by Romeo's program",
         read.get("signature") == "good" and _same_key(read.get("signer"), outcome.juliet_key),
         f"{read.get('signature')}, key {_short(str(read.get('signer') or '?'))}, {outcome.key.get('program')}",
     )
     yield Check(
-        "Romeo read text, subject, sender and picture unchanged",
+        "Romeo read everything unchanged",
         _mail_matches(read, outcome.letter),
-        f"SHA-256 of the picture {_digest(outcome.letter.file)[:16]}…",
+        f"text, subject, sender, picture {_digest(outcome.letter.file)[:8]}…",
     )
 
 
@@ -79,22 +82,22 @@ def _answer(outcome: Outcome) -> Iterator[Check]:
     received = outcome.received
     verdict = None if received is None else received.verdict
     yield Check(
-        "Juliet's client verified Romeo's signature",
+        "Romeo's signature verified by Juliet's client",
         verdict is not None and verdict.signature == "good" and _same_key(verdict.signer, outcome.key["fingerprint"]),
         "nothing came"
         if verdict is None
         else f"{verdict.signature}, key {_short(verdict.signer or '?')}, from {verdict.source or 'unknown'}",
     )
     yield Check(
-        "Juliet read text, subject, sender and file unchanged",
+        "Juliet read everything unchanged",
         received is not None and _message_matches(received.message, outcome.answer),
-        f"SHA-256 of the file {_digest(outcome.answer.file)[:16]}…",
+        f"text, subject, sender, file {_digest(outcome.answer.file)[:8]}…",
     )
     modules = cast("list[str]", outcome.answered.get("modules", ["?"]))
     yield Check(
-        "Romeo's program is a process of its own, without any gre module",
+        "Romeo's program has no gre module loaded",
         modules == [],
-        ", ".join(modules) or "0 modules named gre*",
+        ", ".join(modules) or "an independent process",
     )
 
 
@@ -102,17 +105,23 @@ def _middle(outcome: Outcome, captures: Captures) -> Iterator[Check]:
     server, gateway, relay = (captures.of(party) for party in captures.pieces)
     armor = b"-----BEGIN PGP MESSAGE-----"
     yield Check(
-        "server, gateway and relay handled both messages, encrypted",
+        "server, gateway, relay handled both, encrypted",
         server.count(b"<encrypted ") == _BOTH
         and gateway.count(b"<encrypted ") == _BOTH
         and relay.count(armor) == _BOTH
         and gateway.count(armor) >= _BOTH,
         "2 <encrypted/> elements, 2 PGP/MIME mails",
     )
+    kept = [name for name in captures.pieces["gateway"] if name.startswith(SPOOL) and name.endswith(".entry")]
+    yield Check(
+        "gateway keeps nothing that was confirmed",
+        not kept,
+        f"{len(kept)} messages left in its spool",
+    )
     search = LeakSearch([*_secrets("letter", outcome.letter), *_secrets("answer", outcome.answer)])
     trust = self_test(search, {party: captures.of(party) for party in captures.pieces})
     yield Check(
-        "the search finds every leak that is planted",
+        "search finds every leak that is planted",
         trust.planted > 0 and not trust.missed,
         f"{trust.planted} planted, {len(trust.missed)} missed" + (f": {trust.missed[0]}" if trust.missed else ""),
     )
@@ -120,9 +129,9 @@ def _middle(outcome: Outcome, captures: Captures) -> Iterator[Check]:
         leaks = search.find(captures.of(party), party)
         size = sum(map(len, pieces.values()))
         yield Check(
-            f"no plaintext in what the {party} received",
+            f"no plaintext reached the {party}",
             size > 0 and not leaks,
-            f"{size:,} bytes searched for {len(search.secrets)} secrets"
+            f"{len(search.secrets)} secrets, {size:,} bytes searched"
             if not leaks
             else "; ".join(f"{leak.secret} as {leak.dress}" for leak in leaks),
         )

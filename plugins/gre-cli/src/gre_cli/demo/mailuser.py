@@ -21,6 +21,7 @@ from email.message import EmailMessage, Message
 from email.policy import SMTP
 from email.policy import default as modern
 from email.utils import formatdate, make_msgid, parseaddr
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,7 +105,7 @@ class PgpyProgram:
         self._pgpy: Any = pgpy
         self._own: Any = None
         self._others: dict[str, Any] = {}
-        self.name = f"PGPy {getattr(pgpy, '__version__', '')}".strip()
+        self.name = f"PGPy {version('pgpy')}"
 
     def make_key(self, address: str) -> tuple[str, bytes]:
         from pgpy.constants import (  # noqa: PLC0415
@@ -135,7 +136,10 @@ class PgpyProgram:
             self._others[user.email or parseaddr(user.name or "")[1] or user.name] = key
 
     def decrypt(self, message: bytes) -> tuple[bytes, str, str]:
-        opened = self._own.decrypt(self._pgpy.PGPMessage.from_blob(message))
+        # PGPy wants a checksum in every armor, which RFC 9580, section 6.1, made optional: give it the binary message.
+        armored = message.replace(b"\r\n", b"\n").partition(b"\n\n")[2].partition(b"\n-----END")[0]
+        lines = [line for line in armored.split(b"\n") if not line.startswith(b"=")]
+        opened = self._own.decrypt(self._pgpy.PGPMessage.from_blob(base64.b64decode(b"".join(lines))))
         content = bytes(opened.message) if not isinstance(opened.message, str) else opened.message.encode()
         if not opened.is_signed:
             return content, "unsigned", ""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gre_cli.demo.stage import JULIET, READY_SECONDS, ROMEO_JID, STEP_SECONDS, Letter
 from gre_core.errors import GreError
 from gre_core.model import Attachment, Message
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gre_cli.demo.stage import Stage
     from gre_core.client import Explanation, Received, Sent, Unopened
     from gre_core.model import Notice, Question
     from gre_core.slixmpp import Client
+
+
+_FORGET_SECONDS: Final = 5.0
 
 
 class PlayFailed(GreError):
@@ -74,36 +79,44 @@ async def play(stage: Stage, letter: Letter, answer: Letter, started: float) -> 
     outcome.key = await stage.mail_user_says("key")
     await stage.gateway_ready()
     clock = _Clock(outcome.timings, started)
-    clock.mark("start everything")
+    clock.mark("start")
 
     picture = Attachment.from_bytes(letter.file_name, "image/png", letter.file)
     sent = await client.send(
         ROMEO_JID, Message(text=letter.text, subject=letter.subject, attachments=(picture,))
     )
-    clock.mark("make a key, negotiate, seal, send")
+    clock.mark("make a key, negotiate, seal")
     try:
         outcome.sent = await client.settled(sent, STEP_SECONDS)
     except TimeoutError:
         raise PlayFailed("Neither a receipt nor an error came back for Juliet's message.") from None
-    clock.mark("gateway and relay take it, receipt")
+    clock.mark("relayed, receipt")
     outcome.explanation = await client.engine.explain(ROMEO_JID)
     if outcome.sent.state != "relayed":
         raise PlayFailed(f"Juliet's message was {outcome.sent.state}: {outcome.sent.error}")
 
     outcome.read = await stage.mail_user_says("read")
-    clock.mark("mail program decrypts and verifies")
+    clock.mark("Romeo opens it")
     outcome.answered = await stage.mail_user_says("answered")
-    clock.mark("mail program encrypts, gateway takes it")
     try:
         result = await asyncio.wait_for(received, STEP_SECONDS)
     except TimeoutError:
         raise PlayFailed("Romeo's answer did not reach Juliet.") from None
     if isinstance(result, GreError):
         raise PlayFailed(f"Juliet could not open the answer: {result.text}")
-    clock.mark("Juliet's client opens it")
+    clock.mark("Romeo answers, Juliet opens it")
     outcome.received = result
+    await _emptied(stage.root / "state" / "spool")
+    clock.mark("receipt")
     outcome.juliet_key = (await client.engine.ports.store.get("openpgp/own/active") or b"").decode()
     return outcome
+
+
+async def _emptied(spool: Path) -> None:
+    """Wait until the gateway has the receipt of Juliet's client and lets go of the answer; at most five seconds."""
+    end = time.monotonic() + _FORGET_SECONDS
+    while any(spool.glob("*.entry")) and time.monotonic() < end:
+        await asyncio.sleep(0.01)
 
 
 class _Clock:

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 
+from gre_cli.describe import pair
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -18,38 +20,47 @@ if TYPE_CHECKING:
     from gre_cli.demo.play import Outcome
     from gre_cli.demo.stage import Letter
 
-_EXCERPT: Final = 34
+_EXCERPT: Final = 30
 
 _PLAIN: Final = "green"
 _CIPHER: Final = "dim"
 
 
-def show(console: Console, server: str, outcome: Outcome, captures: Captures, checks: list[Check], seconds: float) -> None:
-    """Print everything."""
-    console.print()
-    console.print(_title(server))
-    console.print(_parties(server, outcome, captures))
-    console.print(_pair(outcome))
-    console.print()
+def show(  # noqa: PLR0913, PLR0917 - what is shown
+    console: Console, server: str, outcome: Outcome, captures: Captures, checks: list[Check], seconds: float
+) -> None:
+    """Print everything.
+
+    Arguments:
+        console: where to.
+        server: the name of the XMPP server.
+        outcome: what happened.
+        captures: what was received in between.
+        checks: what was checked.
+        seconds: how long it took.
+    """
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    facts.add_row("negotiated", _pair(outcome))
+    facts.add_row("times", _times(outcome))
+    lines = Table.grid(padding=(0, 1))
     for check in checks:
-        console.print(_line(check), soft_wrap=False)
-    console.print()
-    console.print(_times(outcome))
-    console.print(_end(checks, seconds))
-    console.print()
+        mark = Text("✓", style="bold green") if check.right else Text("✗", style="bold red")
+        lines.add_row(mark, Text(check.name, style="" if check.right else "bold red"), Text(check.detail, style="dim"))
+    seen = Text("Server, gateway and relay see who writes to whom, when, and how much. They see no content.", style="dim")
+    for part in ("", _title(server), _parties(server, outcome, captures), seen, "", facts, "", lines, "", _end(checks, seconds)):
+        console.print(part)
 
 
 def _title(server: str) -> Text:
     where = "a loopback XMPP router" if server == "loopback" else "Prosody"
-    return Text.assemble(
-        ("An encrypted message travels both ways", "bold"),
-        f" - {where}, an email gateway of its own process, a mail relay",
-    )
+    return Text(f"An encrypted message travels both ways, over {where}", style="bold")
 
 
 def _parties(server: str, outcome: Outcome, captures: Captures) -> Table:
     table = Table(box=box.ROUNDED, expand=True, border_style="dim", padding=(0, 1), show_lines=True)
-    table.add_column("who saw what", style="bold", ratio=5)
+    table.add_column("who saw what", style="bold", ratio=4)
     table.add_column("Juliet writes →", ratio=9)
     table.add_column("← Romeo answers", ratio=9)
     received = outcome.received
@@ -116,10 +127,11 @@ def _through(stream: bytes, what: str, mail: bytes) -> Text:
 
 def _mail(mail: bytes) -> Text:
     head, _, body = mail.partition(b"\r\n\r\n")
-    subject = next((line for line in head.split(b"\r\n") if line.lower().startswith(b"subject:")), b"Subject:")
+    fields = [line.decode(errors="replace") for line in head.split(b"\r\n")]
+    shown = [line for line in fields if line.startswith(("From:", "Subject:"))]
     armor = body.partition(b"-----BEGIN PGP MESSAGE-----\r\n\r\n")[2].partition(b"\r\n")[0]
     return Text.assemble(
-        f"{subject.decode(errors='replace')}\n-----BEGIN PGP MESSAGE-----\n",
+        "\n".join([*shown, "-----BEGIN PGP MESSAGE-----", ""]),
         (_cut(armor.decode(errors="replace"), _EXCERPT), _CIPHER),
     )
 
@@ -127,20 +139,13 @@ def _mail(mail: bytes) -> Text:
 def _pair(outcome: Outcome) -> Text:
     agreed = outcome.explanation.agreed if outcome.explanation is not None else None
     if agreed is None:
-        return Text("no agreement", style="bold red")
-    agreement = agreed.agreement
-    names = f"{agreement.formatter.name}:{agreement.formatter.version} + {agreement.encrypter.name}:{agreement.encrypter.version}"
-    return Text.assemble(("negotiated  ", "dim"), (names, "bold"), f"  {agreement.reason}")
-
-
-def _line(check: Check) -> Text:
-    mark = ("✓ ", "bold green") if check.right else ("✗ ", "bold red")
-    return Text.assemble(mark, (check.name, "" if check.right else "bold red"), ("  " + check.detail, "dim"))
+        return Text("nothing", style="bold red")
+    return Text.assemble((pair(agreed.agreement), "bold"), (f", because {agreed.agreement.reason}", "dim"))
 
 
 def _times(outcome: Outcome) -> Text:
     parts = [f"{step} {_duration(value)}" for step, value in outcome.timings.items()]
-    return Text("times  " + " · ".join(parts), style="dim")
+    return Text(" · ".join(parts), style="dim")
 
 
 def _duration(milliseconds: float) -> str:

@@ -58,16 +58,16 @@ class Letter:
 
 def write_letters() -> tuple[Letter, Letter]:
     """Write Juliet's letter, with a picture, and Romeo's answer, with a file. New secret words each time."""
-    words = [secrets.token_hex(8) for _ in range(6)]
+    words = [secrets.token_hex(4) for _ in range(6)]
     first = Letter(
-        f"Meet me at the balcony-{words[0]} when the moon is up.\nThe picture shows where — bring no ladder.",
-        f"tonight-{words[1]}",
+        f"Meet me under balcony-{words[0]} at nine.\nThe picture shows where — bring no ladder.",
+        f"moonlight-{words[1]}",
         f"balcony-{words[2]}.png",
         make_picture(),
     )
     answer = Letter(
-        f"With love's light wings-{words[3]} I come.\nThe map shows the way.",
-        f"orchard-{words[4]}",
+        f"I come over orchard-{words[3]} walls.\nThe map shows the way, good night — good night.",
+        f"starlight-{words[4]}",
         f"map-{words[5]}.pdf",
         b"%PDF-1.4\n% the way over the wall, " + secrets.token_hex(600).encode() + secrets.token_bytes(600),
     )
@@ -111,7 +111,7 @@ class Stage:
     def __init__(self, server: ServerName, answer: Letter) -> None:
         self.server_name = server
         self._answer = answer
-        self._password = secrets.token_hex(12)
+        self.password = secrets.token_hex(12)
         self._secret = secrets.token_hex(12)
         self._stack = AsyncExitStack()
         self.root = Path()
@@ -183,7 +183,7 @@ class Stage:
         return await self._stack.enter_async_context(Recorder(name, port))
 
     def _server(self) -> XmppServer:
-        accounts = {JULIET.partition("@")[0]: self._password}
+        accounts = {JULIET.partition("@")[0]: self.password}
         components = {GATEWAY: self._secret}
         if self.server_name == "prosody":
             from gre_core.testing.prosody import ProsodyServer  # noqa: PLC0415 - only one of them is needed
@@ -204,7 +204,8 @@ class Stage:
             '[policy]\nencrypted_only = true\n\n'
             '[keys]\ndirectory = "keys"\n\n[state]\ndirectory = "state"\n\n[log]\nlevel = "debug"\n'
         )
-        command = [sys.executable, "-m", "gre_gateway_email", "run", "--config", str(config)]
+        # -P: a file in the present folder must not take the place of a module.
+        command = [sys.executable, "-P", "-m", "gre_gateway_email", "run", "--config", str(config)]
         return Child("The email gateway", command)
 
     def _mail_user(self) -> Child:
