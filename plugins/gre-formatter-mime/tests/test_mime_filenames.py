@@ -52,7 +52,10 @@ def test_a_file_without_a_name_gets_one_by_its_type() -> None:
     assert safe_name("...", "application/x-unknown") == "attachment"
 
 
-@given(st.text(st.characters() | st.sampled_from("./\\:\0\r\n \u202e\u2066"), max_size=300), st.sampled_from(["", "image/png"]))
+@given(
+    st.text(st.characters() | st.sampled_from("./\\:\0\r\n \u202e\u2066"), max_size=300),
+    st.sampled_from(["", "image/png"]),
+)
 def test_always_safe_and_stable(name: str, media_type: str) -> None:
     safe = safe_name(name, media_type)
     assert safe

@@ -27,23 +27,62 @@ AWKWARD = [
     "é", "é" * 80, "日本語", "😀", "<p>", "&amp;", "Content-Type: text/html\n", "\n\n",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(AWKWARD) | st.text(CHARACTERS, max_size=90), max_size=12).map("".join)
-SUBJECTS = st.none() | st.text(CHARACTERS, max_size=200) | st.sampled_from(["", " ", " a", "a  b", "=?utf-8?Q?a?=", "x" * 300])
+SUBJECTS = (
+    st.none()
+    | st.text(CHARACTERS, max_size=200)
+    | st.sampled_from(["", " ", " a", "a  b", "=?utf-8?Q?a?=", "x" * 300])
+)
 NAMES = st.text(CHARACTERS, max_size=60) | st.sampled_from(
-    ["plan.pdf", "Ďáblův plán.pdf", "計画.txt", "خطة.doc", "योजना.odt", "👩‍🚀.png", 'a "quoted" one.txt', "it's; 100%.txt", "x" * 300 + ".png", "é" * 100]
+    [
+        "plan.pdf",
+        "Ďáblův plán.pdf",
+        "計画.txt",
+        "خطة.doc",
+        "योजना.odt",
+        "👩‍🚀.png",
+        'a "quoted" one.txt',
+        "it's; 100%.txt",
+        "x" * 300 + ".png",
+        "é" * 100,
+    ]
 )
-TOKEN = st.text("abcdefghijklmnopqrstuvwxyz0123456789.+-", min_size=1, max_size=20).filter(lambda text: text[0] != ".")
-TYPES = st.builds("{}/{}".format, st.sampled_from(["image", "application", "video", "text", "x-own"]), TOKEN) | st.sampled_from(
-    ["text/plain", "text/html", "text/csv; charset=utf-16", "message/rfc822", "message/partial", "multipart/mixed", "text/calendar"]
+TOKEN = st.text("abcdefghijklmnopqrstuvwxyz0123456789.+-", min_size=1, max_size=20).filter(
+    lambda text: text[0] != "."
 )
-IDS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="<>"), min_size=1, max_size=120)
+TYPES = st.builds(
+    "{}/{}".format, st.sampled_from(["image", "application", "video", "text", "x-own"]), TOKEN
+) | st.sampled_from(
+    [
+        "text/plain",
+        "text/html",
+        "text/csv; charset=utf-16",
+        "message/rfc822",
+        "message/partial",
+        "multipart/mixed",
+        "text/calendar",
+    ]
+)
+IDS = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="<>"), min_size=1, max_size=120
+)
 CONTENTS = st.binary(max_size=400) | st.sampled_from(
-    [b"", b"Subject: inner\r\n\r\nBody\r\n", b"Subject: inner\n\nBody\n", b"--=_x\r\n", b"x" * 57, b"\r\n" * 5, b"a" * 2000]
+    [
+        b"",
+        b"Subject: inner\r\n\r\nBody\r\n",
+        b"Subject: inner\n\nBody\n",
+        b"--=_x\r\n",
+        b"x" * 57,
+        b"\r\n" * 5,
+        b"a" * 2000,
+    ]
 )
 ATTACHMENTS = st.builds(
     lambda name, kind, content, inline, cid: Attachment.from_bytes(name, kind, content, inline=inline, content_id=cid),
     NAMES, TYPES, CONTENTS, st.booleans(), st.none() | IDS,
 )  # fmt: skip
-ADDRESSES = st.lists(st.sampled_from(["juliet@capulet.example", "o'nurse+x@capulet.example", "a.b@x.org"]), max_size=40).map(tuple)
+ADDRESSES = st.lists(
+    st.sampled_from(["juliet@capulet.example", "o'nurse+x@capulet.example", "a.b@x.org"]), max_size=40
+).map(tuple)
 MESSAGES = st.builds(
     Message,
     text=TEXTS,
@@ -65,12 +104,20 @@ def expected(message: Message, job: SealJob) -> Message:
     """Say what the documentation promises: see "What comes out as it went in" in the README."""
     html = None if message.html is None else lf(message.html)
     own = [attachment for attachment in message.attachments if attachment.inline and attachment.content_id]
-    order = own + [each for each in message.attachments if each not in own] if html is not None else message.attachments
+    order = (
+        own + [each for each in message.attachments if each not in own]
+        if html is not None
+        else message.attachments
+    )
     return Message(
         text=lf(message.text) or (text_of_html(html) if html else ""),
         html=html,
-        subject=None if message.subject is None else re.sub("[\0-\x1f\x7f-\x9f\u2028\u2029]", " ", message.subject),
-        attachments=tuple(replace(each, name=safe_name(each.name, each.media_type.partition(";")[0])) for each in order),
+        subject=None
+        if message.subject is None
+        else re.sub("[\0-\x1f\x7f-\x9f\u2028\u2029]", " ", message.subject),
+        attachments=tuple(
+            replace(each, name=safe_name(each.name, each.media_type.partition(";")[0])) for each in order
+        ),
         to=message.to or tuple(recipient.legacy_id for recipient in job.recipients),
         cc=message.cc,
         claimed_sender=job.data.sender_id,
@@ -91,7 +138,9 @@ def contents(message: Message) -> list[bytes]:
 @example(message=Message(text="\n"))
 @example(message=Message(text="From me\nFrom you\n.\n \n\t", subject=""))
 @settings(max_examples=200, deadline=None)
-def test_format_then_parse_is_the_identity(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message) -> None:
+def test_format_then_parse_is_the_identity(
+    mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message
+) -> None:
     want = expected(message, seal_job)
     read = mime.parse(mime.format(message, seal_job), open_job)
     assert read == want
@@ -100,7 +149,9 @@ def test_format_then_parse_is_the_identity(mime: MimeFormatter, seal_job: SealJo
 
 @given(message=MESSAGES)
 @settings(max_examples=60, deadline=None)
-def test_the_same_through_streams(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message) -> None:
+def test_the_same_through_streams(
+    mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message
+) -> None:
     stream = io.BytesIO()
     mime.format_to(message, seal_job, stream)
     read = mime.parse_from(stream, open_job)
@@ -111,7 +162,9 @@ def test_the_same_through_streams(mime: MimeFormatter, seal_job: SealJob, open_j
 
 @given(message=MESSAGES)
 @settings(max_examples=60, deadline=None)
-def test_what_was_read_can_be_sent_again(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message) -> None:
+def test_what_was_read_can_be_sent_again(
+    mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, message: Message
+) -> None:
     once = mime.parse(mime.format(message, seal_job), open_job)
     twice = mime.parse(mime.format(once, seal_job), open_job)
     assert twice == once
@@ -119,9 +172,13 @@ def test_what_was_read_can_be_sent_again(mime: MimeFormatter, seal_job: SealJob,
 
 
 @pytest.mark.parametrize("size", [57 * 8192 - 1, 57 * 8192, 57 * 8192 + 1, 3_000_000])
-def test_attachments_of_several_blocks(mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, size: int) -> None:
+def test_attachments_of_several_blocks(
+    mime: MimeFormatter, seal_job: SealJob, open_job: OpenJob, size: int
+) -> None:
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    message = Message("see there", attachments=(Attachment.from_bytes("a.bin", "application/octet-stream", content),))
+    message = Message(
+        "see there", attachments=(Attachment.from_bytes("a.bin", "application/octet-stream", content),)
+    )
     payload = mime.format(message, seal_job)
     for read in (mime.parse(payload, open_job), mime.parse_from(io.BytesIO(payload), open_job)):
         assert read.attachments == message.attachments

@@ -32,7 +32,9 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TYPE: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`{|}~-]{1,127}/[a-z0-9!#$%&'*+.^_`{|}~-]{1,127}")
 _HEAD: Final = re.compile(r"[^\s;]*+")
 # Some writers forget the semicolon. A white space counts only where its run begins, for linear time.
-_PARAMETER: Final = re.compile(r'(?:;|(?<!\s)\s)\s*+([^\s=;"]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"?|[^;]*+)', re.DOTALL)
+_PARAMETER: Final = re.compile(
+    r'(?:;|(?<!\s)\s)\s*+([^\s=;"]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"?|[^;]*+)', re.DOTALL
+)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _SECTION_NAME: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 
@@ -73,7 +75,7 @@ def read_header(source: Source, start: int, end: int) -> Header:
         first = line.end()
     found = _SECTION.match(data, first, last)
     stop = found.end() if found else first
-    if stop == last and last + shift < end:
+    if last + shift < end and data.find(b"\n", stop, last) < 0:
         raise ParseFailed(f"A header section is larger than {MAX_HEADER} bytes", limit=MAX_HEADER)
     body = stop
     if data.startswith(b"\n", stop):
@@ -172,6 +174,9 @@ def _parameters(text: str) -> dict[str, str]:
 
 def _joined(by_number: dict[int, tuple[str, bool]]) -> str:
     """Join the sections of a parameter and decode it (RFC 2231, sections 3 and 4)."""
+    if not any(extended for _, extended in by_number.values()):
+        in_order = range(len(by_number))
+        return decode_words("".join(by_number[number][0] for number in in_order if number in by_number))
     charset, raw = "utf-8", b""
     for number in range(len(by_number)):
         if number not in by_number:

@@ -10,6 +10,8 @@ import html
 import re
 from typing import Final
 
+from gre_formatter_mime.limits import MAX_REFLOWED
+
 _TAG_NAME: Final = re.compile(r"/?[a-zA-Z][a-zA-Z0-9]*")
 _LINK: Final = re.compile(
     r"""\shref\s*=\s*(?:"(https?://[^"\s]{1,2000})"|'(https?://[^'\s]{1,2000})')""", re.IGNORECASE
@@ -29,11 +31,11 @@ def text_of_html(markup: str) -> str:
     """Derive a simple text: paragraphs, lines, list items, and the targets of links.
 
     One pass over the pieces between ``<`` signs, in linear time, which ``html.parser`` does not promise.
-    Nothing is fetched, nothing is run.
+    Nothing is fetched, nothing is run. What follows the first million characters is left out, and ``[...]`` says so.
     """
     writer = _Writer()
     hidden = ""  # what ends a stretch that is not shown: "-->" or "/style"
-    first, *pieces = markup.split("<")
+    first, *pieces = markup[:MAX_REFLOWED].split("<")
     writer.text(first)
     for piece in pieces:
         if hidden == "-->":
@@ -60,6 +62,9 @@ def text_of_html(markup: str) -> str:
             writer.text(after)
         else:
             writer.text(f"<{piece}")
+    if len(markup) > MAX_REFLOWED:
+        writer.tag("p", "")
+        writer.text("[...]")
     return writer.result()
 
 

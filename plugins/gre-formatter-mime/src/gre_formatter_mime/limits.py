@@ -42,6 +42,9 @@ MAX_OTHER_FIELDS: Final = 200
 MAX_TEXT: Final = 64 << 20
 """Largest body part that is shown as text; a larger one becomes an attachment."""
 
+MAX_REFLOWED: Final = 1 << 20
+"""Characters of format=flowed that are joined to paragraphs, and of HTML that a text is derived from."""
+
 # -- both directions -------------------------------------------------------------------------------
 
 MAX_ADDRESSES: Final = 1000

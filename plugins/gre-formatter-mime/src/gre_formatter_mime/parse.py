@@ -17,7 +17,14 @@ from gre_formatter_mime.flowed import unflow
 from gre_formatter_mime.headers_write import trim_references
 from gre_formatter_mime.html_text import text_of_html
 from gre_formatter_mime.legacy_display import without_legacy_display
-from gre_formatter_mime.limits import MAX_DEPTH, MAX_OTHER_FIELDS, MAX_PARTS, MAX_SUBJECT, MAX_TEXT
+from gre_formatter_mime.limits import (
+    MAX_DEPTH,
+    MAX_OTHER_FIELDS,
+    MAX_PARTS,
+    MAX_REFLOWED,
+    MAX_SUBJECT,
+    MAX_TEXT,
+)
 from gre_formatter_mime.structure import parts_of
 from gre_formatter_mime.transfer import decode
 
@@ -245,7 +252,7 @@ def _shown(source: Source, part: Part) -> _Shown:
         text = without_legacy_display(text, is_html=is_html)
     if is_html:
         return _Shown(html=text)
-    if parameters.get("format", "").lower() == "flowed":
+    if parameters.get("format", "").lower() == "flowed" and len(text) <= MAX_REFLOWED:
         text = unflow(text, delete_space=parameters.get("delsp", "").lower() == "yes")
     return _Shown(text=text)
 
