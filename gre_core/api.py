@@ -4,9 +4,12 @@
 
     from gre_core.api import FormatterProvider, formatter, hookimpl
 
+
     def _make():
-        from my_package.formatter import MyFormatter    # heavy imports only here
+        from my_package.formatter import MyFormatter  # heavy imports only here
+
         return MyFormatter()
+
 
     @hookimpl
     def gre_formatters():
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar, runtime_checkable
 
 import pluggy
 
@@ -83,11 +86,11 @@ __all__ = [
     "hookimpl",
 ]
 
-PROJECT = "gre"
-ENTRY_POINT_GROUP = "gre.v1"
+PROJECT: Final = "gre"
+ENTRY_POINT_GROUP: Final = "gre.v1"
 """The entry-point group of plugins. Its name is the version of the ABI."""
 
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 """Marks the function of a plugin that answers a hook."""
 
 K = TypeVar("K")

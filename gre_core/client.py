@@ -27,12 +27,11 @@ from gre_core.policy import Memory, Policy
 from gre_core.sealing import Agreed, Sealed, Sealer
 
 if TYPE_CHECKING:
-    from gre_core.ports import Ports
     from collections.abc import Callable, Sequence
 
     from gre_core.model import Question
     from gre_core.negotiation import Offer
-    from gre_core.ports import Network
+    from gre_core.ports import Network, Ports
     from gre_core.registry import Plugins, Problem
 
 __all__ = ["ClientEngine", "Explanation", "Received", "Sealed", "SendState", "Sent", "Unopened"]
@@ -81,11 +80,11 @@ class ClientEngine:
         self, account: str, plugins: Plugins, ports: Ports, network: Network, policy: Policy | None = None
     ) -> None:
         policy = policy or Policy()
-        self.account = canonical(account)
+        self.account: str = canonical(account)
         self.plugins = plugins
         self.network = network
         self._memory = Memory(ports.store, ports.decide)
-        self.ports = replace(ports, decide=self._memory.decide)
+        self.ports: Ports = replace(ports, decide=self._memory.decide)
         self._capabilities = Capabilities(network, self.ports, policy.capabilities_lifetime)
         self._sealer = Sealer(
             self.account, plugins, self.ports, network, self._capabilities, self._memory, policy
@@ -181,7 +180,7 @@ class ClientEngine:
         return await self._dispatch(sealed.id, sealed.to, sealed.stanza)
 
     async def send_plain(self, jid: str, text: str, stanza_id: str | None = None) -> Sent:
-        """Send a message that is not encrypted, when the gateway and its past allow it (GRE, "Security Considerations").
+        """Send a message that is not encrypted, if the gateway and its past allow it (GRE, "Security Considerations").
 
         Like an encrypted message it is kept until a receipt or an error comes.
 

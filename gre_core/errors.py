@@ -204,7 +204,7 @@ class PeerError(RemoteProtocolError):
     ) -> None:
         super().__init__(text, condition=condition, error_type=error_type, **params)
         self.condition = condition
-        self.error_type = error_type
+        self.error_type: StanzaErrorType = error_type
         self.peer_text = peer_text
 
 
@@ -213,7 +213,7 @@ class PeerTimeout(RemoteProtocolError):
 
     code = "peer-timeout"
     condition = "remote-server-timeout"
-    error_type = "wait"
+    error_type: StanzaErrorType = "wait"
 
 
 # -- seal and open ---------------------------------------------------------------------------------
@@ -298,4 +298,4 @@ class Refused(GreError):
     ) -> None:
         super().__init__(text, condition=condition, error_type=error_type, **params)
         self.condition = condition
-        self.error_type = error_type
+        self.error_type: StanzaErrorType = error_type

@@ -70,12 +70,12 @@ class GatewayEngine:
         max_size: int | None = None,
     ) -> None:
         self.domain = domain
-        self.pairs = frozenset(pairs)
+        self.pairs: frozenset[Pair] = frozenset(pairs)
         if not self.pairs or any((f.kind, e.kind) != (Kind.FORMATTER, Kind.ENCRYPTER) for f, e in self.pairs):
             msg = "A gateway needs at least one pair of a formatter and an encrypter (GRE, Discovering Support)."
             raise ValueError(msg)
-        self.formatters = frozenset(formatter for formatter, _ in self.pairs)
-        self.encrypters = frozenset(encrypter for _, encrypter in self.pairs)
+        self.formatters: frozenset[Namespace] = frozenset(formatter for formatter, _ in self.pairs)
+        self.encrypters: frozenset[Namespace] = frozenset(encrypter for _, encrypter in self.pairs)
         self.encrypted_only = encrypted_only
         self.max_size = max_size
         self._impossible = frozenset(product(self.formatters, self.encrypters)) - self.pairs

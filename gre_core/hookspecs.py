@@ -12,7 +12,7 @@ import pluggy
 
 from gre_core.api import PROJECT, DataProvider, EncrypterProvider, FormatterProvider
 
-hookspec = pluggy.HookspecMarker(PROJECT)
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker(PROJECT)
 
 
 @hookspec

@@ -26,7 +26,7 @@ from gre_core.wire import ENCRYPTED_TAG, Encrypted, build_message
 from gre_core.xml_text import serialised_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from gre_core.capabilities import Capabilities, Peer
     from gre_core.policy import Memory, Policy
@@ -255,7 +255,7 @@ def _element(child: object) -> Element:
 
 
 @contextmanager
-def _guard(failed: type[GreError], namespace: object, doing: str) -> Iterator[None]:
+def _guard(failed: type[GreError], namespace: object, doing: str) -> Generator[None]:
     """Turn what a plugin raises into an error of ours; its own text may hold plaintext and is left out."""
     try:
         yield

@@ -37,8 +37,7 @@ from gre_core.testing.fakes import (
 from gre_core.testing.toys import toy_body, toy_payload
 
 if TYPE_CHECKING:
-    from gre_core.api import EncrypterProvider, FormatterProvider
-    from gre_core.api import DataContributor, DataProvider
+    from gre_core.api import DataContributor, DataProvider, EncrypterProvider, FormatterProvider
     from gre_core.errors import GreError
     from gre_core.negotiation import Pair
     from gre_core.opening import Received, Unopened

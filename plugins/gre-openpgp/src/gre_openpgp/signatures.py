@@ -31,7 +31,7 @@ class SignatureFacts:
     flags: int = 0
 
 
-def read_signature(data: bytes, packet: Packet) -> SignatureFacts | None:  # noqa: C901 - one loop, flat
+def read_signature(data: bytes, packet: Packet) -> SignatureFacts | None:
     """Read a signature packet of version 4 or 6; None when it is another or damaged."""
     body = data[packet.body : packet.end]
     try:
