@@ -391,6 +391,7 @@ def test_a_text_file_keeps_the_charset_that_it_needs(read: Read) -> None:
         ("jülie@bücher.example", ["jülie@bücher.example"]),
         ("nobody, root@, @x.org, a@b@c, a b@x.org", []),
         ("a@x.org <b@x.org>", ["b@x.org"]),
+        ("a\0@x.org, \u202ea@x.org, b@x.org", ["b@x.org"]),
         ("", []),
         ('"', []),
         ("<", []),

@@ -35,7 +35,7 @@ def addresses(values: list[str]) -> tuple[str, ...]:
 
 
 def _is_address(text: str) -> bool:
-    return len(text) <= _LONGEST and _ADDRESS.fullmatch(text) is not None
+    return len(text) <= _LONGEST and text.isprintable() and _ADDRESS.fullmatch(text) is not None
 
 
 def _mailboxes(value: str) -> Iterator[list[str]]:
