@@ -59,7 +59,8 @@ def smtp_settings(port: int, **changes: object) -> Smtp:
 class ScriptedRelay:
     """An aiosmtpd server that answers as told, and keeps what it took."""
 
-    def __init__(self):
+    def __init__(self, *, pipelining):
+        self._pipelining = pipelining
         self.mails: list[tuple[str, list[str], bytes]] = []
         self.answers: dict[str, list[str]] = {}
         self.connections = 0
@@ -68,6 +69,10 @@ class ScriptedRelay:
     def _next(self, step: str) -> str | None:
         answers = self.answers.get(step, [])
         return answers.pop(0) if answers else None
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]] if self._pipelining else responses
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         answer = self._next("MAIL")
@@ -94,7 +99,12 @@ class ScriptedRelay:
 
     def _connection(self):
         self.connections += 1
-        return Server(self, hostname="relay", data_size_limit=10_000_000)
+        self._last = Server(self, hostname="relay", data_size_limit=10_000_000)
+        return self._last
+
+    def hang_up(self):
+        """Close the newest connection, as a relay does with one that was idle for long."""
+        self._last.transport.abort()
 
     async def __aenter__(self):
         self._server = await asyncio.get_running_loop().create_server(self._connection, "127.0.0.1", 0)
@@ -105,9 +115,9 @@ class ScriptedRelay:
         self._server.close()
 
 
-@pytest.fixture
-async def scripted_relay():
-    async with ScriptedRelay() as relay:
+@pytest.fixture(params=[False, True], ids=["step by step", "pipelining"])
+async def scripted_relay(request):
+    async with ScriptedRelay(pipelining=request.param) as relay:
         yield relay
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 from gre_gateway_email import relay as module
 from gre_gateway_email.relay import Relay
+from gre_gateway_email.smtp_dialogue import Broken, Dialogue
 
 from gre_core.errors import Refused
 
@@ -42,8 +43,7 @@ async def test_connections_are_kept_and_limited(relay, scripted_relay):
 
 async def test_a_kept_connection_that_the_relay_closed_is_replaced(relay, scripted_relay):
     await send(relay)
-    client, _ = relay._idle[0]
-    client.transport.abort()
+    scripted_relay.hang_up()
     await send(relay)
     assert len(scripted_relay.mails) == 2
     assert scripted_relay.connections == 2
@@ -96,6 +96,7 @@ async def test_a_relay_that_hangs_is_given_up_in_time(relay, scripted_relay):
     assert time.perf_counter() - started < 2, "who waits behind a hanging relay waits only once"
     assert all(isinstance(each, Refused) and each.error_type == "wait" for each in results)
     assert {each.condition for each in results} == {"remote-server-timeout"}
+    assert "did not answer in time" in results[0].text
 
 
 async def test_a_relay_that_breaks_off_is_not_asked_twice(relay, scripted_relay):
@@ -147,6 +148,84 @@ async def test_the_words_of_the_relay_are_short_and_on_one_line(relay, scripted_
         await send(relay)
     assert refused.value.text.isprintable()
     assert len(refused.value.text) < 400
+
+
+class Stub(asyncio.Transport):
+    """A connection that goes nowhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data):
+        self.written += data
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    abort = close
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
+
+
+@pytest.fixture
+def stub():
+    transport = Stub()
+    return transport, Dialogue(transport, timeout=1.0, pipelining=True, size=True)
+
+
+async def test_commands_go_out_at_once_where_the_relay_allows_it(stub):
+    transport, dialogue = stub
+    task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net", "c@example.net"], MAIL))
+    await asyncio.sleep(0)
+    assert transport.written == (
+        b"MAIL FROM:<a@example.org> SIZE=35\r\nRCPT TO:<b@example.net>\r\nRCPT TO:<c@example.net>\r\nDATA\r\n"
+    )
+    for byte in b"250 OK\r\n250-more\r\n250 lines\r\n251 will forward\r\n35":
+        dialogue.data_received(bytes([byte]))
+    await asyncio.sleep(0)
+    assert b"Subject" not in transport.written
+    dialogue.data_received(b"4 go on\r\n")
+    await asyncio.sleep(0.01)
+    assert transport.written.endswith(b"Subject: x\r\n\r\n..leading dot\r\nhello\r\n.\r\n")
+    dialogue.data_received(b"250 OK\n")
+    await task
+    assert dialogue.usable
+
+
+async def test_a_first_line_with_a_dot_is_stuffed(stub):
+    transport, dialogue = stub
+    task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net"], b".\r\n"))
+    await asyncio.sleep(0)
+    dialogue.data_received(b"250 OK\r\n250 OK\r\n354 go\r\n")
+    await asyncio.sleep(0.01)
+    assert transport.written.endswith(b"DATA\r\n..\r\n.\r\n")
+    dialogue.data_received(b"250 OK\r\n")
+    await task
+
+
+async def test_what_the_relay_says_out_of_turn_makes_the_connection_unusable(stub):
+    _, dialogue = stub
+    assert dialogue.usable
+    dialogue.data_received(b"421 4.4.2 timeout\r\n")
+    assert not dialogue.usable
+
+
+@pytest.mark.parametrize("said", [b"rubbish\r\n", b"2\xb2\xb2 x\r\n", b"x" * 70_000, b"250-x\r\n" * 70_000], ids=["words", "digits", "no line", "no end"])
+async def test_a_relay_that_talks_rubbish_is_hung_up_on(stub, said):
+    transport, dialogue = stub
+    task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net"], MAIL))
+    await asyncio.sleep(0)
+    dialogue.data_received(said)
+    assert transport.closed
+    with pytest.raises(Broken) as broken:
+        await task
+    assert not broken.value.began
 
 
 async def test_check_connects_and_leaves(relay, scripted_relay):
