@@ -37,13 +37,24 @@ def _gre(*words: str, env: dict[str, str] | None = None) -> subprocess.Completed
 def test_the_demo_passes(server: str, tmp_path: Path) -> None:
     if server == "prosody":
         require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
-    done = _gre("demo", "--server", server, "--json", "--keep", str(tmp_path / "kept"), "--svg", str(tmp_path / "d.svg"))
+    done = _gre(
+        "demo",
+        "--server",
+        server,
+        "--json",
+        "--keep",
+        str(tmp_path / "kept"),
+        "--svg",
+        str(tmp_path / "d.svg"),
+    )
     report = json.loads(done.stdout)
     assert [one for one in report["checks"] if not one["right"]] == []
     assert (done.returncode, report["ok"], done.stderr) == (0, True, "")
     assert report["signatures"] == {"letter": "good", "answer": "good"}
     assert b"<svg" in (tmp_path / "d.svg").read_bytes()
-    kept = {str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+    kept = {
+        str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*") if path.is_file()
+    }
     assert {"xmpp-server/from-juliet.xml", "gateway/log.txt", "mail-1.eml", "mail-2.eml"} <= kept
 
 
@@ -66,7 +77,10 @@ def test_the_demo_says_what_is_missing(tmp_path: Path) -> None:
 def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals) -> None:
     with tempfile.TemporaryDirectory(prefix="gt-") as folder:
         process = subprocess.Popen(
-            [*GRE, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": folder}
+            [*GRE, "demo"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": folder},
         )
         end = time.monotonic() + SECONDS
         while not list(Path(folder).glob("gre-demo-*/keys/*.asc")) and time.monotonic() < end:
@@ -121,7 +135,18 @@ async def test_send_listen_and_explain(stage: Stage, tmp_path: Path) -> None:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    letter = ["send", ROMEO, "--gateway", GATEWAY, "--text", "O night", "--subject", "s1", "--attach", str(picture)]
+    letter = [
+        "send",
+        ROMEO,
+        "--gateway",
+        GATEWAY,
+        "--text",
+        "O night",
+        "--subject",
+        "s1",
+        "--attach",
+        str(picture),
+    ]
     asked = await scripted(3, *letter)
     assert asked["question"]["code"] == "confirm-sender-id"
     assert asked["approve"] == f"--approve confirm-sender-id={JULIET}"
@@ -156,6 +181,8 @@ async def test_send_listen_and_explain(stage: Stage, tmp_path: Path) -> None:
 
     nobody = await scripted(1, "send", "nobody@montague.example", "--gateway", GATEWAY, "--text", "x")
     assert nobody["error"]["code"] == "no-usable-key"
-    wrong = await asyncio.to_thread(_gre, "explain", ROMEO_JID, *account, "--json", env={"GRE_PASSWORD": "wrong"})
+    wrong = await asyncio.to_thread(
+        _gre, "explain", ROMEO_JID, *account, "--json", env={"GRE_PASSWORD": "wrong"}
+    )
     assert wrong.returncode == 1
     assert "refused the password" in json.loads(wrong.stdout)["error"]["text"]

@@ -26,7 +26,9 @@ def _own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRE_ACCOUNT", raising=False)
 
 
-def _examine(monkeypatch: pytest.MonkeyPatch, plugins: Plugins, *words: str) -> tuple[int, dict[str, object], str]:
+def _examine(
+    monkeypatch: pytest.MonkeyPatch, plugins: Plugins, *words: str
+) -> tuple[int, dict[str, object], str]:
     monkeypatch.setattr(Settings, "plugins", lambda _: plugins)
     scripted = runner.invoke(app, ["doctor", "--json", *words])
     human = runner.invoke(app, ["doctor", *words], env={"COLUMNS": "200"})

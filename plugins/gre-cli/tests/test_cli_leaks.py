@@ -69,7 +69,9 @@ def test_self_test_plants_every_dress_at_every_party(search: LeakSearch) -> None
     assert result.planted == 3 * (2 * len(PLANTED) - len(text_only))
 
 
-def test_self_test_tells_what_a_blind_search_misses(search: LeakSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_test_tells_what_a_blind_search_misses(
+    search: LeakSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(LeakSearch, "find", lambda *_: [])
     result = self_test(search, {"server": NOISE})
     assert len(result.missed) == result.planted > 0

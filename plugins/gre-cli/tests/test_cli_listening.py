@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
 
 import pytest
 from gre_cli.asking import Asker, how_to_approve
@@ -16,7 +17,6 @@ from gre_core.errors import NotForUs
 from gre_core.model import Attachment, Direction, Message, Notice, Question, Signature, Verdict
 from gre_core.opening import Received, Unopened
 from gre_core.wire import MESSAGE_TAG
-from xml.etree.ElementTree import Element
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,9 @@ def _received(
     )
     verdict = Verdict(signature, signer="AB" * 20, source="xep-0373", detail="why\x07")
     notices = (Notice("sender-mismatch", "not\x1b[0m who you think"),)
-    return Received(message, verdict, notices, PEER, direction, formatter("mime"), encrypter("openpgp"), "id1")
+    return Received(
+        message, verdict, notices, PEER, direction, formatter("mime"), encrypter("openpgp"), "id1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,12 @@ QUESTION = Question("key-changed", PEER, "Changed?", before="AA", after="BB CC")
 
 @pytest.mark.parametrize(
     ("approved", "answer"),
-    [((), False), (("key-changed",), True), (("key-changed=BB CC",), True), (("key-changed=DD", "key-added"), False)],
+    [
+        ((), False),
+        (("key-changed",), True),
+        (("key-changed=BB CC",), True),
+        (("key-changed=DD", "key-added"), False),
+    ],
 )
 async def test_only_what_was_approved_is_agreed_to(approved: tuple[str, ...], *, answer: bool) -> None:
     assert await Asker(Output(json=True), approved).decide(QUESTION) is answer

@@ -117,7 +117,9 @@ def test_contact_jid(to: str, gateway: str | None, jid: str) -> None:
     assert contact_jid(to, gateway) == jid
 
 
-@pytest.mark.parametrize(("to", "gateway"), [("romeo@m.x", None), ("", "g.x"), ("a\\40b@g.x/phone", None), ("a\nb", "g.x")])
+@pytest.mark.parametrize(
+    ("to", "gateway"), [("romeo@m.x", None), ("", "g.x"), ("a\\40b@g.x/phone", None), ("a\nb", "g.x")]
+)
 def test_no_contact_jid(to: str, gateway: str | None) -> None:
     with pytest.raises(UsageError):
         contact_jid(to, gateway)
@@ -148,7 +150,7 @@ def test_the_file_is_read_and_the_command_line_wins(tmp_path: Path) -> None:
     settings = load(options)
     assert (settings.jid, settings.port, settings.gateway) == ("juliet@capulet.example", 5223, "mail.x")
     assert settings.directory() == tmp_path / "gre" / "s"
-    assert settings.allow == {"gre-formatter-mime"}
+    assert settings.allow == frozenset({"gre-formatter-mime"})
     assert settings.policy.encrypters == ("openpgp",)
     assert load(Options(account="nurse@x.example", port=1)).jid == "nurse@x.example"
 
@@ -191,8 +193,8 @@ def test_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_password_command(tmp_path: Path) -> None:
     command = json.dumps([sys.executable, "-c", "print('from command')"])
-    assert load(_config(tmp_path, f'[account]\njid = "j@x.example"\npassword_command = {command}\n')).password() == (
-        "from command"
-    )
+    assert load(
+        _config(tmp_path, f'[account]\njid = "j@x.example"\npassword_command = {command}\n')
+    ).password() == ("from command")
     with pytest.raises(UsageError, match="password_command failed"):
         load(_config(tmp_path, '[account]\njid = "j@x.example"\npassword_command = "false"\n')).password()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
@@ -15,15 +16,14 @@ if TYPE_CHECKING:
 
     from gre_cli.exits import Exit
     from gre_cli.output import Output
-    from gre_cli.settings import Options, Settings
+    from gre_cli.settings import Settings
     from gre_core.model import Message
-
 
 
 class _Group(TyperGroup):
     """A group whose ``--help`` has a default: without one, typer 0.29 loads pydantic (0.4 s) to convert None."""
 
-    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own click, private to it
+    def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)
         if option is not None and option.default is None:
             option.default = False
@@ -58,10 +58,13 @@ Account = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", envvar="GRE_CONFIG", help="Configuration, instead of the usual place."),
+    typer.Option(
+        "--config", metavar="FILE", envvar="GRE_CONFIG", help="Configuration, instead of the usual place."
+    ),
 ]
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="DIR", help="Folder of keys, trust and unconfirmed messages.")
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Folder of keys, trust and unconfirmed messages."),
 ]
 Host = Annotated[str | None, typer.Option("--host", help="The XMPP server, when DNS does not tell.")]
 Port = Annotated[int | None, typer.Option("--port", help="Its port; with --host. Default: 5222.")]
@@ -70,20 +73,27 @@ Plaintext = Annotated[
 ]
 Gateway = Annotated[
     str | None,
-    typer.Option("--gateway", "-g", metavar="DOMAIN", help="The gateway that leads to the contact's network."),
+    typer.Option(
+        "--gateway", "-g", metavar="DOMAIN", help="The gateway that leads to the contact's network."
+    ),
 ]
 Approve = Annotated[
     list[str] | None,
     typer.Option("--approve", metavar="CODE=VALUE", help="Say yes ahead to a question; may be repeated."),
 ]
-To = Annotated[str, typer.Argument(metavar="TO", help="Mail address, or JID as in alice\\40example.org@gateway.")]
+To = Annotated[
+    str, typer.Argument(metavar="TO", help="Mail address, or JID as in alice\\40example.org@gateway.")
+]
 
 
 @app.command()
 def demo(
-    server: Annotated[ServerChoice, typer.Option(help="Built-in router, or a throw-away Prosody.")] = ServerChoice.LOOPBACK,
+    server: Annotated[
+        ServerChoice, typer.Option(help="Built-in router, or a throw-away Prosody.")
+    ] = ServerChoice.LOOPBACK,
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Keep the captured stanzas and mails here.")
+        Path | None,
+        typer.Option(metavar="DIR", file_okay=False, help="Keep the captured stanzas and mails here."),
     ] = None,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Save the screen as a picture.")
@@ -105,9 +115,7 @@ def demo(
 
 
 @app.command()
-def doctor(
-    account: Account = None, config: Config = None, state: State = None, json: Json = False
-) -> None:
+def doctor(account: Account = None, config: Config = None, state: State = None, json: Json = False) -> None:
     """Show what is installed, what is broken, what to do.
 
     Exit 1 when something has to be mended.
@@ -122,18 +130,37 @@ def doctor(
 
 
 @app.command()
-def send(  # noqa: PLR0913 - options
+def send(
     to: To,
-    text: Annotated[str | None, typer.Option("--text", "-t", help="The text; standard input otherwise.")] = None,
-    subject: Annotated[str | None, typer.Option("--subject", "-s", help="Encrypted, as everything else.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text",
+            "-t",
+            help="The text. Others on this machine see it among the processes: standard input is private.",
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", "-s", help="Encrypted, as everything else.")
+    ] = None,
     attach: Annotated[
         list[Path] | None,
-        typer.Option("--attach", "-f", metavar="FILE", exists=True, dir_okay=False, readable=True, help="May be repeated."),
+        typer.Option(
+            "--attach",
+            "-f",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="May be repeated.",
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="The same text as HTML.")
     ] = None,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the receipt.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the receipt.")
+    ] = 60.0,
     approve: Approve = None,
     account: Account = None,
     gateway: Gateway = None,
@@ -167,13 +194,17 @@ def send(  # noqa: PLR0913 - options
 
 
 @app.command()
-def listen(  # noqa: PLR0913 - options
+def listen(
     once: Annotated[bool, typer.Option("--once", help="End after one message.")] = False,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="End after so long.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="End after so long.")
+    ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", file_okay=False, help="Folder for attachments; one in the state otherwise."),
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Folder for attachments; one in the state otherwise."
+        ),
     ] = None,
     approve: Approve = None,
     account: Account = None,
@@ -198,13 +229,15 @@ def listen(  # noqa: PLR0913 - options
         from gre_cli.listening import listen as listen_on
 
         ends = 1 if once else count
-        return await listen_on(output, settings, folder=save, count=ends, seconds=timeout, approved=approve or ())
+        return await listen_on(
+            output, settings, folder=save, count=ends, seconds=timeout, approved=approve or ()
+        )
 
     _run(work, json=json)
 
 
 @app.command()
-def explain(  # noqa: PLR0913 - options
+def explain(
     to: Annotated[str, typer.Argument(metavar="JID", help="JID on a gateway, or an address with --gateway.")],
     approve: Approve = None,
     account: Account = None,
@@ -263,19 +296,16 @@ def _settings(*, need_account: bool = True, **options: str | int | bool | Path |
 
 
 def _message(text: str | None, subject: str | None, html: Path | None, attach: list[Path]) -> Message:
-    import sys
-
     from gre_cli.settings import UsageError
     from gre_core.model import Attachment, Message
 
-    if text is None:
-        if sys.stdin.isatty():
-            sys.stderr.write("Write the message, and end it with Ctrl-D.\n")
-        text = sys.stdin.read()
-    if not text.strip() and not attach and html is None:
+    if text is None and sys.stdin.isatty():
+        sys.stderr.write("Write the message, and end it with Ctrl-D.\n")
+    content: str = sys.stdin.read() if text is None else text
+    if not content.strip() and not attach and html is None:
         raise UsageError("The message is empty. Give --text, --attach, or a text on standard input.")
     return Message(
-        text=text,
+        text=content,
         html=None if html is None else html.read_text(encoding="utf-8"),
         subject=subject,
         attachments=tuple(Attachment.from_path(path) for path in attach),

@@ -36,7 +36,10 @@ def data_fields(agreed: Agreed) -> list[tuple[str, str]]:
     """Give the data form as (name, value), the sender_id first."""
     return [
         ("you are seen as", clean_line(agreed.data.sender_id)),
-        *((field_name(var), clean_line(", ".join(values)) or "none") for var, values in agreed.data.fields.items()),
+        *(
+            (field_name(var), clean_line(", ".join(values)) or "none")
+            for var, values in agreed.data.fields.items()
+        ),
     ]
 
 

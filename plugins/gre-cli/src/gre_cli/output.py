@@ -77,7 +77,9 @@ class Output:
         """Warn people."""
         self.errors.print(clean(text), style="yellow")
 
-    def fail(self, error: GreError | OSError, code: Exit = Exit.FAILED, **more: object) -> Exit:
+    def fail(
+        self, error: GreError | OSError | UnicodeError, code: Exit = Exit.FAILED, **more: object
+    ) -> Exit:
         """Tell what went wrong; give the exit code."""
         text = clean(getattr(error, "text", "") or str(error))
         if self.json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from slixmpp import ClientXMPP
 
@@ -15,7 +15,6 @@ from gre_core.stores import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-    from typing import Any
 
     from gre_cli.asking import Asker
     from gre_cli.settings import Settings
@@ -33,7 +32,11 @@ class LoginFailed(GreError):
 
 @asynccontextmanager
 async def online(
-    settings: Settings, asker: Asker, *, available: bool, setup: Callable[[ClientXMPP, Client], None] | None = None
+    settings: Settings,
+    asker: Asker,
+    *,
+    available: bool,
+    setup: Callable[[ClientXMPP, Client], None] | None = None,
 ) -> AsyncGenerator[tuple[ClientXMPP, Client]]:
     """Log in, and log out at the end.
 
@@ -90,7 +93,8 @@ async def _log_in(xmpp: ClientXMPP, client: Client, settings: Settings) -> None:
         xmpp.connect(settings.host, settings.port)
     ready = asyncio.ensure_future(client.ready.wait())
     try:
-        await asyncio.wait({ready, failed}, timeout=LOGIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        waits: list[asyncio.Future[Any]] = [ready, failed]
+        await asyncio.wait(waits, timeout=LOGIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
             raise LoginFailed(f"{settings.jid} could not log in: {failed.result()}.")
         if not ready.done():

@@ -35,7 +35,7 @@ LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _COMMAND_SECONDS: Final = 60
 _MAX_PORT: Final = 65_535
-_KEYS: Final = {
+_KEYS: Final[dict[str, dict[str, type | tuple[type, ...]]]] = {
     "account": {
         "jid": str, "password_file": str, "password_command": (str, list), "host": str, "port": int,
         "gateway": str, "state": str,

@@ -55,7 +55,9 @@ def collect(stage: Stage) -> Captures:
     # Spool and journal of the gateway; its configuration and the public keys were there before.
     state = stage.root / "state"
     files = {
-        f"state/{path.relative_to(state)}": path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file()
+        f"state/{path.relative_to(state)}": path.read_bytes()
+        for path in sorted(state.rglob("*"))
+        if path.is_file()
     }
     return Captures(
         {

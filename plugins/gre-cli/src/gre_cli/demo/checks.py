@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from gre_cli.describe import pair
 from gre_cli.demo.leaks import LeakSearch, Secret, self_test
 from gre_cli.demo.stage import JULIET, ROMEO
+from gre_cli.describe import pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,9 @@ def check_all(outcome: Outcome, captures: Captures) -> list[Check]:
 def _letter(outcome: Outcome) -> Iterator[Check]:
     sent, read = outcome.sent, outcome.read
     explanation = outcome.explanation
-    agreement = explanation.agreed.agreement if explanation is not None and explanation.agreed is not None else None
+    agreement = (
+        explanation.agreed.agreement if explanation is not None and explanation.agreed is not None else None
+    )
     yield Check(
         "formatter and encrypter negotiated",
         agreement is not None,
@@ -83,7 +85,9 @@ def _answer(outcome: Outcome) -> Iterator[Check]:
     verdict = None if received is None else received.verdict
     yield Check(
         "Romeo's signature verified by Juliet's client",
-        verdict is not None and verdict.signature == "good" and _same_key(verdict.signer, outcome.key["fingerprint"]),
+        verdict is not None
+        and verdict.signature == "good"
+        and _same_key(verdict.signer, outcome.key["fingerprint"]),
         "nothing came"
         if verdict is None
         else f"{verdict.signature}, key {_short(verdict.signer or '?')}, from {verdict.source or 'unknown'}",
@@ -123,7 +127,8 @@ def _middle(outcome: Outcome, captures: Captures) -> Iterator[Check]:
     yield Check(
         "search finds every leak that is planted",
         trust.planted > 0 and not trust.missed,
-        f"{trust.planted} planted, {len(trust.missed)} missed" + (f": {trust.missed[0]}" if trust.missed else ""),
+        f"{trust.planted} planted, {len(trust.missed)} missed"
+        + (f": {trust.missed[0]}" if trust.missed else ""),
     )
     for party, pieces in captures.pieces.items():
         leaks = search.find(captures.of(party), party)

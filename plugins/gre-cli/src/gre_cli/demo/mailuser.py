@@ -40,15 +40,19 @@ class OpenPGP(Protocol):
 
     def make_key(self, address: str) -> tuple[str, bytes]:
         """Make a key; give its fingerprint and the armored certificate."""
+        ...
 
     def import_key(self, certificate: bytes) -> None:
         """Take somebody's certificate."""
+        ...
 
     def decrypt(self, message: bytes) -> tuple[bytes, str, str]:
         """Give the content, the verdict on the signature (``good`` or what is wrong), and the signer."""
+        ...
 
     def encrypt(self, content: bytes, recipients: list[str]) -> bytes:
         """Sign and encrypt; give an armored message."""
+        ...
 
 
 class Gpg:
@@ -68,6 +72,7 @@ class Gpg:
         return done.stdout
 
     def make_key(self, address: str) -> tuple[str, bytes]:
+        """Make a key; give its fingerprint and the armored certificate."""
         self._run(
             "--pinentry-mode", "loopback", "--passphrase", "",
             "--quick-generate-key", f"Romeo <{address}>", "future-default", "default", "never",
@@ -77,9 +82,11 @@ class Gpg:
         return fingerprint, self._run("--armor", "--export", address)
 
     def import_key(self, certificate: bytes) -> None:
+        """Take somebody's certificate."""
         self._run("--import", content=certificate)
 
     def decrypt(self, message: bytes) -> tuple[bytes, str, str]:
+        """Give content, verdict and signer."""
         status = self._home / "status"
         content = self._run("--status-file", str(status), "--decrypt", content=message)
         lines = [line.split() for line in status.read_text(errors="replace").splitlines()]
@@ -91,6 +98,7 @@ class Gpg:
         return content, wrong[0].lower() if wrong else "unsigned", ""
 
     def encrypt(self, content: bytes, recipients: list[str]) -> bytes:
+        """Sign and encrypt; give an armored message."""
         to = [word for address in recipients for word in ("--recipient", address)]
         # No web of trust stands behind a key from an Autocrypt header: a mail program says so to gpg.
         return self._run("--trust-model", "always", "--armor", "--sign", "--encrypt", *to, content=content)
@@ -100,7 +108,7 @@ class PgpyProgram:
     """PGPy, for machines without gpg."""
 
     def __init__(self) -> None:
-        import pgpy  # noqa: PLC0415 - only without gpg
+        import pgpy
 
         self._pgpy: Any = pgpy
         self._own: Any = None
@@ -108,7 +116,8 @@ class PgpyProgram:
         self.name = f"PGPy {version('pgpy')}"
 
     def make_key(self, address: str) -> tuple[str, bytes]:
-        from pgpy.constants import (  # noqa: PLC0415
+        """Make a key; give its fingerprint and the armored certificate."""
+        from pgpy.constants import (
             CompressionAlgorithm,
             EllipticCurveOID,
             HashAlgorithm,
@@ -131,11 +140,13 @@ class PgpyProgram:
         return str(key.fingerprint), str(key.pubkey).encode()
 
     def import_key(self, certificate: bytes) -> None:
+        """Take somebody's certificate."""
         key, _ = self._pgpy.PGPKey.from_blob(certificate)
         for user in key.userids:
             self._others[user.email or parseaddr(user.name or "")[1] or user.name] = key
 
     def decrypt(self, message: bytes) -> tuple[bytes, str, str]:
+        """Give content, verdict and signer."""
         # PGPy wants a checksum in every armor, which RFC 9580, section 6.1, made optional: give it the binary message.
         armored = message.replace(b"\r\n", b"\n").partition(b"\n\n")[2].partition(b"\n-----END")[0]
         lines = [line for line in armored.split(b"\n") if not line.startswith(b"=")]
@@ -153,7 +164,8 @@ class PgpyProgram:
         return content, "errsig", ""
 
     def encrypt(self, content: bytes, recipients: list[str]) -> bytes:
-        from pgpy.constants import CompressionAlgorithm, SymmetricKeyAlgorithm  # noqa: PLC0415
+        """Sign and encrypt; give an armored message."""
+        from pgpy.constants import CompressionAlgorithm, SymmetricKeyAlgorithm
 
         message = self._pgpy.PGPMessage.new(content, compression=CompressionAlgorithm.Uncompressed)
         message |= self._own.sign(message)
@@ -182,7 +194,10 @@ def autocrypt_key(mail: Message) -> bytes:
     headers = mail.get_all("Autocrypt", [])
     if len(headers) != 1:
         raise Failure(f"the mail has {len(headers)} Autocrypt headers, not one")
-    attributes = dict(part.strip().partition("=")[::2] for part in str(headers[0]).split(";"))
+    attributes: dict[str, str] = {}
+    for part in str(headers[0]).split(";"):
+        name, _, value = part.strip().partition("=")
+        attributes[name] = value
     if attributes.get("addr", "").casefold() != parseaddr(str(mail["From"]))[1].casefold():
         raise Failure("the Autocrypt header is for another address than From")
     return base64.b64decode(re.sub(r"\s+", "", attributes["keydata"]), validate=True)
@@ -190,8 +205,8 @@ def autocrypt_key(mail: Message) -> bytes:
 
 def encrypted_part(mail: Message) -> bytes:
     """Give the OpenPGP message of a PGP/MIME mail (RFC 3156, section 4)."""
-    parts = mail.get_payload()
-    if mail.get_content_type() != "multipart/encrypted" or not isinstance(parts, list) or len(parts) != 2:  # noqa: PLR2004
+    parts = [part for part in mail.get_payload() if isinstance(part, Message)] if mail.is_multipart() else []
+    if mail.get_content_type() != "multipart/encrypted" or len(parts) != 2:  # noqa: PLR2004
         raise Failure(f"the mail is {mail.get_content_type()}, not PGP/MIME")
     if parts[0].get_content_type() != "application/pgp-encrypted" or b"Version: 1" not in _content(parts[0]):
         raise Failure("the first part is not as RFC 3156 wants it")
@@ -249,9 +264,9 @@ def build_answer(order: dict[str, Any], to: str, in_reply_to: str, program: Open
     armored = program.encrypt(inner.as_bytes(), [to, order["address"]]).replace(b"\r\n", b"\n").strip()
     head = (
         f"From: Romeo <{order['address']}>\nTo: {to}\nDate: {date}\nMessage-ID: {message_id}\nSubject: ...\n"
-        "MIME-Version: 1.0\nContent-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\";\n"
+        'MIME-Version: 1.0\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted";\n'
         f' boundary="{_BOUNDARY}"\n\n--{_BOUNDARY}\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\n'
-        f"--{_BOUNDARY}\nContent-Type: application/octet-stream; name=\"encrypted.asc\"\n\n"
+        f'--{_BOUNDARY}\nContent-Type: application/octet-stream; name="encrypted.asc"\n\n'
     )
     return (head.encode() + armored + f"\n--{_BOUNDARY}--\n".encode()).replace(b"\n", b"\r\n")
 
@@ -299,7 +314,14 @@ def main() -> int:
     os.umask(0o077)
     try:
         run(json.loads(sys.stdin.readline()))
-    except (Failure, OSError, ValueError, KeyError, smtplib.SMTPException, subprocess.SubprocessError) as error:
+    except (
+        Failure,
+        OSError,
+        ValueError,
+        KeyError,
+        smtplib.SMTPException,
+        subprocess.SubprocessError,
+    ) as error:
         say("failed", error=f"{type(error).__name__}: {error}")
         return 1
     return 0

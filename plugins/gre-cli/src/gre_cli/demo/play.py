@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from gre_cli.demo.stage import JULIET, READY_SECONDS, ROMEO_JID, STEP_SECONDS, Letter
 from gre_core.errors import GreError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gre_core.client import Explanation, Received, Sent, Unopened
     from gre_core.model import Notice, Question
     from gre_core.slixmpp import Client
+    from gre_core.testing.server import XmppServer
 
 
 _FORGET_SECONDS: Final = 5.0
@@ -132,9 +133,9 @@ class _Clock:
 
 async def _juliet(stage: Stage, outcome: Outcome) -> tuple[Client, asyncio.Future[Received | GreError]]:
     """Bring Juliet's client online; give it and what will hold the answer."""
-    from gre_core.slixmpp import attach_client  # noqa: PLC0415 - loads slixmpp, while the processes start
-    from gre_core.stores import FileStore  # noqa: PLC0415
-    from gre_core.testing.slix import make_client, offline, online  # noqa: PLC0415
+    from gre_core.slixmpp import attach_client
+    from gre_core.stores import FileStore
+    from gre_core.testing.slix import make_client, offline, online
 
     answer: asyncio.Future[Received | GreError] = asyncio.get_running_loop().create_future()
 
@@ -150,7 +151,7 @@ async def _juliet(stage: Stage, outcome: Outcome) -> tuple[Client, asyncio.Futur
         if not answer.done():
             answer.set_result(failed.error)
 
-    xmpp = make_client(stage.address, JULIET.partition("@")[0], "demo")
+    xmpp = make_client(cast("XmppServer", stage.address), JULIET.partition("@")[0], "demo")
     client = attach_client(xmpp, store=FileStore(stage.root / "juliet"), decide=decide, reconnect=False)
     client.on_received(opened)
     client.on_unopened(unopened)

@@ -61,7 +61,9 @@ class Recorder:
             self._pump(reader, server_writer, self.requests), self._pump(server_reader, writer, self.answers)
         )
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copy: bytearray) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copy: bytearray
+    ) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(_PIECE):
                 copy += piece

@@ -9,7 +9,6 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-
 from gre_cli.describe import pair
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _PLAIN: Final = "green"
 _CIPHER: Final = "dim"
 
 
-def show(  # noqa: PLR0913, PLR0917 - what is shown
+def show(
     console: Console, server: str, outcome: Outcome, captures: Captures, checks: list[Check], seconds: float
 ) -> None:
     """Print everything.
@@ -47,9 +46,25 @@ def show(  # noqa: PLR0913, PLR0917 - what is shown
     lines = Table.grid(padding=(0, 1))
     for check in checks:
         mark = Text("✓", style="bold green") if check.right else Text("✗", style="bold red")
-        lines.add_row(mark, Text(check.name, style="" if check.right else "bold red"), Text(check.detail, style="dim"))
-    seen = Text("Server, gateway and relay see who writes to whom, when, and how much. They see no content.", style="dim")
-    for part in ("", _title(server), _parties(server, outcome, captures), seen, "", facts, "", lines, "", _end(checks, seconds)):
+        lines.add_row(
+            mark, Text(check.name, style="" if check.right else "bold red"), Text(check.detail, style="dim")
+        )
+    seen = Text(
+        "Server, gateway and relay see who writes to whom, when, and how much. They see no content.",
+        style="dim",
+    )
+    for part in (
+        "",
+        _title(server),
+        _parties(server, outcome, captures),
+        seen,
+        "",
+        facts,
+        "",
+        lines,
+        "",
+        _end(checks, seconds),
+    ):
         console.print(part)
 
 
@@ -69,7 +84,10 @@ def _parties(server: str, outcome: Outcome, captures: Captures) -> Table:
         _letter(outcome.letter),
         Group(
             _letter(outcome.answer),
-            _verdict(received.verdict.signature if received is not None else "?", str(outcome.key.get("fingerprint"))),
+            _verdict(
+                received.verdict.signature if received is not None else "?",
+                str(outcome.key.get("fingerprint")),
+            ),
         ),
     )
     stanzas = captures.pieces["XMPP server"]
@@ -114,7 +132,8 @@ def _stanza(stream: bytes) -> Text:
     """Show what stands inside ``<encrypted/>``."""
     content = stream.partition(b"<encrypted ")[2].partition(b">")[2].partition(b"</encrypted>")[0]
     return Text.assemble(
-        f"<encrypted/> of {len(content):,} characters\n", (_cut(content.decode(errors="replace"), _EXCERPT), _CIPHER)
+        f"<encrypted/> of {len(content):,} characters\n",
+        (_cut(content.decode(errors="replace"), _EXCERPT), _CIPHER),
     )
 
 

@@ -43,7 +43,9 @@ READY_SECONDS: Final = 20.0
 STEP_SECONDS: Final = 15.0
 """How long one step may take."""
 
-_LONGEST_ROOT: Final = 60  # characters: the sockets of gpg-agent lie below, and a socket's path has at most 107
+_LONGEST_ROOT: Final = (
+    60  # characters: the sockets of gpg-agent lie below, and a socket's path has at most 107
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,10 @@ class Stage:
         accounts = {JULIET.partition("@")[0]: self.password}
         components = {GATEWAY: self._secret}
         if self.server_name == "prosody":
-            from gre_core.testing.prosody import ProsodyServer  # noqa: PLC0415 - only one of them is needed
+            from gre_core.testing.prosody import ProsodyServer
 
             return ProsodyServer(DOMAIN, accounts, components)
-        from gre_core.testing.loopback import LoopbackServer  # noqa: PLC0415
+        from gre_core.testing.loopback import LoopbackServer
 
         return LoopbackServer(DOMAIN, accounts, components)
 
@@ -201,7 +203,7 @@ class Stage:
             f'[smtp]\nhost = "127.0.0.1"\nport = {self.relay_link.port}\ntls = "none"\n\n'
             '[listen]\nprotocol = "lmtp"\nhost = "127.0.0.1"\nport = 0\n\n'
             f'[users]\n"{JULIET}" = "{JULIET}"\n\n'
-            '[policy]\nencrypted_only = true\n\n'
+            "[policy]\nencrypted_only = true\n\n"
             '[keys]\ndirectory = "keys"\n\n[state]\ndirectory = "state"\n\n[log]\nlevel = "debug"\n'
         )
         # -P: a file in the present folder must not take the place of a module.
@@ -243,5 +245,5 @@ def _make_root() -> Path:
     root = Path(tempfile.mkdtemp(prefix="gre-demo-"))
     if len(str(root)) > _LONGEST_ROOT and Path("/tmp").is_dir():  # noqa: S108 - mkdtemp makes it safe
         root.rmdir()
-        root = Path(tempfile.mkdtemp(prefix="gre-demo-", dir="/tmp"))  # noqa: S108
+        root = Path(tempfile.mkdtemp(prefix="gre-demo-", dir="/tmp"))
     return root
