@@ -78,7 +78,7 @@ class Client:
 
     def __init__(self, xmpp: ClientXMPP, engine: ClientEngine, stream: Stream) -> None:
         self.engine = engine
-        self.ready = asyncio.Event()
+        self.ready: asyncio.Event = asyncio.Event()
         self._stream = stream
         self._handlers: dict[type, list[Handler[Any]]] = {Received: [], Unopened: [], Sent: [], Notice: []}
         self._messages = WorkQueue(xmpp, workers=1, max_bytes=MAX_MEMORY)

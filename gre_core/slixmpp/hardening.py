@@ -6,16 +6,17 @@ matcher or filter end the stream. :func:`harden_stream` bounds all of it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 
 from gre_core.errors import Refused
 from gre_core.log import get_logger
 from gre_core.slixmpp.stream import answer_error, needs_answer
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
     from slixmpp import BaseXMPP
 
 MAX_DEPTH: Final = 64
@@ -23,12 +24,13 @@ MAX_ELEMENTS: Final = 20_000
 MAX_INCOMING: Final = 16 * 1024 * 1024
 """Bytes of one incoming stanza. A server that has no lower limit lets anyone reach it: then the stream is closed."""
 
-if TYPE_CHECKING:
-    _PullParser = ET.XMLPullParser[ET.Element]
-else:
-    _PullParser = ET.XMLPullParser
+MOST_LEVELS: Final = 200_000
+"""Levels of a stanza that are passed over; more would take too much memory, and the stream is closed."""
 
-_CDATA: Final = b"<![CDATA["
+_SLICE: Final = 64 * 1024
+_STANZA: Final = 2
+"""The level of a stanza; the stream itself is the first."""
+
 _log = get_logger(__name__)
 
 
@@ -46,81 +48,138 @@ class Forbidden(Exception):
         self.text = text
 
 
-class GuardedParser(_PullParser):
-    """An XML parser for one stream: no document types, no comments, bounded size, depth and number of elements.
+class GuardedParser:
+    """The XML parser of one stream, in the place of slixmpp's: no document types, no comments, all else bounded.
 
-    A stanza with too many levels or elements is emptied while it is parsed, so that it takes no memory, and marked;
-    the stream goes on. All else that is forbidden raises :class:`Forbidden`.
+    A stanza with too many levels or elements is emptied while it is parsed, so that it takes no memory, and marked; the
+    stream goes on. All else that is forbidden ends it.
+
+    Arguments:
+        max_bytes: of one stanza.
 
     Attributes:
-        oversized: the stanza that just ended had too many levels or elements.
+        oversized: the stanza that was just given had too many levels or elements.
     """
 
     def __init__(self, max_bytes: int = MAX_INCOMING) -> None:
-        # Always UTF-8, whatever the XML declaration says: in another encoding a document type would be invisible.
-        utf8 = ET.XMLParser(encoding="utf-8")  # noqa: S314 - guarded by this very class
-        super().__init__(("start", "end"), _parser=utf8)
         self.oversized = False
         self._max_bytes = max_bytes
-        self._tail = b""
-        self._size = 0
+        self._fed = self._done = 0
+        self._level = self._elements = 0
+        self._too_much = False
         self._open: list[ET.Element] = []
-        self._elements = 0
+        self._text: list[str] = []
+        self._events: deque[tuple[str, ET.Element, bool]] = deque()
+        self._failure: Forbidden | None = None
+        # Always UTF-8, whatever the XML declaration says.
+        self._parser = expat.ParserCreate(encoding="utf-8", namespace_separator="}")
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.StartDoctypeDeclHandler = self._restricted
+        self._parser.CommentHandler = self._restricted
+        defer: Any = getattr(self._parser, "SetReparseDeferralEnabled", None)
+        if defer is not None:  # newer versions of expat keep back half of a tag, and so a whole stanza
+            defer(False)  # noqa: FBT003 - its signature
 
-    def feed(self, data: str | Buffer) -> None:
-        """Take a piece of the stream; raises :class:`Forbidden`."""
-        raw = data.encode() if isinstance(data, str) else bytes(data)
-        self._size += len(raw)
-        if self._size > self._max_bytes:
-            raise Forbidden("policy-violation", f"a stanza of more than {self._max_bytes:,} bytes")
-        window = self._tail + raw
-        _refuse_declarations(window)
-        self._tail = window[-len(_CDATA) + 1 :]
-        super().feed(raw)
-        flush = getattr(super(), "flush", None)  # newer versions of expat keep back what may be half a tag
-        if flush is not None:
-            flush()
+    def feed(self, data: str | bytes) -> None:
+        """Take a piece of the stream."""
+        raw = data.encode() if isinstance(data, str) else data
+        for at in range(0, len(raw), _SLICE):
+            if self._failure is None:
+                self._feed(raw[at : at + _SLICE])
 
-    def read_events(self) -> Iterator[Any]:
-        """Give the events that are ready, as (``start`` or ``end``, element); raises :class:`Forbidden`."""
-        events: Iterator[Any] = super().read_events()
+    def _feed(self, raw: bytes) -> None:
+        self._fed += len(raw)
         try:
-            for event in events:
-                if event[0] == "start":
-                    self._start(event[1])
-                else:
-                    self._end()
-                yield event
-        except ET.ParseError as error:
-            raise Forbidden("not-well-formed", f"XML that is not well-formed ({error.code})") from None
+            self._parser.Parse(raw, False)  # noqa: FBT003 - its signature
+        except Forbidden as error:
+            self._failure = error
+        except expat.ExpatError as error:
+            self._failure = Forbidden("not-well-formed", f"XML that is not well-formed ({error.code})")
+        else:
+            if self._fed - self._done > self._max_bytes:
+                self._failure = self._too_large()
 
-    def _start(self, element: ET.Element) -> None:
-        level = len(self._open)
-        self._open.append(element)
-        if level == 1:
-            self._elements = 0
-            self.oversized = False
+    def read_events(self) -> Iterator[tuple[str, ET.Element]]:
+        """Give start and end of the stream and of its stanzas, complete; slixmpp counts its levels by them.
+
+        Raises:
+            Forbidden: what came after them ends the stream.
+        """
+        while self._events:
+            event, element, self.oversized = self._events.popleft()
+            yield event, element
+        if self._failure is not None:
+            raise self._failure
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._level += 1
+        if self._level > MOST_LEVELS:
+            raise Forbidden("policy-violation", f"more than {MOST_LEVELS:,} levels")
+        if self._level <= _STANZA:
+            element = _element(name, attributes)
+            self._open, self._elements, self._too_much = [element], 0, False
+            self._events.append(("start", element, False))
+            self._done = self._parser.CurrentByteIndex
         self._elements += 1
-        self.oversized |= level > MAX_DEPTH or self._elements > MAX_ELEMENTS
+        if self._elements > MAX_ELEMENTS or self._level >= MAX_DEPTH + _STANZA:
+            self._empty()
+        elif self._level > _STANZA and not self._too_much:
+            self._flush()
+            element = _element(name, attributes)
+            self._open[-1].append(element)
+            self._open.append(element)
 
-    def _end(self) -> None:
-        self._open.pop()
-        if len(self._open) == 1:
-            self._size = 0
-        elif self.oversized and self._open:
-            del self._open[-1][:]
+    def _end(self, _name: str) -> None:
+        self._level -= 1
+        if self._level >= _STANZA and not self._too_much:
+            self._flush()
+            self._open.pop()
+        elif self._level < _STANZA:
+            if self._parser.CurrentByteIndex - self._done > self._max_bytes:
+                raise self._too_large()
+            self._flush()
+            self._events.append(("end", self._open[0], self._too_much))
+            self._done = self._parser.CurrentByteIndex
+
+    def _empty(self) -> None:
+        """Forget what the stanza holds."""
+        self._too_much = True
+        del self._open[1:]
+        del self._open[0][:]
+        self._open[0].text = None
+        self._text.clear()
+
+    def _characters(self, text: str) -> None:
+        if self._level < _STANZA:
+            self._done = self._parser.CurrentByteIndex  # white space keeps the stream alive
+        elif not self._too_much:
+            self._text.append(text)
+
+    def _flush(self) -> None:
+        if self._text:
+            parent, text = self._open[-1], "".join(self._text)
+            self._text.clear()
+            if len(parent):
+                parent[-1].tail = (parent[-1].tail or "") + text
+            else:
+                parent.text = (parent.text or "") + text
+
+    def _too_large(self) -> Forbidden:
+        return Forbidden("policy-violation", f"a stanza of more than {self._max_bytes:,} bytes")
+
+    def _restricted(self, *_: object) -> None:
+        raise Forbidden("restricted-xml", "a document type declaration or a comment")
 
 
-def _refuse_declarations(window: bytes) -> None:
-    """Refuse what XMPP forbids: declarations, comments (RFC 6120, section 11.1), and NUL, a sign of UTF-16."""
-    if b"\0" in window:
-        raise Forbidden("restricted-xml", "another encoding than UTF-8")
-    start = window.find(b"<!")
-    while start >= 0:
-        found = window[start : start + len(_CDATA)]
-        if not _CDATA.startswith(found):
-            raise Forbidden("restricted-xml", "a document type declaration or a comment")
-        start = window.find(b"<!", start + 2)
+def _element(name: str, attributes: dict[str, str]) -> ET.Element:
+    return ET.Element(_clark(name), {_clark(key): value for key, value in attributes.items()})
+
+
+def _clark(name: str) -> str:
+    return "{" + name if "}" in name else name
 
 
 class _Guard:

@@ -43,7 +43,7 @@ class Stream:
 
     def __init__(self, xmpp: BaseXMPP, *, max_stanza: int | None, sender: str | None = None) -> None:
         self.xmpp = xmpp
-        self.up = False
+        self.up: bool = False
         self._max_stanza = max_stanza
         self._sender = sender
         self._asked: set[asyncio.Future[Any]] = set()
