@@ -74,6 +74,8 @@ class EjabberdServer:
     """
 
     host = LOOPBACK
+    c2s_port: int
+    component_port: int
 
     def __init__(
         self,
@@ -158,8 +160,10 @@ class EjabberdServer:
             "port": self.component_port,
             "ip": LOOPBACK,
             "module": "ejabberd_service",
-            "shaper_rule": "none",
+            "shaper": "none",
             "access": "all",
+            # Otherwise each component gets the stanzas of all of them.
+            "global_routes": False,
             "hosts": {domain: {"password": secret} for domain, secret in self.components.items()},
         }
         for listener, limit in zip((clients, components), self._limits, strict=True):

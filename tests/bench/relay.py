@@ -125,8 +125,8 @@ encrypted_only = true
 """
     )
     command = [sys.executable, "-m", "gre_gateway_email", "run", "--config", str(config)]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+    with (folder / "log").open("wb") as log:  # a pipe that nobody reads would fill, and stop the gateway
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     async with asyncio.timeout(30):
         while b"ready:" not in (line := await process.stdout.readline()):
