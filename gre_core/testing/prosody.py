@@ -95,6 +95,8 @@ class ProsodyServer:
     """
 
     host = LOOPBACK
+    c2s_port: int
+    component_port: int
 
     def __init__(
         self,

@@ -95,15 +95,15 @@ class Scene:
     ) -> None:
         """Make the scene; nothing was asked or sent yet."""
         self.users: dict[str, str] = {ACCOUNT: SENDER_ID}
-        self.now = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
+        self.now: datetime = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
         self.store: Store = store or MemoryStore()
-        self.pubsub = FakePubSub(ACCOUNT)
-        self.network = FakeNetwork(max_stanza=max_stanza)
+        self.pubsub: FakePubSub = FakePubSub(ACCOUNT)
+        self.network: FakeNetwork = FakeNetwork(max_stanza=max_stanza)
         self._plugins = Plugins.of(*(providers or (toy_formatter(), toy_encrypter())))
         self._policy = policy
         self._decide = decide
         self._ids = count(1)
-        self.client = self._new_client()
+        self.client: ClientEngine = self._new_client()
         self.serve(pairs, encrypted_only=encrypted_only, max_size=max_size, contributors=contributors)
 
     def _new_client(self) -> ClientEngine:
@@ -127,7 +127,7 @@ class Scene:
         contributors: Iterable[tuple[DataProvider, DataContributor]] = (),
     ) -> None:
         """Replace the gateway by another one with the same domain and users."""
-        self.gateway = GatewayEngine(
+        self.gateway: GatewayEngine = GatewayEngine(
             DOMAIN,
             pairs,
             sender_id=self._sender_id,

@@ -60,8 +60,8 @@ class LoopbackServer:
         self.domain = domain
         self.accounts: Mapping[str, str] = dict(accounts or {})
         self.components: Mapping[str, str] = dict(components or {})
-        self.c2s_port = 0
-        self.component_port = 0
+        self.c2s_port: int = 0
+        self.component_port: int = 0
         self._tap = tap
         self._limits = (c2s_limit, component_limit)
         self._router = Router(domain, self.accounts, self.components)

@@ -50,7 +50,7 @@ class Router:
 
     def __init__(self, domain: str, accounts: Mapping[str, str], components: Iterable[str]) -> None:
         self.domain = domain
-        self.server = ServerOrigin()
+        self.server: ServerOrigin = ServerOrigin()
         self.accounts: dict[str, Account] = {}
         for user, password in accounts.items():
             jid = jids.parse(f"{user}@{domain}")

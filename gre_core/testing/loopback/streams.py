@@ -64,7 +64,7 @@ class Stream:
         tap: Tap | None,
     ) -> None:
         self.router = router
-        self.name = ""
+        self.name: str = ""
         self._reader = reader
         self._writer = writer
         self._limit = limit
@@ -289,7 +289,7 @@ class ComponentStream(Stream):
     stream_ns = COMPONENT
     too_large = "not-well-formed"  # as Prosody does: one big stanza takes the component down
     account = None
-    domain = ""
+    domain: str = ""
 
     def __init__(
         self,
