@@ -62,7 +62,7 @@ class GuardedParser:
     """
 
     def __init__(self, max_bytes: int = MAX_INCOMING) -> None:
-        self.oversized = False
+        self.oversized: bool = False
         self._max_bytes = max_bytes
         self._fed = self._done = 0
         self._level = self._elements = 0

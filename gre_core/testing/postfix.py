@@ -54,7 +54,7 @@ class SmtpSink:
 
     async def __aenter__(self) -> Self:
         program = self._process.find()
-        self.port: int = free_port()
+        self.port = free_port()
         arguments = [program, *self._options]
         try:
             mails = self._process.directory / "mails"
