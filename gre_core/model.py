@@ -108,7 +108,9 @@ class Message:
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     date: datetime | None = None
-    headers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING, repr=False, compare=False)
+    headers: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: _NOTHING, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,11 @@ class GatewayProcess:
             await say(b"")
             await say(b"LHLO mx.example.org")
             await say(b"MAIL FROM:<" + sender.encode() + b">")
-            refused = [r for each in to if not (r := await say(b"RCPT TO:<" + each.encode() + b">")).startswith("250")]
+            refused = [
+                r
+                for each in to
+                if not (r := await say(b"RCPT TO:<" + each.encode() + b">")).startswith("250")
+            ]
             if len(refused) == len(to):
                 return refused
             await say(b"DATA")
@@ -226,7 +230,9 @@ def pgp_mime(data):
 
 def binary_of(mail):
     """What stands in the armor of a mail, read without our code."""
-    armor = mail.partition(b"-----BEGIN PGP MESSAGE-----\r\n\r\n")[2].partition(b"-----END PGP MESSAGE-----")[0]
+    armor = mail.partition(b"-----BEGIN PGP MESSAGE-----\r\n\r\n")[2].partition(b"-----END PGP MESSAGE-----")[
+        0
+    ]
     return base64.b64decode(armor.partition(b"\r\n=")[0])
 
 
@@ -346,7 +352,9 @@ async def test_a_stranger_is_refused_with_a_text(start, connect, relay):
 
 async def test_plain_messages_both_ways_when_the_policy_allows(start, juliet, relay):
     gateway = await start()
-    juliet.send(f"<message to='{BOB}' type='chat' id='p1'><body>Gr\u00fc\u00dfe &amp; K\u00fcsse</body>{REQUEST}</message>")
+    juliet.send(
+        f"<message to='{BOB}' type='chat' id='p1'><body>Gr\u00fc\u00dfe &amp; K\u00fcsse</body>{REQUEST}</message>"
+    )
     await juliet.until("{urn:xmpp:receipts}received")
     _, _, mail = await relay.next()
     assert base64.b64encode("Gr\u00fc\u00dfe & K\u00fcsse".encode()) in mail
@@ -408,9 +416,13 @@ async def test_the_habits_of_libervia_are_served(start, juliet, relay):
     data = openpgp(seed=7)
     for _ in range(2):
         text = base64.encodebytes(data).decode()
-        juliet.send(f"<message to='{BOB}'><encrypted xmlns='urn:xmpp:gre:0' {PAIR}>{text}</encrypted></message>")
+        juliet.send(
+            f"<message to='{BOB}'><encrypted xmlns='urn:xmpp:gre:0' {PAIR}>{text}</encrypted></message>"
+        )
     mails = [(await relay.next())[2] for _ in range(2)]
-    assert [binary_of(mail) for mail in mails] == [data, data], "without an id nothing is taken for a repetition"
+    assert [binary_of(mail) for mail in mails] == [data, data], (
+        "without an id nothing is taken for a repetition"
+    )
     assert await gateway.deliver(pgp_mime(data)) == ["250 2.1.5 Stored"]
     got = await juliet.until(f"{GRE}encrypted")
     assert base64.b64decode(got.findtext(f"{GRE}encrypted")) == data
@@ -469,7 +481,9 @@ async def test_a_mail_becomes_a_message_that_carbons_and_archives_take(start, ju
 
 
 async def test_a_mail_for_several_gets_an_answer_for_each(start, juliet, connect):
-    gateway = await start(users='"juliet@example.org" = "juliet@localhost"\n"romeo@example.org" = "romeo@localhost"')
+    gateway = await start(
+        users='"juliet@example.org" = "juliet@localhost"\n"romeo@example.org" = "romeo@localhost"'
+    )
     romeo = Juliet(await connect("romeo", "orchard"))
     to = ("juliet@example.org", "nobody@example.org", "romeo@example.org")
     assert await gateway.deliver(pgp_mime(openpgp()), to=to) == ["250 2.1.5 Stored", "250 2.1.5 Stored"]
@@ -530,7 +544,9 @@ async def test_sigterm_ends_it_in_order_and_the_log_holds_no_address(start, juli
 # -- with GnuPG at both ends -------------------------------------------------------------------------
 
 
-async def test_what_gnupg_encrypted_reaches_gnupg_unchanged_in_both_directions(start, juliet, relay, tmp_path):
+async def test_what_gnupg_encrypted_reaches_gnupg_unchanged_in_both_directions(
+    start, juliet, relay, tmp_path
+):
     require(shutil.which("gpg"), "GnuPG (apt-get install gpg)")
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
@@ -567,9 +583,15 @@ def test_the_check_command_says_what_is_wrong(tmp_path):
         '[keys]\ndirectory = "none"\n[users]\n"juliet@example.org" = "juliet@localhost"\n'
     )
     command = [sys.executable, "-m", "gre_gateway_email", "check", "--config", file]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"LC_ALL": "C"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"LC_ALL": "C"}
+    )
     assert done.returncode == 1
     wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
-    assert [next(t for t in ("[keys]", "[xmpp]", "[smtp]") if t in line) for line in wrong] == ["[keys]", "[xmpp]", "[smtp]"]
+    assert [next(t for t in ("[keys]", "[xmpp]", "[smtp]") if t in line) for line in wrong] == [
+        "[keys]",
+        "[xmpp]",
+        "[smtp]",
+    ]
     assert "ok     carries urn:xmpp:gre:formatter:mime:0 with urn:xmpp:gre:encrypter:openpgp:0" in done.stdout
     assert "Traceback" not in done.stderr

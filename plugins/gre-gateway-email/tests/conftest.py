@@ -31,7 +31,9 @@ def body_of(data: bytes) -> Body:
     return Body(base64.b64encode(data).decode())
 
 
-def relayed(text: str, *, to: str = "bob@example.net", id_: str | None = "id-1", origin: bool = True) -> Relayed:
+def relayed(
+    text: str, *, to: str = "bob@example.net", id_: str | None = "id-1", origin: bool = True
+) -> Relayed:
     stanza = ET.Element("{jabber:client}message", {"id": id_ or ""})
     if origin and id_:
         ET.SubElement(stanza, "{urn:xmpp:sid:0}origin-id", {"id": id_})
@@ -45,7 +47,9 @@ def relayed(text: str, *, to: str = "bob@example.net", id_: str | None = "id-1",
 def plain(text: str, subject: str | None = None, id_: str = "id-2") -> Plain:
     stanza = ET.Element("{jabber:client}message", {"id": id_})
     who = (Recipient("bob\\40example.net@mail.localhost", "bob@example.net"),)
-    return Plain("juliet@localhost", "juliet@localhost/r", "juliet@example.org", who, text, subject, id_, stanza)
+    return Plain(
+        "juliet@localhost", "juliet@localhost/r", "juliet@example.org", who, text, subject, id_, stanza
+    )
 
 
 def smtp_settings(port: int, **changes: object) -> Smtp:
@@ -158,7 +162,9 @@ async def open_dialogue(port: int) -> Dialogue:
 @pytest.fixture
 def corpora() -> Path:
     folder = Path(os.environ.get("GRE_CORPORA", ROOT.parent / "shared" / "corpora"))
-    if not folder.is_dir():  # not a server to install: mails of other projects, which cannot be part of this one
+    if (
+        not folder.is_dir()
+    ):  # not a server to install: mails of other projects, which cannot be part of this one
         pytest.skip("the mails of other projects are not here (folder ../shared/corpora or GRE_CORPORA)")
     return folder
 

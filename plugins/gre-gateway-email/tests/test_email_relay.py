@@ -216,7 +216,11 @@ async def test_what_the_relay_says_out_of_turn_makes_the_connection_unusable(stu
     assert not dialogue.usable
 
 
-@pytest.mark.parametrize("said", [b"rubbish\r\n", b"2\xb2\xb2 x\r\n", b"x" * 70_000, b"250-x\r\n" * 70_000], ids=["words", "digits", "no line", "no end"])
+@pytest.mark.parametrize(
+    "said",
+    [b"rubbish\r\n", b"2\xb2\xb2 x\r\n", b"x" * 70_000, b"250-x\r\n" * 70_000],
+    ids=["words", "digits", "no line", "no end"],
+)
 async def test_a_relay_that_talks_rubbish_is_hung_up_on(stub, said):
     transport, dialogue = stub
     task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net"], MAIL))

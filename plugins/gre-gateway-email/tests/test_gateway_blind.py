@@ -71,7 +71,9 @@ from gre_gateway_email.__main__ import main
 assert main() == 2
 assert sys.modules["gnupg"] is None
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
