@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,3 +187,75 @@ async def test_send_listen_and_explain(stage: Stage, tmp_path: Path) -> None:
     )
     assert wrong.returncode == 1
     assert "refused the password" in json.loads(wrong.stdout)["error"]["text"]
+
+
+# -- what goes wrong must be seen ----------------------------------------------------------------------
+
+LEAK = """
+from gre_core import sealing
+from base64 import b64encode
+from xml.etree.ElementTree import SubElement
+true_seal = sealing.Sealer.seal
+async def seal(self, jid, message, stanza_id=None):
+    sealed = await true_seal(self, jid, message, stanza_id)
+    SubElement(sealed.stanza, "{urn:x}note").text = b64encode(b"x" + message.subject.encode()).decode()
+    return sealed
+sealing.Sealer.seal = seal
+"""
+UNSIGNED = """
+from pathlib import Path
+from gre_cli.demo import stage
+true_user = stage.Stage._mail_user
+def mail_user(self):
+    child = true_user(self)
+    script = Path(child._command[-1]).read_text().replace('"--sign", ', '')
+    path = self.root / "unsigned.py"
+    path.write_text(script)
+    child._command = [*child._command[:-1], str(path)]
+    return child
+stage.Stage._mail_user = mail_user
+"""
+FORGED = """
+from gre_cli.demo import relay
+true_deliver = relay._deliver
+def deliver(port, mail, recipient):
+    content = mail.content.replace(b"\\r\\n\\r\\nhF4D", b"\\r\\n\\r\\nhF4E", 1)
+    assert content != mail.content
+    true_deliver(port, relay.Mail(mail.sender, mail.recipients, content), recipient)
+relay._deliver = deliver
+"""
+
+
+def _demo_with(change: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"{change}\nfrom gre_cli.app import app\napp(['demo', '--json'])"],
+        capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["ok"] is False
+    return done.returncode, report
+
+
+def test_the_demo_fails_when_the_client_leaks_the_subject() -> None:
+    code, report = _demo_with(LEAK)
+    wrong = [(one["name"], one["detail"]) for one in report["checks"] if not one["right"]]
+    assert code == 1
+    assert [name for name, _ in wrong] == [
+        "no plaintext reached the XMPP server",
+        "no plaintext reached the gateway",
+    ]
+    assert "subject of the letter as base64, offset 1" in wrong[0][1]
+
+
+def test_the_demo_fails_when_the_answer_is_not_signed() -> None:
+    require(shutil.which("gpg"), "GnuPG (apt-get install gnupg)")
+    code, report = _demo_with(UNSIGNED)
+    assert code == 1
+    assert [one["detail"].partition(",")[0] for one in report["checks"] if not one["right"]] == ["unsigned"]
+
+
+def test_the_demo_fails_when_the_relay_changes_the_answer() -> None:
+    require(shutil.which("gpg"), "GnuPG (apt-get install gnupg)")
+    code, report = _demo_with(FORGED)
+    assert code == 1
+    assert report["error"]["code"] in {"demo-step", "demo-process"}

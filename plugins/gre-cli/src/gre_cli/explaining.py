@@ -123,7 +123,7 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
         table.add_row("no agreement", clean(error.text), style="bold red")
         if isinstance(error, PolicyChanged):
             table.add_row("to agree", how_to_approve(error.question))
-    _memory(table, remembered)
+    _memory(table, explanation.jid, remembered)
     for sent in waiting:
         if sent.to == explanation.jid:
             table.add_row("waiting", f"message {sent.id}, not confirmed yet")
@@ -134,10 +134,16 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
     output.console.print(table)
 
 
-def _memory(table: Table, remembered: dict[str, str]) -> None:
+def _memory(table: Table, jid: str, remembered: dict[str, str]) -> None:
     for key, value in remembered.items():
         peer, _, what = key.rpartition("/")
-        table.add_row("remembered", clean_line(f"{what} of {peer}: {value}"))
+        known = " + ".join(map(_tail, value.split())) if value.startswith("urn:") else value
+        whose = "" if peer == jid else f", of {peer}"
+        table.add_row("remembered", clean_line(f"{what}{'' if value == '1' else ' ' + known}{whose}"))
+
+
+def _tail(namespace: str) -> str:
+    return ":".join(namespace.split(":")[-2:])
 
 
 def _names(formatters: Iterable[Namespace], encrypters: Iterable[Namespace]) -> str:
@@ -149,6 +155,6 @@ def _names(formatters: Iterable[Namespace], encrypters: Iterable[Namespace]) -> 
 
 def _plain_names(formatters: Iterable[str], encrypters: Iterable[str]) -> str:
     def names(namespaces: Iterable[str]) -> str:
-        return ", ".join(":".join(namespace.split(":")[-2:]) for namespace in namespaces) or "none"
+        return ", ".join(map(_tail, namespaces)) or "none"
 
     return f"formatters {names(formatters)}; encrypters {names(encrypters)}"

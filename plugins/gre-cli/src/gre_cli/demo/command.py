@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,8 @@ def _stop_in_order() -> None:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     if task is not None:
         for number in _STOPS:
-            loop.add_signal_handler(number, task.cancel)
+            with suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, task.cancel)
 
 
 def _show(
