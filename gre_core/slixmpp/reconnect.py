@@ -53,7 +53,7 @@ class Reconnector:
     # -- what happens --------------------------------------------------------------------------------
 
     def _on_disconnect(self, *args: Any, **kwargs: Any) -> Any:
-        """Note that the program ends the stream. slixmpp itself does it when a TLS handshake is cut off: a loss."""
+        """Note that the program ends the stream. slixmpp itself does it when a TLS handshake fails: a loss."""
         caller = sys._getframe(1)  # noqa: SLF001 - nothing else tells who calls
         if caller.f_code.co_name != "start_tls" or caller.f_globals.get("__name__") != _STREAM:
             self._wanted = False
@@ -86,8 +86,6 @@ class Reconnector:
 
     def _on_disconnected(self, _reason: object = None) -> None:
         self._cancel()
-        if self._xmpp.is_connecting():
-            return
         if self._wanted:
             delay = self._next_delay()
             _log.info("reconnecting", ms=int(delay * 1000))
@@ -114,7 +112,8 @@ class Reconnector:
 
     def _connect(self) -> None:
         self._timer = None
-        if self._wanted and not self._xmpp.is_connected() and not self._xmpp.is_connecting():
+        attempt = self._xmpp._current_connection_attempt  # noqa: SLF001 - is_connecting() is true for one that failed
+        if self._wanted and not self._xmpp.is_connected() and (attempt is None or attempt.done()):
             self._xmpp.connect(*(self._xmpp.custom_address or (None, None)))
 
     def _reset(self) -> None:
@@ -122,6 +121,13 @@ class Reconnector:
         self._delay = FIRST
 
     def _give_up(self) -> None:
-        self._timer = None
         _log.warning("login-timeout")
+        transport = self._xmpp.transport
         self._xmpp.abort()
+        self._later(FIRST, lambda: self._bury(transport))
+
+    def _bury(self, transport: object) -> None:
+        """Tell slixmpp that its connection is lost: a broken TLS handshake hides that from it."""
+        self._timer = None
+        if transport is not None and self._xmpp.transport is transport:
+            self._xmpp.connection_lost(None)
