@@ -518,6 +518,24 @@ async def test_an_acknowledged_mail_survives_a_lost_stream_and_kill_9(start, ser
             await asyncio.sleep(0.05)
 
 
+async def test_a_wrong_secret_ends_the_gateway_with_a_text(server, relay, tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[xmpp]\ndomain = "{DOMAIN}"\nport = {server.component_port}\nsecret = "wrong"\n[listen]\nport = 0\n'
+        '[users]\n"juliet@example.org" = "juliet@localhost"\n'
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gre_gateway_email", "run", "--config", file,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(20):
+        said, log = await process.communicate()
+    assert process.returncode == 2
+    assert said == b""
+    assert f"the XMPP server does not accept {DOMAIN} with this secret" in log.decode()
+    assert b"Traceback" not in log
+
+
 async def test_it_connects_again_and_goes_on(start, server, juliet, relay):
     gateway = await start()
     await server.kick(DOMAIN)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gre_openpgp.keydirectory import KeyDirectory
 from slixmpp import ComponentXMPP
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS: Final = 10.0
 """How long a stop waits for mails that are under way."""
+
+_FINAL: Final = frozenset({"not-authorized", "host-unknown"})
+"""Trying again does not help: the configuration, here or there, is wrong."""
 
 _QUIET: Final = ("slixmpp", "mail.log", "aiosmtplib", "asyncio")
 
@@ -108,6 +111,7 @@ class App:
         )
         self._listener = Listener(config.listen, inbound)
         self._session = asyncio.Event()
+        self._rejected = asyncio.Event()
         self._component.add_event_handler("session_start", self._on_session)
         self._component.add_event_handler("stream_error", self._on_stream_error)
         self._component.add_event_handler("connection_failed", self._on_connection_failed)
@@ -120,6 +124,7 @@ class App:
             ready: called once with a line, when mail and XMPP both work.
 
         Raises:
+            ConfigError: the XMPP server does not accept the gateway.
             OSError: the listener's address cannot be used.
             StoreError: the spool cannot be read.
         """
@@ -127,13 +132,13 @@ class App:
         try:
             self._delivery.start()
             self._component.connect()
-            waits = [asyncio.ensure_future(event.wait()) for event in (self._session, stop)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if not stop.is_set():
+            if await _first(self._session, self._rejected, stop) is self._session:
                 ready(self._ready_line())
-            await stop.wait()
-            for wait in waits:
-                wait.cancel()
+                await _first(self._rejected, stop)
+            if self._rejected.is_set():
+                raise ConfigError(
+                    f"{self._config.path}: the XMPP server does not accept {self._config.xmpp.domain} with this secret"
+                )
         finally:
             await self._close()
 
@@ -141,7 +146,7 @@ class App:
         config = self._config
         pairs = ", ".join(f"{formatter} with {encrypter}" for formatter, encrypter in self._carriers.pairs)
         listen = f"{config.listen.protocol.upper()} on {config.listen.host}:{self._listener.port}"
-        return f"ready: {config.xmpp.domain}, {listen}, {len(config.users)} users, carries {pairs}"
+        return f"ready: {config.xmpp.domain}, {listen}, {len(config.users)} user(s), carries {pairs}"
 
     async def _close(self) -> None:
         await self._listener.stop()
@@ -177,9 +182,11 @@ class App:
         self._delivery.connected()
         self._session.set()
 
-    def _on_stream_error(self, error: object) -> None:
-        condition = error["condition"] if hasattr(error, "__getitem__") else None
+    def _on_stream_error(self, error: Any) -> None:
+        condition = str(error["condition"])
         _log.error("xmpp-refused", condition=condition)
+        if condition in _FINAL:
+            self._rejected.set()
 
     def _on_connection_failed(self, _error: object) -> None:
         _log.warning("xmpp-unreachable", peer_domain=self._config.xmpp.host)
@@ -209,6 +216,15 @@ class _Later:
         if self._made is None:
             self._made = self._provider.make(self._ports())
         return await self._made.fields(request)
+
+
+async def _first(*events: asyncio.Event) -> asyncio.Event:
+    """Wait until one of the events is set; give the first of them that is."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return next(event for event in events if event.is_set())
 
 
 def load_carriers() -> Carriers:

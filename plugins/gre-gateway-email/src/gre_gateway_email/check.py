@@ -27,7 +27,7 @@ _LOOPBACK: Final = ("127.", "::1", "localhost")
 async def check(config: Config) -> AsyncIterator[tuple[bool, str]]:
     """Give one line for each thing that was looked at, and whether it is right."""
     yield True, f"{config.path}: read"
-    yield bool(len(config.users)), f"[users] {len(config.users)} users"
+    yield bool(len(config.users)), f"[users] {len(config.users)} user(s)"
     for line in _plugins(config):
         yield line
     yield _state(config)

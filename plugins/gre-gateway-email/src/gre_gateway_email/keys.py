@@ -109,12 +109,6 @@ class UserKeys:
                 await asyncio.wait([cached.reading], timeout=PATIENCE_SECONDS)
         return cached.header
 
-    def forget(self, user: str) -> None:
-        """Read the key of a user again when it is needed next: his node changed."""
-        cached = self._cache.get(user)
-        if cached is not None:
-            cached.asked = float("-inf")
-
     async def stop(self) -> None:
         """End what is under way."""
         tasks = [cached.reading for cached in self._cache.values() if cached.reading is not None]

@@ -104,6 +104,7 @@ class Outbound:
         running = self._running[key] = asyncio.get_running_loop().create_future()
         try:
             await self._send(message, make)
+            self._remember(key)
         except BaseException as error:
             running.set_exception(error if isinstance(error, Exception) else ConnectionAbortedError())
             running.exception()  # most often nobody else waits for it
@@ -118,13 +119,13 @@ class Outbound:
         recipients = [recipient.legacy_id for recipient in message.recipients]
         await self._relay.send(message.sender_id, recipients, mail)
         _log.info("mail-relayed", peer_domain=domain_of(recipients[0]), size=len(mail))
-        key = _identity(message)
-        if key is not None:
-            try:
-                self._journal.remember(*key)
-            except StoreError as error:
-                # The mail is on its way: an error to the user would make him send it twice.
-                _log.error("journal-failed", code=error.code)
+
+    def _remember(self, key: tuple[str, str]) -> None:
+        try:
+            self._journal.remember(*key)
+        except StoreError as error:
+            # The mail is on its way: an error to the user would make him send it twice.
+            _log.error("journal-failed", code=error.code)
 
 
 def _identity(message: Relayed | Plain) -> tuple[str, str] | None:

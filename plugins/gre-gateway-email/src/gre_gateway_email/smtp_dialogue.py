@@ -36,7 +36,7 @@ class Reply(NamedTuple):
         return self.code // 100 == 2  # noqa: PLR2004 - RFC 5321, section 4.2.1
 
 
-class NotTaken(Exception):  # noqa: N818 - the relay's word, not our failure
+class NotTaken(Exception):
     """The relay refused a mail. The connection is of no more use.
 
     Attributes:
@@ -50,7 +50,7 @@ class NotTaken(Exception):  # noqa: N818 - the relay's word, not our failure
         self.recipient = recipient
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     """The connection broke or speaks no SMTP.
 
     Attributes:
@@ -146,7 +146,7 @@ class Dialogue(asyncio.Protocol):
             self.abort()
         self._wake()
 
-    def connection_lost(self, _error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Note that the connection is gone."""
         self._lost = True
         self._wake()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gre_core.errors import GreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
 MAX_PORT: Final = 65535
@@ -42,7 +42,7 @@ class Table:
         return tuple(self._values)
 
     @contextmanager
-    def table(self, key: str, *, needed: bool = False) -> Iterator[Table]:
+    def table(self, key: str, *, needed: bool = False) -> Generator[Table]:
         """Open a table within this one; on leaving, keys that nobody asked for are refused."""
         value = self._get(key)
         if value is None and needed:
