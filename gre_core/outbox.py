@@ -115,7 +115,7 @@ class Outbox:
             DamagedEntry: it is not there or damaged.
         """
         entry = (await self._load()).get(stanza_id)
-        value = None if entry is None else await self._store.get(entry[0])
+        value = await self._store.get(entry[0]) if entry is not None and entry[1].to else None
         try:
             return fromstring((value or b"").partition(b"\n")[2])  # noqa: S314 - we wrote it
         except ParseError as error:
