@@ -536,6 +536,27 @@ async def test_a_wrong_secret_ends_the_gateway_with_a_text(server, relay, tmp_pa
     assert b"Traceback" not in log
 
 
+async def test_a_client_with_receipts_has_the_last_word(start, juliet):
+    for feature in ("urn:xmpp:gre:0", "urn:xmpp:receipts"):
+        juliet.client.plugin["xep_0030"].add_feature(feature)
+    gateway = await start()
+    # slixmpp agrees to the gateway's subscription by itself; from then on the gateway sees this client.
+    async with asyncio.timeout(10):
+        while DOMAIN not in juliet.client.client_roster or not juliet.client.client_roster[DOMAIN]["from"]:
+            await asyncio.sleep(0.05)
+    await gateway.deliver(pgp_mime(openpgp()))
+    got = await juliet.until(f"{GRE}encrypted")
+    await juliet.client.plugin["xep_0199"].ping(DOMAIN, timeout=5)
+    await asyncio.sleep(0.3)
+    assert len(list((gateway.state / "spool").glob("*.entry"))) == 1
+    juliet.send(
+        f"<message to='{BOB}' id='r1'><received xmlns='urn:xmpp:receipts' id='{got.get('id')}'/></message>"
+    )
+    async with asyncio.timeout(5):
+        while list((gateway.state / "spool").glob("*.entry")):
+            await asyncio.sleep(0.02)
+
+
 async def test_it_connects_again_and_goes_on(start, server, juliet, relay):
     gateway = await start()
     await server.kick(DOMAIN)
@@ -559,6 +580,41 @@ async def test_sigterm_ends_it_in_order_and_the_log_holds_no_address(start, juli
     assert "Traceback" not in log
 
 
+async def publish_key(juliet, key, home):
+    """Publish a key on the user's own PEP as XEP-0373 says; give its fingerprint."""
+    listing = await asyncio.create_subprocess_exec(
+        "gpg",
+        "--homedir",
+        home,
+        "--show-keys",
+        "--with-colons",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await listing.communicate(key)
+    fingerprint = next(line.split(":")[9] for line in said.decode().splitlines() if line.startswith("fpr"))
+    node = "urn:xmpp:openpgp:0:public-keys"
+    data = base64.b64encode(key).decode()
+    for name, payload in (
+        (f"{node}:{fingerprint}", f"<pubkey xmlns='urn:xmpp:openpgp:0'><data>{data}</data></pubkey>"),
+        (
+            node,
+            "<public-keys-list xmlns='urn:xmpp:openpgp:0'>"
+            f"<pubkey-metadata v4-fingerprint='{fingerprint}' date='2026-11-05T00:00:00Z'/></public-keys-list>",
+        ),
+    ):
+        answer = await juliet.iq(
+            "juliet@localhost",
+            f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='{name}'><item id='current'>{payload}"
+            "</item></publish><publish-options><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' "
+            "type='hidden'><value>http://jabber.org/protocol/pubsub#publish-options</value></field>"
+            "<field var='pubsub#access_model'><value>open</value></field></x></publish-options></pubsub>",
+            "set",
+        )
+        assert answer.get("type") == "result"
+    return fingerprint
+
+
 # -- with GnuPG at both ends -------------------------------------------------------------------------
 
 
@@ -579,6 +635,7 @@ async def test_what_gnupg_encrypted_reaches_gnupg_unchanged_in_both_directions(
     gateway = await start()
     try:
         gpg("--quick-generate-key", "juliet@example.org", "future-default", "default", "never")
+        fingerprint = await publish_key(juliet, gpg("--export", "juliet@example.org").stdout, home)
         sealed = gpg("-es", "-r", "juliet@example.org", data=b"Wherefore art thou?").stdout
         juliet.send(message(sealed))
         await juliet.until("{urn:xmpp:receipts}received")
@@ -587,6 +644,11 @@ async def test_what_gnupg_encrypted_reaches_gnupg_unchanged_in_both_directions(
         assert opened.stdout == b"Wherefore art thou?"
         assert b"GOODSIG" in opened.stderr
         assert b"Wherefore" not in mail
+        headers = mail.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b"").split(b"\r\n")
+        (autocrypt,) = [line for line in headers if line.startswith(b"Autocrypt: ")]
+        assert autocrypt.startswith(b"Autocrypt: addr=juliet@example.org; prefer-encrypt=mutual; keydata=")
+        keydata = base64.b64decode(autocrypt.partition(b"keydata=")[2])
+        assert fingerprint.encode() in gpg("--show-keys", "--with-colons", data=keydata).stdout
         assert await gateway.deliver(mail) == ["250 2.1.5 Stored"]
         got = await juliet.until(f"{GRE}encrypted")
         assert base64.b64decode(got.findtext(f"{GRE}encrypted")) == sealed
