@@ -108,7 +108,6 @@ async def play(stage: Stage, letter: Letter, answer: Letter, started: float) -> 
     clock.mark("Romeo answers, Juliet opens it")
     outcome.received = result
     await _emptied(stage.root / "state" / "spool")
-    clock.mark("receipt")
     outcome.juliet_key = (await client.engine.ports.store.get("openpgp/own/active") or b"").decode()
     return outcome
 
