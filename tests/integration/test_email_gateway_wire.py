@@ -599,8 +599,10 @@ async def publish_key(juliet, key, home):
         (f"{node}:{fingerprint}", f"<pubkey xmlns='urn:xmpp:openpgp:0'><data>{data}</data></pubkey>"),
         (
             node,
-            "<public-keys-list xmlns='urn:xmpp:openpgp:0'>"
-            f"<pubkey-metadata v4-fingerprint='{fingerprint}' date='2026-11-05T00:00:00Z'/></public-keys-list>",
+            (
+                f"<public-keys-list xmlns='urn:xmpp:openpgp:0'><pubkey-metadata v4-fingerprint='{fingerprint}' "
+                "date='2026-11-05T00:00:00Z'/></public-keys-list>"
+            ),
         ),
     ):
         answer = await juliet.iq(

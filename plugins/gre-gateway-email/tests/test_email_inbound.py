@@ -336,25 +336,32 @@ async def test_an_error_moves_the_message_to_the_dead_letters(post, courier, mai
     await post.mail(mail)
     await settled()
     (entry_id,) = post.left()
-    error = PeerError("gone", condition="service-unavailable", peer_text="no offline storage")
+    error = PeerError("gone", condition="not-allowed", peer_text="you are blocked")
     post.delivery.refused(entry_id, "romeo@elsewhere", error)
     assert post.left() == [entry_id]
     post.delivery.refused(entry_id, "juliet@localhost", error)
     assert post.left() == []
     assert post.dead() == [".entry", ".reason"]
     reason = next((post.folder / "dead").glob("*.reason"))
-    assert "service-unavailable: no offline storage" in reason.read_text()
+    assert "not-allowed: you are blocked" in reason.read_text()
     assert reason.stat().st_mode & 0o777 == 0o600
 
 
-async def test_an_error_of_type_wait_leads_to_another_try(post, courier, mail, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        PeerError("later", condition="remote-server-timeout", error_type="wait"),
+        PeerError("away", condition="service-unavailable", error_type="cancel"),
+    ],
+    ids=["wait", "the user is away and the server keeps nothing"],
+)
+async def test_some_errors_lead_to_another_try(post, courier, mail, monkeypatch, error):
     monkeypatch.setattr(delivery_module, "FIRST_RETRY", 0.01)
     monkeypatch.setattr(delivery_module, "MAX_ATTEMPTS", 3)
     courier.receipts = True
     await post.mail(mail)
     await settled()
     (entry_id,) = post.left()
-    error = PeerError("later", condition="remote-server-timeout", error_type="wait")
     for attempt in (2, 3):
         post.delivery.refused(entry_id, "juliet@localhost", error)
         await asyncio.sleep(0.1)

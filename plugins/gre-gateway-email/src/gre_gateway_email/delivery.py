@@ -33,6 +33,8 @@ BATCH: Final = 100
 """Messages that are sent before the next ping."""
 
 _FAILED: Final = "\0"
+_OFFLINE: Final = "service-unavailable"
+"""What a server answers that keeps no messages for users who are away (RFC 6121, section 8.5.2.2)."""
 _UNREACHED: Final = frozenset({"remote-server-not-found", "remote-server-timeout"})
 
 _log = get_logger(__name__)
@@ -144,7 +146,7 @@ class Delivery:
             return
         attempts = self._attempts[entry_id] = self._attempts.get(entry_id, 0) + 1
         _log.warning("delivery-refused", condition=error.condition, stanza_id=entry_id, attempt=attempts)
-        if error.error_type == "wait" and attempts < MAX_ATTEMPTS:
+        if (error.error_type == "wait" or error.condition == _OFFLINE) and attempts < MAX_ATTEMPTS:
             self._unproven.get(_server_of(entry), {}).pop(entry_id, None)
             self._after(min(FIRST_RETRY * 2 ** min(attempts - 1, 10), LAST_RETRY), self._enqueue, entry)
         else:
