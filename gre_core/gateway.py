@@ -37,6 +37,8 @@ JID_ESCAPING: Final = "jid\\20escaping"
 """Feature of who escapes localparts (XEP-0106, section 5)."""
 
 _MAX_VALUE: Final = 8192
+_MAX_FIELDS: Final = 32
+"""How many fields one contributor gives at most."""
 
 SenderId = Callable[[str], Awaitable[str | None]]
 """Gives the legacy identifier of a user by bare JID; None when the user is not registered."""
@@ -142,7 +144,8 @@ class GatewayEngine:
         self, provider: DataProvider, contributor: DataContributor, request: DataRequest
     ) -> dict[str, tuple[str, ...]]:
         try:
-            fields = list(islice(await contributor.fields(request), wire.MAX_FIELDS))
+            fields = list(islice(await contributor.fields(request), _MAX_FIELDS + 1))
+            _require_few(fields)
             for entry in fields:
                 _check_field(provider, entry)
         except GreError:
@@ -352,6 +355,12 @@ def _failed(doing: str, error: Exception) -> Refused:
         condition="internal-server-error",
         error_type="wait",
     )
+
+
+def _require_few(fields: list[DataField]) -> None:
+    if len(fields) > _MAX_FIELDS:
+        msg = f"a contributor gives at most {_MAX_FIELDS} fields"
+        raise ValueError(msg)
 
 
 def _check_field(provider: DataProvider, entry: object) -> None:

@@ -139,7 +139,7 @@ def test_contact(jid: str, expected: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     "jid",
     [
-        "", "gateway", "@gateway", "bob@", "bob@gateway/phone", "bob@gate way", "a@b@gateway", "a b@gateway", "a\"b@g",
+        "", "gateway", "@gateway", "bob@", "bob@gateway/phone", "bob@gate way", "a@b@gateway", "a b@gateway", 'a"b@g',
         "a\nb@gateway", "bob@gate\nway", "bob\uff20x@gateway", "\\20bob@gateway", "bob\ud800@gateway", "a:b@gateway",
     ],
 )  # fmt: skip
