@@ -141,7 +141,8 @@ def test_an_encrypter_that_cannot_be_made_is_an_error_and_no_reason_to_take_anot
 
 
 def opened(**changes: Any) -> Opened:
-    return Opened(**{"payload": b"{}", "verdict": Verdict(Signature.GOOD)} | changes)
+    values: dict[str, Any] = {"payload": b"{}", "verdict": Verdict(Signature.GOOD)} | changes
+    return Opened(**values)
 
 
 @pytest.mark.parametrize(
@@ -596,9 +597,7 @@ def known_error() -> Iterable[Notice]:
     ],
     ids=["well", "raises", "our error", "rubbish", "no list"],
 )
-def test_plugins_are_told_of_sessions_and_nodes(
-    doing: object, prepared: str | None, told: str | None
-) -> None:
+def test_plugins_are_told_of_sessions_and_nodes(doing: Any, prepared: str | None, told: str | None) -> None:
     scene = attentive(doing=staticmethod(doing))
     assert "urn:example:keys+notify" in scene.client.features()
     notices = run(scene.client.start_session())
