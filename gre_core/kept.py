@@ -40,7 +40,7 @@ class Kept:
             await self._store.delete(old)
         self._number += 1
         key = f"{_PREFIX}{now:%Y%m%dT%H%M%S.%f}-{self._number:06d}"
-        await self._store.put(key, json.dumps(head).encode() + b"\n" + tostring(incoming.stanza))
+        await self._store.put(key, json.dumps(head).encode() + b"\n" + tostring(incoming.stanza, "utf-8"))
 
     async def entries(self) -> AsyncIterator[tuple[str, Incoming]]:
         """Give what is kept, oldest first, each with its key. Damaged entries are passed over."""

@@ -98,7 +98,7 @@ class Outbox:
         pending[stanza_id] = (key, sent)
         head = json.dumps({"id": stanza_id, "to": to}).encode()
         try:
-            await self._store.put(key, head + b"\n" + tostring(stanza))
+            await self._store.put(key, head + b"\n" + tostring(stanza, "utf-8"))
         except BaseException:
             del pending[stanza_id]
             raise

@@ -117,7 +117,7 @@ def test_the_network_keeps_its_port() -> None:
     request = Element(wire.DATA_TAG)
     for work in (port.disco_info("a@b"), port.iq_get("a@b", request)):
         with pytest.raises(PeerError):
-            run(work)  # type: ignore[arg-type]
+            run(work)
     with pytest.raises(TooLarge):
         run(port.send_message(wire.build_plain("a@b", "1", "x" * 500)))
     run(port.send_message(wire.build_plain("a@b", "1", "x", receipt=False)))
