@@ -1,0 +1,252 @@
+"""The email gateway as a process of its own, and a client that shares no code with ours.
+
+The client is slixmpp alone; what it sends is written as XML, as ``wire.md`` and the specification say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import random
+import sys
+from types import SimpleNamespace
+from xml.etree import ElementTree as ET
+
+import pytest
+from aiosmtpd.smtp import SMTP
+
+DOMAIN = "mail.localhost"
+BOB = "bob\\40example.net@mail.localhost"
+PAIR = "formatter='urn:xmpp:gre:formatter:mime:0' encrypter='urn:xmpp:gre:encrypter:openpgp:0'"
+REQUEST = "<request xmlns='urn:xmpp:receipts'/>"
+
+
+def openpgp(size=500, seed=1):
+    """Bytes in the shape of an encrypted OpenPGP message."""
+    return b"\xd2\xff" + (size + 1).to_bytes(4, "big") + b"\x01" + random.Random(seed).randbytes(size)
+
+
+class Relay:
+    """A mail relay that keeps what it takes, or answers as told."""
+
+    def __init__(self):
+        self.mails = asyncio.Queue()
+        self.answer = None
+        self.count = 0
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.answer and self.answer[0] in "45":
+            return self.answer
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.answer == "hang":
+            await asyncio.sleep(30)
+        self.count += 1
+        self.mails.put_nowait((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        return "250 OK"
+
+    async def next(self):
+        async with asyncio.timeout(10):
+            return await self.mails.get()
+
+
+@pytest.fixture
+async def relay():
+    made = Relay()
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(made), "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+
+
+class GatewayProcess:
+    """``gre-email-gateway run`` as an operator starts it."""
+
+    def __init__(self, folder, text):
+        self.config = folder / "gateway.toml"
+        self.config.write_text(text)
+        self.state = folder / "state"
+        self.log = folder / "gateway.log"
+        self.process = None
+        self.lmtp_port = 0
+
+    async def start(self):
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gre_gateway_email", "run", "--config", self.config,
+                stdout=asyncio.subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        async with asyncio.timeout(20):
+            line = (await self.process.stdout.readline()).decode()
+        assert line.startswith("ready: mail.localhost"), self.log.read_text()
+        self.lmtp_port = int(line.partition("127.0.0.1:")[2].partition(",")[0])
+
+    async def stop(self, *, kill=False):
+        if self.process.returncode is None:
+            (self.process.kill if kill else self.process.terminate)()
+        async with asyncio.timeout(15):
+            return await self.process.wait()
+
+    async def deliver(self, mail, *, to=("juliet@example.org",), sender="bob@example.net"):
+        """Hand over a mail by LMTP; give the replies, one for each recipient that was taken."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.lmtp_port)
+
+        async def say(line):
+            if line:
+                writer.write(line + b"\r\n")
+            while True:
+                reply = (await reader.readline()).decode()
+                if reply[3:4] != "-":
+                    return reply.strip()
+
+        async with asyncio.timeout(10):
+            await say(b"")
+            await say(b"LHLO mx.example.org")
+            await say(b"MAIL FROM:<" + sender.encode() + b">")
+            refused = [
+                r
+                for each in to
+                if not (r := await say(b"RCPT TO:<" + each.encode() + b">")).startswith("250")
+            ]
+            if len(refused) == len(to):
+                return refused
+            await say(b"DATA")
+            stuffed = mail.replace(b"\r\n.", b"\r\n..")
+            replies = [await say(stuffed + (b"." if mail.endswith(b"\r\n") else b"\r\n."))]
+            replies += [await say(b"") for _ in range(len(to) - len(refused) - 1)]
+        writer.close()
+        return replies
+
+
+@pytest.fixture
+async def start(server, relay, tmp_path):
+    """``await start(extra="")``: a running gateway with juliet as its user."""
+    running = []
+
+    async def start_gateway(extra="", users='"juliet@example.org" = "juliet@localhost"'):
+        text = f"""
+[xmpp]
+domain = "{DOMAIN}"
+port = {server.component_port}
+secret = "{server.components[DOMAIN]}"
+[smtp]
+port = {relay.port}
+timeout = 2
+[listen]
+port = 0
+[users]
+{users}
+{extra}
+"""
+        gateway = GatewayProcess(tmp_path, text)
+        running.append(gateway)
+        await gateway.start()
+        return gateway
+
+    yield start_gateway
+    for gateway in running:
+        await gateway.stop()
+
+
+class Juliet:
+    """A slixmpp client that sends XML as it stands here and keeps every message that comes."""
+
+    def __init__(self, client):
+        self.client = client
+        self.inbox = asyncio.Queue()
+        client.add_filter("in", self._keep)
+
+    def _keep(self, stanza):
+        if stanza.name == "message":
+            self.inbox.put_nowait(ET.fromstring(ET.tostring(stanza.xml)))
+        return stanza
+
+    def send(self, xml):
+        self.client.send_raw(xml)
+
+    async def next(self):
+        async with asyncio.timeout(10):
+            return await self.inbox.get()
+
+    async def until(self, tag):
+        while True:
+            message = await self.next()
+            if message.find(tag) is not None:
+                return message
+
+    async def iq(self, to, payload, type_="get"):
+        iq = self.client.make_iq(ito=to, itype=type_)
+        iq.xml.append(ET.fromstring(payload))
+        with contextlib.suppress(Exception):
+            iq["id"] = f"q{random.randrange(10**9)}"
+        found = asyncio.get_running_loop().create_future()
+
+        def keep(stanza):
+            if stanza.name == "iq" and stanza.xml.get("id") == iq["id"] and not found.done():
+                found.set_result(ET.fromstring(ET.tostring(stanza.xml)))
+            return stanza
+
+        self.client.add_filter("in", keep)
+        iq.send(timeout=10, callback=lambda _: None)
+        try:
+            async with asyncio.timeout(10):
+                return await found
+        finally:
+            self.client.del_filter("in", keep)
+
+
+@pytest.fixture
+async def juliet(connect):
+    return Juliet(await connect("juliet", "balcony", plugins=("xep_0030", "xep_0199")))
+
+
+def message(data, *, id_="m1", to=BOB, extra=REQUEST, type_="type='chat'", text=None):
+    body = base64.b64encode(data).decode() if text is None else text
+    return (
+        f"<message to='{to}' id='{id_}' {type_}>"
+        f"<encrypted xmlns='urn:xmpp:gre:0' {PAIR}>{body}</encrypted>{extra}</message>"
+    )
+
+
+def pgp_mime(data):
+    """A PGP/MIME mail as any mail program makes it."""
+    lines = base64.encodebytes(data).decode().replace("\n", "\r\n")
+    return (
+        "From: Bob <bob@example.net>\r\nTo: juliet@example.org\r\nSubject: ...\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary="sep"\r\n\r\n'
+        "--sep\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n\r\n"
+        "--sep\r\nContent-Type: application/octet-stream\r\n\r\n"
+        f"-----BEGIN PGP MESSAGE-----\r\n\r\n{lines}-----END PGP MESSAGE-----\r\n\r\n--sep--\r\n"
+    ).encode()
+
+
+def binary_of(mail):
+    """What stands in the armor of a mail, read without our code."""
+    armor = mail.partition(b"-----BEGIN PGP MESSAGE-----\r\n\r\n")[2].partition(b"-----END PGP MESSAGE-----")[
+        0
+    ]
+    return base64.b64decode(armor.partition(b"\r\n=")[0])
+
+
+def error_of(stanza):
+    """Type, condition and text of a stanza error."""
+    error = next(each for each in stanza if each.tag.endswith("}error"))
+    names = [each.tag.rpartition("}")[2] for each in error]
+    text = next((each.text for each in error if each.tag.endswith("}text")), None)
+    return error.get("type"), next(name for name in names if name != "text"), text
+
+
+@pytest.fixture
+def kit():
+    """The helpers above: test modules cannot import a conftest."""
+    return SimpleNamespace(
+        openpgp=openpgp,
+        message=message,
+        pgp_mime=pgp_mime,
+        binary_of=binary_of,
+        error_of=error_of,
+        Juliet=Juliet,
+    )

@@ -1,0 +1,99 @@
+"""From the mail server to the client: stored before it is acknowledged, kept until it has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+DOMAIN = "mail.localhost"
+BOB = "bob\\40example.net@mail.localhost"
+GRE = "{urn:xmpp:gre:0}"
+
+
+async def test_a_mail_becomes_a_message_that_carbons_and_archives_take(start, juliet, kit):
+    gateway = await start()
+    data = kit.openpgp(3000)
+    assert await gateway.deliver(kit.pgp_mime(data)) == ["250 2.1.5 Stored"]
+    got = await juliet.until(f"{GRE}encrypted")
+    encrypted = got.find(f"{GRE}encrypted")
+    assert (got.get("from"), got.get("type")) == (BOB, "chat")
+    assert encrypted.get("formatter") == "urn:xmpp:gre:formatter:mime:0"
+    assert encrypted.get("encrypter") == "urn:xmpp:gre:encrypter:openpgp:0"
+    assert base64.b64decode(encrypted.text, validate=True) == data
+    assert len(encrypted) == 0
+    assert got.find("{urn:xmpp:eme:0}encryption").get("namespace") == "urn:xmpp:gre:0"
+    assert got.find("{urn:xmpp:hints}store") is not None
+    assert got.find("{urn:xmpp:sid:0}origin-id").get("id") == got.get("id")
+
+
+async def test_a_mail_for_several_gets_an_answer_for_each(start, juliet, connect, kit):
+    gateway = await start(
+        users='"juliet@example.org" = "juliet@localhost"\n"romeo@example.org" = "romeo@localhost"'
+    )
+    romeo = kit.Juliet(await connect("romeo", "orchard"))
+    to = ("juliet@example.org", "nobody@example.org", "romeo@example.org")
+    assert await gateway.deliver(kit.pgp_mime(kit.openpgp()), to=to) == [
+        "250 2.1.5 Stored",
+        "250 2.1.5 Stored",
+    ]
+    await juliet.until(f"{GRE}encrypted")
+    await romeo.until(f"{GRE}encrypted")
+    assert (await gateway.deliver(kit.pgp_mime(kit.openpgp()), to=("nobody@example.org",)))[0].startswith(
+        "550 5.1.1"
+    )
+
+
+async def test_a_mail_too_large_for_a_stanza_is_refused_and_the_stream_lives(start, juliet, kit):
+    gateway = await start()
+    (reply,) = await gateway.deliver(kit.pgp_mime(kit.openpgp(450_000)))
+    assert reply.startswith("552 5.3.4")
+    largest = 370_000
+    assert await gateway.deliver(kit.pgp_mime(kit.openpgp(largest))) == ["250 2.1.5 Stored"]
+    got = await juliet.until(f"{GRE}encrypted")
+    assert len(base64.b64decode(got.findtext(f"{GRE}encrypted"))) == largest + 7
+
+
+async def test_an_acknowledged_mail_survives_a_lost_stream_and_kill_9(start, server, juliet, kit):
+    gateway = await start()
+    await server.kick(DOMAIN)
+    await asyncio.sleep(0.1)
+    data = kit.openpgp(seed=9)
+    assert await gateway.deliver(kit.pgp_mime(data)) == ["250 2.1.5 Stored"]
+    await gateway.stop(kill=True)
+    assert len(list((gateway.state / "spool").glob("*.entry"))) == 1
+    await gateway.start()
+    got = await juliet.until(f"{GRE}encrypted")
+    assert base64.b64decode(got.findtext(f"{GRE}encrypted")) == data
+    async with asyncio.timeout(10):
+        while list((gateway.state / "spool").glob("*.entry")):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_client_with_receipts_has_the_last_word(start, juliet, kit):
+    for feature in ("urn:xmpp:gre:0", "urn:xmpp:receipts"):
+        juliet.client.plugin["xep_0030"].add_feature(feature)
+    gateway = await start()
+    # slixmpp agrees to the gateway's subscription by itself; from then on the gateway sees this client.
+    async with asyncio.timeout(10):
+        while DOMAIN not in juliet.client.client_roster or not juliet.client.client_roster[DOMAIN]["from"]:
+            await asyncio.sleep(0.05)
+    await gateway.deliver(kit.pgp_mime(kit.openpgp()))
+    got = await juliet.until(f"{GRE}encrypted")
+    await juliet.client.plugin["xep_0199"].ping(DOMAIN, timeout=5)
+    await asyncio.sleep(0.3)
+    assert len(list((gateway.state / "spool").glob("*.entry"))) == 1
+    juliet.send(
+        f"<message to='{BOB}' id='r1'><received xmlns='urn:xmpp:receipts' id='{got.get('id')}'/></message>"
+    )
+    async with asyncio.timeout(5):
+        while list((gateway.state / "spool").glob("*.entry")):
+            await asyncio.sleep(0.02)
+
+
+async def test_it_connects_again_and_goes_on(start, server, juliet, relay, kit):
+    gateway = await start()
+    await server.kick(DOMAIN)
+    assert await gateway.deliver(kit.pgp_mime(kit.openpgp())) == ["250 2.1.5 Stored"]
+    await juliet.until(f"{GRE}encrypted")
+    juliet.send(kit.message(kit.openpgp()))
+    await juliet.until("{urn:xmpp:receipts}received")
