@@ -64,12 +64,13 @@ def typing(session: nox.Session) -> None:
         path for path in _test_files("tests", "plugins") if path not in strict and path.stem != "conftest"
     ]
     loose = [
+        "--no-check-untyped-defs",
         "--allow-untyped-defs",
         "--allow-incomplete-defs",
         "--allow-untyped-calls",
-        "--allow-any-generics",
     ]
-    _run(session, "mypy", *loose, *map(str, others))
+    session.log(f"mypy on {len(others)} modules of tests")
+    _run(session, "mypy", *loose, *map(str, others), log=False)
     _run(session, "pyright", "--pythonpath", str(DEV / "python"))
     # Exit code 1 means "not all". What is left are types of slixmpp that it does not annotate itself.
     arguments = ["--verifytypes", "gre_core", "--ignoreexternal", "--outputjson"]

@@ -41,7 +41,7 @@ from gre_core.errors import PeerError
 from gre_core.negotiation import read_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from xml.etree.ElementTree import Element
 
     from gre_core.ports import AccessModel
@@ -117,7 +117,9 @@ def gateway() -> None:
 def command() -> None:
     """The command starts, and its doctor speaks JSON."""
     _program("gre", "--help")
-    assert json.loads(_program("gre", "doctor", "--json"))
+    # Alone it finds no formatter, and its doctor must say so: exit code 1.
+    report = json.loads(_program("gre", "doctor", "--json", codes={0, 1}))
+    assert {"ok", "plugins"} <= report.keys()
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,10 @@ def _open_job() -> OpenJob:
     return OpenJob(JULIET.jid, JULIET.jid, Direction.SENT, MIME, OPENPGP)
 
 
-def _program(name: str, *arguments: str) -> str:
+def _program(name: str, *arguments: str, codes: Collection[int] = (0,)) -> str:
     path = Path(sysconfig.get_path("scripts")) / name
     done = subprocess.run([path, *arguments], capture_output=True, check=False, text=True, timeout=60)
-    assert done.returncode == 0, f"{name} {' '.join(arguments)}: {done.returncode}\n{done.stderr}"
+    assert done.returncode in codes, f"{name} {' '.join(arguments)}: {done.returncode}\n{done.stderr}"
     return done.stdout
 
 
