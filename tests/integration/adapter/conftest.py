@@ -85,6 +85,21 @@ class Relay:
         self.gre.deliver(USER, LEGACY, PAIR, body(text), stanza_id)
 
 
+async def show(xmpp: ClientXMPP) -> None:
+    """Send presence, and return when the server has taken it: from now on it delivers messages."""
+    shown = asyncio.Event()
+
+    def see(presence: Any) -> None:
+        if presence["from"] == xmpp.boundjid:
+            shown.set()
+
+    xmpp.add_event_handler("presence_available", see)
+    xmpp.send_presence()
+    async with asyncio.timeout(5):
+        await shown.wait()
+    xmpp.del_event_handler("presence_available", see)
+
+
 class World:
     """Makes gateways, users and raw connections on one server; everything ends with the test."""
 
@@ -131,7 +146,7 @@ class World:
         user = User(xmpp, attach_client(xmpp, Plugins.of(toy_formatter(), toy_encrypter()), **options))
         if connect:
             await online(xmpp)
-            xmpp.send_presence()
+            await show(xmpp)
             async with asyncio.timeout(5):
                 await user.gre.ready.wait()
         return user
@@ -141,7 +156,7 @@ class World:
         xmpp = make_client(self.server, user, resource, plugins)
         self.streams.append(xmpp)
         await online(xmpp)
-        xmpp.send_presence()
+        await show(xmpp)
         return xmpp
 
     async def raw(self, user: str = "juliet", resource: str = "raw") -> Raw:
@@ -217,6 +232,12 @@ class Raw:
             if stanza.get("id") == pong:
                 return found
             found.append(stanza)
+
+
+@pytest.fixture
+def make_world() -> type[World]:
+    """For tests that bring a server of their own."""
+    return World
 
 
 @pytest.fixture
