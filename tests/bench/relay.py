@@ -56,7 +56,7 @@ async def sealed_stanza(size: int) -> str:
 class Driver:
     """A client that keeps so many messages under way and counts the answers."""
 
-    def __init__(self, xmpp: Any, stanza: str, to: str, answer: object) -> None:
+    def __init__(self, xmpp: Any, stanza: str, to: str, answer: StanzaPath | MatchXPath) -> None:
         self._xmpp = xmpp
         self._stanza = stanza.replace("@TO@", to)
         self._under_way = 0
