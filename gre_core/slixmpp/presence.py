@@ -111,10 +111,20 @@ class Presences:
         except GreError as error:
             _log.warning("presence-not-sent", code=error.code)
 
-    def greet(self, user: str) -> None:
-        """Tell a user that the gateway is there, and ask who of their clients is (XEP-0100, section 4.2)."""
+    def greet(self, user: str, *, subscribe: bool = False) -> None:
+        """Tell a user that the gateway is there, and ask who of their clients is (XEP-0100, section 4.2).
+
+        Arguments:
+            user: bare JID.
+            subscribe: ask to see the user's presence; who agreed before is not asked again. Some clients also let only
+                subscribers read their keys.
+        """
         self.send(user)
         self.send(user, "probe")
+        if (
+            subscribe
+        ):  # after the probe: Prosody answers that with "unsubscribed", and forgets that we had asked
+            self.send(user, "subscribe")
 
     def is_online(self, user: str) -> bool:
         """Tell whether a client of a user is known to be there."""

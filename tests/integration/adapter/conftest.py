@@ -86,7 +86,8 @@ class Relay:
 
 
 async def show(xmpp: ClientXMPP) -> None:
-    """Send presence, and return when the server has taken it: from now on it delivers messages."""
+    """Ask for the roster and send presence, as every client does; return when the server has taken it."""
+    await xmpp.get_roster(timeout=5)
     shown = asyncio.Event()
 
     def see(presence: Any) -> None:

@@ -78,7 +78,7 @@ async def test_a_client_sends_up_to_the_limit_and_refuses_beyond(world):
 
     network = user.gre.engine.network
     plain = asyncio.Queue()
-    relay.gre._on_plain = lambda message: plain.put(message)
+    relay.gre._on_plain = plain.put
     await network.send_message(filled(make, CLIENT_LIMIT))
     async with asyncio.timeout(8):
         assert (await plain.get()).id == "m1"

@@ -177,8 +177,7 @@ class App:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
         for user in self._config.users.jids:
             # Some clients let only subscribers read their keys: ask. Who agreed before is not asked again.
-            self._gateway.presences.send(user, "subscribe")
-            self._gateway.presences.greet(user)
+            self._gateway.presences.greet(user, subscribe=True)
         self._delivery.connected()
         self._session.set()
 
