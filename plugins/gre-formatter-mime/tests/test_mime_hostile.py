@@ -47,6 +47,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "3,000 nested parts of one boundary": lambda: b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 3000,
     "30 nested parts around 8 MB": lambda: nested(30).replace(b"core", b"core" * 2 * MB),
     "nested messages": lambda: b"Content-Type: message/rfc822\n\n" * 100_000,
+    "1,500,000 parts": lambda: mixed(b"--x\n" * 1_500_000),
     "100,000 parts": lambda: mixed(b"--x\n\n" * 100_000),
     "lines like delimiters": lambda: mixed(b"--x\n\n" + b"--xx\n" * 1_000_000),
     "delimiters without an end": lambda: mixed(b"--x" * 2_000_000),
@@ -55,6 +56,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "200 KB Content-Type of parameters": lambda: b"Content-Type: text/plain" + b"; a=b" * 40_000 + b"\n\nx",
     "184 KB Content-Type of semicolons": lambda: b"Content-Type: text/plain" + b";" * 184_000 + b"\n\nx",
     "184 KB Content-Type of spaces": lambda: b"Content-Type: text/plain;" + b" " * 184_000 + b"x\n\nx",
+    "300 Content-Types of spaces": lambda: mixed((b"--x\nContent-Type: text/plain;" + b" " * 16_000 + b"x\n\n\n") * 300),
     "184 KB Content-Type of names": lambda: b"Content-Type: text/plain; " + b"a " * 92_000 + b"\n\nx",
     "184 KB Content-Type of quotes": lambda: b"Content-Type: text/plain; a=" + b'"\\' * 92_000 + b"\n\nx",
     "184 KB Content-Type of sections": lambda: b"Content-Type: text/plain"
@@ -112,7 +114,8 @@ def test_bounded_in_time(mime: MimeFormatter, open_job: OpenJob, name: str) -> N
     began = time.process_time()
     for source in (payload, io.BytesIO(payload)):
         read(mime, open_job, source)
-    assert time.process_time() - began < 5.0
+    # Quadratic work on some 100 KB takes longer than this, on any machine that we would wait for.
+    assert time.process_time() - began < 0.3 + 1.5 * len(payload) / MB
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ def test_a_long_content_type_still_has_its_first_parameters(mime: MimeFormatter,
 
 def test_memory_stays_near_the_size_of_the_payload(mime: MimeFormatter, open_job: OpenJob) -> None:
     for name in (
-        "100,000 parts",
+        "1,500,000 parts",
         "lines like delimiters",
         "20,000 addresses",
         "2 MB header",
@@ -166,7 +169,7 @@ def test_memory_stays_near_the_size_of_the_payload(mime: MimeFormatter, open_job
         read(mime, open_job, payload)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 8 * len(payload) + 8 * MB, name
+        assert peak < 4 * len(payload) + 4 * MB, name
 
 
 def test_of_a_huge_html_the_beginning_becomes_text(mime: MimeFormatter, open_job: OpenJob) -> None:
@@ -175,6 +178,7 @@ def test_of_a_huge_html_the_beginning_becomes_text(mime: MimeFormatter, open_job
     assert len(message.html) == 11 * 200_000
     assert message.text.startswith("word\n\nword")
     assert message.text.endswith("\n\n[...]")
+    assert len(message.text) < limits.MAX_REFLOWED
 
 
 def test_a_payload_that_is_too_large_is_refused(

@@ -101,6 +101,12 @@ def test_an_empty_header_section_is_one(read: Read) -> None:
     assert read("\nhello\n").text == "hello"
 
 
+def test_a_character_that_is_split_between_two_encoded_words(read: Read) -> None:
+    assert (
+        read("Subject: =?utf-8?Q?Gr=C3?=\n =?utf-8?Q?=BC=C3=9Fe?= =?utf-8?B?IQ==?=\n\n").subject == "Grüße!"
+    )
+
+
 def test_raw_8bit_fields(mime: MimeFormatter, open_job: OpenJob) -> None:
     message = mime.parse("Subject: Grüße\nX-Old: caf".encode() + b"\xe9\n\n", open_job)
     assert message.subject == "Grüße"

@@ -8,9 +8,11 @@ import io
 import re
 import socket
 import time
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email import policy
+from email.header import decode_header, make_header
 from typing import TYPE_CHECKING
 
 import pytest
@@ -243,6 +245,44 @@ def test_boundaries_are_random_and_all_else_is_not(mime: MimeFormatter, seal_job
     assert set(boundary.findall(one)).isdisjoint(boundary.findall(two))
     assert boundary.sub(b"", one) == boundary.sub(b"", two)
     assert mime.format(Message("x"), seal_job) == mime.format(Message("x"), seal_job)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("", "7bit"),
+        ("a\n\n..\n>From you", "7bit"),
+        ("a" * 78, "7bit"),
+        ("a" * 79, "quoted-printable"),
+        ("a ", "quoted-printable"),
+        ("a\t", "quoted-printable"),
+        ("a \nb", "quoted-printable"),
+        ("From me", "quoted-printable"),
+        ("a\nFrom me", "quoted-printable"),
+        ("a\0", "quoted-printable"),
+        ("Caf\u00e9 at nine, then?", "quoted-printable"),
+        ("Привет", "base64"),
+        ("日本語 " * 1000, "base64"),
+    ],
+)
+def test_the_transfer_encoding_is_as_light_as_can_be(
+    mime: MimeFormatter, seal_job: SealJob, text: str, encoding: str
+) -> None:
+    mail = email.message_from_bytes(mime.format(Message(text), seal_job), policy=policy.compat32)
+    assert mail["Content-Transfer-Encoding"] == encoding
+    content = mail.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert content.decode().replace("\r\n", "\n").removesuffix("\n") == text
+
+
+def test_no_reader_sees_a_subject_of_several_lines(mime: MimeFormatter, seal_job: SealJob) -> None:
+    for subject in ("a\r\nBcc: eve@x.example", "é\r\nBcc: eve@x.example", "é\0\x85\u2028"):
+        mail = email.message_from_bytes(
+            mime.format(Message("x", subject=subject), seal_job), policy=policy.compat32
+        )
+        shown = str(make_header(decode_header(mail["Subject"])))
+        assert len(shown.splitlines()) == 1
+        assert not any(unicodedata.category(char) == "Cc" for char in shown)
 
 
 def test_a_long_thread_is_trimmed_to_its_first_and_last_ids(

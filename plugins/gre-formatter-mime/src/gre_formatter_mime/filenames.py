@@ -35,6 +35,11 @@ _EXTENSIONS: Final = {
     "text/html": ".html",
     "text/plain": ".txt",
 }
+_DROPPED_AT_END: Final = (
+    ". \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+)
+"""Dots, which Windows drops, and white space, which cannot be seen there."""
+
 _LONGEST_EXTENSION: Final = 32
 
 
@@ -55,7 +60,7 @@ def safe_name(name: str, media_type: str = "") -> str:
     name = _INVISIBLE.sub("", name)
     name = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     # A colon would name a drive or an alternate data stream.
-    name = name.replace(":", "_").strip(" ").rstrip(". ")
+    name = name.replace(":", "_").lstrip().rstrip(_DROPPED_AT_END)
     if not name:
         return "attachment" + _EXTENSIONS.get(media_type, "")
     if _DEVICE.match(name):
@@ -71,4 +76,4 @@ def _shorten(name: str) -> str:
     if not stem or len(tail.encode()) > _LONGEST_EXTENSION:
         stem, tail = name, ""
     room = MAX_FILE_NAME - len(tail.encode())
-    return (stem.encode()[:room].decode(errors="ignore") + tail).rstrip(". ")
+    return (stem.encode()[:room].decode(errors="ignore") + tail).rstrip(_DROPPED_AT_END)
