@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp.exceptions import XMPPError
-from slixmpp.plugins.xep_0030.stanza.info import DiscoInfo as DiscoStanza
+from slixmpp.plugins.xep_0030.stanza import DiscoInfo, DiscoItems
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
@@ -38,6 +38,8 @@ _MAX_MEMORY: Final = 8 * 1024 * 1024
 _MAX_IDS: Final = 100
 _ITEMS: Final = f"{{{DISCO.replace('#info', '#items')}}}query"
 
+_NO_NODE: Final = "There is no such node."
+
 _log = get_logger(__name__)
 
 Answer = Callable[[Element], Awaitable[Element]]
@@ -45,7 +47,7 @@ Answer = Callable[[Element], Awaitable[Element]]
 
 async def no_nodes(_jid: str, _node: str, _ids: Sequence[str], /) -> Sequence[Item]:
     """Serve no pubsub node at all."""
-    raise PeerError("There is no such node.", condition="item-not-found")
+    raise PeerError(_NO_NODE, condition="item-not-found")
 
 
 class Requests:
@@ -78,7 +80,9 @@ class Requests:
         self._work = WorkQueue(component, workers=_AT_ONCE, max_bytes=_MAX_MEMORY)
         component.add_filter("in", self._check)
         plugin(component, "xep_0199")
-        plugin(component, "xep_0030").set_node_handler("get_info", handler=self._disco)
+        disco = plugin(component, "xep_0030")
+        disco.set_node_handler("get_info", handler=self._info)
+        disco.set_node_handler("get_items", handler=self._items)
         for name, tag, answer in (
             ("GRE data", wire.DATA_TAG, self._data),
             ("GRE pubsub", f"{{{PUBSUB}}}pubsub", self._pubsub),
@@ -138,9 +142,14 @@ class Requests:
 
     # -- what is answered ----------------------------------------------------------------------------
 
-    def _disco(self, jid: object, node: str | None, _ifrom: object, _data: object) -> DiscoStanza:
+    def _items(self, _jid: object, node: str | None, _ifrom: object, _data: object) -> DiscoItems:
+        if node:
+            raise XMPPError("item-not-found", _NO_NODE, etype="cancel")
+        return DiscoItems()
+
+    def _info(self, jid: object, node: str | None, _ifrom: object, _data: object) -> DiscoInfo:
         if node and node != self._caps:
-            raise XMPPError("item-not-found", "There is no such node.", etype="cancel")
+            raise XMPPError("item-not-found", _NO_NODE, etype="cancel")
         contact = wire.bare(str(jid))
         if "@" in contact:
             try:
@@ -150,7 +159,7 @@ class Requests:
                 raise XMPPError(
                     cast("Any", error.condition), error.text, etype=cast("Any", error.error_type)
                 ) from error
-        return DiscoStanza(xml=disco_info(self._engine, self._identity))
+        return DiscoInfo(xml=disco_info(self._engine, self._identity))
 
     async def _data(self, iq: Element) -> Element:
         return await self._engine.answer(iq.get("from", ""), iq.get("to", ""), iq[0])

@@ -166,7 +166,7 @@ def require_sendable(stanza: Element) -> None:
 def needs_answer(stanza: Element) -> bool:
     """Tell whether silence would be wrong: requests, and messages that are no errors (RFC 6120, section 8.3)."""
     name, kind = local_name(stanza.tag)[1], stanza.get("type")
-    return kind in {"get", "set"} if name == "iq" else name == "message" and kind != "error"
+    return kind not in {"result", "error"} if name == "iq" else name == "message" and kind != "error"
 
 
 def answer_error(xmpp: BaseXMPP, stanza: Element, error: GreError) -> None:

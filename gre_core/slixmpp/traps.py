@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from slixmpp.stanza import Iq, Message, Presence
 from slixmpp.stanza.error import Error
 from slixmpp.stanza.rootstanza import RootStanza
+from slixmpp.xmlstream.stanzabase import ElementBase
 
 from gre_core.log import get_logger
 from gre_core.wire import CLIENT, ENCRYPTED_TAG, FALLBACK_TAG, MESSAGE_TAG
@@ -61,7 +62,8 @@ def escape(text: str, use_cdata: bool = False) -> str:  # noqa: FBT001, FBT002 -
 def _mend_error_namespace() -> None:
     """Let ``<error/>`` stand in the namespace of its stanza, so that components read and write it as clients do.
 
-    ``ComponentXMPP(fix_error_ns=True)`` would break the clients of the same process.
+    ``ComponentXMPP(fix_error_ns=True)`` would break the clients of the same process. And a received stanza does not
+    become an error because somebody put an ``<error/>`` into it.
     """
     for stanza in (Message, Iq, Presence):
         for namespace in (CLIENT, COMPONENT):
@@ -73,7 +75,7 @@ def _mend_error_namespace() -> None:
         parent = None if self.parent is None else self.parent()
         if parent is not None:
             self.namespace = parent.namespace
-        return setup(self, xml)
+        return setup(self) if xml is None else ElementBase.setup(self, xml)
 
     cast("Any", Error).setup = setup_in_namespace
 
