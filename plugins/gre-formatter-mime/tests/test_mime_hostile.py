@@ -172,6 +172,15 @@ def test_memory_stays_near_the_size_of_the_payload(mime: MimeFormatter, open_job
         assert peak < 4 * len(payload) + 4 * MB, name
 
 
+def test_text_beyond_the_bounds_becomes_attachments(mime: MimeFormatter, open_job: OpenJob) -> None:
+    text = b"x" * (limits.MAX_TEXT // 3)
+    message = mime.parse(mixed((b"--x\n\n" + text + b"\n") * 5 + b"--x--\n"), open_job)
+    assert len(message.text) == 3 * len(text) + 2
+    assert [attachment.size for attachment in message.attachments] == [len(text)] * 2
+    (whole,) = mime.parse(mixed(text * 4), open_job).attachments
+    assert (whole.media_type, whole.size) == ("text/plain", 4 * len(text))
+
+
 def test_of_a_huge_html_the_beginning_becomes_text(mime: MimeFormatter, open_job: OpenJob) -> None:
     message = mime.parse(b"Content-Type: text/html\n\n" + b"<p>word</p>" * 200_000, open_job)
     assert message.html is not None

@@ -40,7 +40,7 @@ MAX_OTHER_FIELDS: Final = 200
 """How many fields go to ``Message.headers``."""
 
 MAX_TEXT: Final = 64 << 20
-"""Largest body part that is shown as text; a larger one becomes an attachment."""
+"""How much of a message is shown as text, in all its parts; what goes beyond becomes attachments."""
 
 MAX_REFLOWED: Final = 1 << 20
 """Characters of format=flowed that are joined to paragraphs, and of HTML that a text is derived from."""

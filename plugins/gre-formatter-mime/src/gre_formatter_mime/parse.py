@@ -80,6 +80,14 @@ class _Walk:
     source: Source
     attachments: list[Attachment] = field(default_factory=list)
     parts: int = 0
+    room: int = MAX_TEXT
+    """How many bytes of text may still be read into memory."""
+
+    def count(self) -> None:
+        """Count one part more."""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise ParseFailed(f"The message has more than {MAX_PARTS} parts", limit=MAX_PARTS)
 
 
 def parse_source(source: Source) -> Message:
@@ -172,9 +180,7 @@ def _read(walk: _Walk, part: Part, *, depth: int, first: bool) -> list[_Shown]:
         depth: how many multiparts are around it.
         first: it may be a body even if it has a file name, as the first part of a message.
     """
-    walk.parts += 1
-    if walk.parts > MAX_PARTS:
-        raise ParseFailed(f"The message has more than {MAX_PARTS} parts", limit=MAX_PARTS)
+    walk.count()
     kind = part.media_type.value
     if kind.startswith("multipart/"):
         children = parts_of(walk.source, part.start, part.end, part.media_type.parameters.get("boundary", ""))
@@ -184,11 +190,13 @@ def _read(walk: _Walk, part: Part, *, depth: int, first: bool) -> list[_Shown]:
             return _read_multipart(walk, kind, children, depth + 1, first=first)
         # Without a delimiter there is no structure. Show what is there.
         part.media_type = read.Structured("text/plain", part.media_type.parameters)
-    elif not _is_body(part, first=first):
-        if not _repeats_header(part):
-            walk.attachments.append(attachment_of(walk.source, part))
-        return []
-    return [_shown(walk.source, part)]
+    length = part.end - part.start
+    if _is_body(part, first=first) and length <= walk.room:
+        walk.room -= length
+        return [_shown(walk.source, part)]
+    if not _repeats_header(part):
+        walk.attachments.append(attachment_of(walk.source, part))
+    return []
 
 
 def _read_multipart(
@@ -215,9 +223,7 @@ def _read_multipart(
 
 def _collect(walk: _Walk, part: Part) -> None:
     """Take a part that the text refers to, whatever its type, as an attachment."""
-    walk.parts += 1
-    if walk.parts > MAX_PARTS:
-        raise ParseFailed(f"The message has more than {MAX_PARTS} parts", limit=MAX_PARTS)
+    walk.count()
     walk.attachments.append(attachment_of(walk.source, part, related=True))
 
 
@@ -227,7 +233,6 @@ def _is_body(part: Part, *, first: bool) -> bool:
         part.media_type.value in {"text/plain", "text/html"}
         and part.disposition.value != "attachment"
         and (first or not part.file_name)
-        and part.end - part.start <= MAX_TEXT
     )
 
 
