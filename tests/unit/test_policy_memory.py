@@ -148,6 +148,7 @@ def test_after_the_word_encrypted_only_may_come_back_and_is_remembered_again() -
     run(memory.require_plain(GATEWAY, CONTACT))
     assert run(memory.see_offer(GATEWAY, OFFER)) is None
     seen_only(memory)
+    seen_only(memory)
     notice = run(memory.see_offer(GATEWAY, OFFER))
     assert notice is not None
     assert notice.code == "encrypted-only-withdrawn"
