@@ -97,11 +97,11 @@ def serialised_size(element: Element) -> int:
 def _escaped(text: str | None, *, attribute: bool = False) -> int:
     if not text:
         return 0
-    grown = (
-        4 * text.count("&")
-        + 3 * (text.count("<") + text.count(">"))
-        + 5 * (text.count('"') + text.count("'"))
-    )
+    raw = text.encode("utf-8", "surrogatepass")
+    grown = 0
+    if len(raw) != len(raw.translate(None, b"&<>\"'")):  # one quick pass: base64 has none of them
+        grown = 4 * raw.count(b"&") + 3 * (raw.count(b"<") + raw.count(b">"))
+        grown += 5 * (raw.count(b'"') + raw.count(b"'"))
     if attribute:
         grown += 4 * sum(map(text.count, "\t\n\r"))
-    return grown + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
+    return grown + len(raw)

@@ -48,6 +48,7 @@ Content-Disposition: inline; filename="encrypted.asc"\r
 \r
 0v8AAABGAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r
 AAAAAAAAAAAAAAAAAAAAAAAAAA==\r
+=F23L\r
 -----END PGP MESSAGE-----\r
 \r
 --=_gre-gateway--\r
@@ -64,7 +65,7 @@ def mail_with(content_type: str, *parts: str, newline: str = "\r\n") -> bytes:
 
 
 VERSION = "Content-Type: application/pgp-encrypted\n\nVersion: 1\n"
-ARMORED = armor(MESSAGE).decode().replace("\r\n", "\n")
+ARMORED = armor(MESSAGE, checksum=False).decode().replace("\r\n", "\n")
 PART = f"Content-Type: application/octet-stream\n\n{ARMORED}"
 PLAIN_TYPE = 'multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b'
 

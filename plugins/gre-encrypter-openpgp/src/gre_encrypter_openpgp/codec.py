@@ -6,18 +6,14 @@ armor.
 
 from __future__ import annotations
 
-import binascii
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import pybase64
 from gre_openpgp.armor import dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
 
 from gre_core.errors import BadEncrypted
 from gre_core.model import Body
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAX_TEXT: Final = 192 * 1024 * 1024
 """Longest text that is read, in characters."""
@@ -26,28 +22,9 @@ _OPENPGP: Final = "{urn:xmpp:openpgp:0}openpgp"
 _WHITE: Final = b" \t\r\n"
 
 
-def _plain_encode(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode("ascii")
-
-
-def _plain_decode(text: str) -> bytes:
-    return binascii.a2b_base64(text, strict_mode=True)
-
-
-_encode: Callable[[bytes], str] = _plain_encode
-_decode: Callable[[str], bytes] = _plain_decode
-try:
-    import pybase64
-except ImportError:
-    pass
-else:  # several times faster
-    _encode = pybase64.b64encode_as_string
-    _decode = partial(pybase64.b64decode, validate=True)
-
-
 def body_of(message: bytes) -> Body:
     """Make the body for a binary message."""
-    return Body(_encode(message))
+    return Body(pybase64.b64encode_as_string(message))
 
 
 def message_of(body: Body) -> bytes:
@@ -66,7 +43,7 @@ def message_of(body: Body) -> bytes:
     if len(text) > MAX_TEXT:
         raise BadEncrypted(f"The encrypted part is longer than {MAX_TEXT} characters", limit=MAX_TEXT)
     try:
-        return _decode(text) or _nothing()
+        return pybase64.b64decode(text, validate=True) or _nothing()
     except ValueError:
         return _lenient(text)
 
@@ -80,7 +57,7 @@ def _lenient(text: str) -> bytes:
     try:
         if is_armored(raw):
             return dearmor(raw)
-        return _plain_decode(raw.translate(None, _WHITE).decode("ascii")) or _nothing()
+        return pybase64.b64decode(raw.translate(None, _WHITE), validate=True) or _nothing()
     except (ValueError, BadOpenPGP) as error:
         if isinstance(error, BadEncrypted):
             raise

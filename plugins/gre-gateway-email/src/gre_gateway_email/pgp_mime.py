@@ -6,11 +6,11 @@ plaintext and no garbage is ever mailed, and its base64 is cut into lines of arm
 
 from __future__ import annotations
 
-import binascii
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
-from gre_openpgp.armor import checksum_line, dearmor, is_armored
+import pybase64
+from gre_openpgp.armor import armor, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.messages import check_message
 
@@ -31,7 +31,6 @@ SUBJECT: Final = "[...]"
 
 MAX_PARTS: Final = 20
 
-_COLUMNS: Final = 76
 _VERSION_AND_MESSAGE: Final = 2
 _OPENPGP: Final = "{urn:xmpp:openpgp:0}openpgp"
 # "=_" is in no base64 and no armor, so no line of the body can be taken for this boundary.
@@ -58,10 +57,7 @@ _TEMPLATE: Final = (
     "Content-Description: OpenPGP encrypted message\r\n"
     'Content-Disposition: inline; filename="encrypted.asc"\r\n'
     "\r\n"
-    "-----BEGIN PGP MESSAGE-----\r\n"
-    "\r\n"
-    "{lines}\r\n"
-    "-----END PGP MESSAGE-----\r\n"
+    "{armor}"
     "\r\n"
     f"--{_BOUNDARY}--\r\n"
 )
@@ -74,22 +70,19 @@ class PgpMime:
     encrypter = ENCRYPTER
 
     def wrap(self, body: Body, envelope: Envelope, /) -> bytes:
-        """Make the mail. The armor has a checksum only where GnuPG 2.2 needs it.
+        """Make the mail.
 
         Raises:
             BadEncrypted: not base64, or not an encrypted OpenPGP message.
         """
-        text, data = _base64_of(body)
-        lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
-        if not text.endswith("="):
-            lines.append(checksum_line(data).decode("ascii"))
+        data, version = _message_of(body)
         return _TEMPLATE.format(
             date=format_datetime(envelope.date),
             sender=envelope.sender,
             recipients=_addresses(envelope.recipients),
             message_id=envelope.message_id,
             autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
-            lines="\r\n".join(lines),
+            armor=armor(data, checksum=version == 1).decode("ascii"),
         ).encode("ascii")
 
     def unwrap(self, mail: bytes, /) -> Body | None:
@@ -112,7 +105,7 @@ class PgpMime:
         except BadOpenPGP as error:
             raise BadEncrypted(f"The encrypted part of the mail is damaged. {error.text}.") from error
         check_message(data)
-        return Body(binascii.b2a_base64(data, newline=False).decode("ascii"))
+        return Body(pybase64.b64encode_as_string(data))
 
 
 def carrier() -> PgpMime:
@@ -120,8 +113,8 @@ def carrier() -> PgpMime:
     return PgpMime()
 
 
-def _base64_of(body: Body) -> tuple[str, bytes]:
-    """Give a message as base64 on one line and in binary, whatever the client wrapped it in."""
+def _message_of(body: Body) -> tuple[bytes, int]:
+    """Give the binary message and the version of its container, whatever the client wrapped it in."""
     text = body.text
     if body.children:
         found = [child for child in body.children if child.tag == _OPENPGP]
@@ -132,18 +125,12 @@ def _base64_of(body: Body) -> tuple[str, bytes]:
         text = found[0].text or ""
     try:
         raw = text.encode("ascii")
-        if is_armored(raw):
-            data = dearmor(raw)
-            text = binascii.b2a_base64(data, newline=False).decode("ascii")
-        else:
-            text = "".join(text.split())
-            data = binascii.a2b_base64(text, strict_mode=True)
+        data = dearmor(raw) if is_armored(raw) else pybase64.b64decode(b"".join(raw.split()), validate=True)
     except ValueError as error:
         raise BadEncrypted("The content of <encrypted/> is not base64 (RFC 4648, section 4).") from error
     except BadOpenPGP as error:
         raise BadEncrypted(f"The content of <encrypted/> is a damaged armor. {error.text}.") from error
-    check_message(data)
-    return text, data
+    return data, check_message(data).version
 
 
 def _addresses(recipients: Sequence[str]) -> str:

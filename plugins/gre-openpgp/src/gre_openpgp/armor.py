@@ -6,9 +6,10 @@ b'message'
 
 from __future__ import annotations
 
-import binascii
-from functools import cache
 from typing import Final
+
+import anycrc
+import pybase64
 
 from gre_openpgp.errors import BadOpenPGP
 
@@ -24,81 +25,37 @@ MAX_ARMOR: Final = 256 * 1024 * 1024
 
 _MAX_HEADERS: Final = 16 * 1024
 _CHECKSUM_LINE: Final = 5
-_CRC_INIT: Final = 0xB704CE
-_CRC_POLYNOMIAL: Final = 0x1864CFB
-_CRC_BITS: Final = 24
+_CRC24: Final = anycrc.Model("CRC24-OPENPGP")
 _BEGIN: Final = b"-----BEGIN PGP "
 _WHITE: Final = b" \t\r\n"
 
 
-def armor(data: bytes, kind: str = MESSAGE, *, newline: bytes = b"\r\n") -> bytes:
+def armor(data: bytes, kind: str = MESSAGE, *, newline: bytes = b"\r\n", checksum: bool = True) -> bytes:
     """Wrap binary OpenPGP data.
 
-    There is a checksum only where GnuPG 2.2 needs it, see :func:`checksum_line`.
+    The checksum is optional since RFC 9580. But GnuPG 2.2 (seen in 2.2.40) fails on an armor that has neither a
+    checksum nor padding, and PGPy on any armor without one.
 
     Arguments:
         data: one or more binary packets.
         kind: the words after ``BEGIN PGP``.
         newline: what ends each line.
+        checksum: write one. RFC 9580, section 6.1, forbids it for what only newer programs read (SEIPD version 2).
     """
-    text = binascii.b2a_base64(data, newline=False)
-    lines = [text[at : at + COLUMNS] for at in range(0, len(text), COLUMNS)]
-    if text and not text.endswith(b"="):
-        lines.append(checksum_line(data))
+    lines = pybase64.encodebytes(data).replace(b"\n", newline)
+    if checksum and data:
+        lines += checksum_line(data) + newline
     label = kind.encode("ascii")
-    return newline.join([_BEGIN + label + b"-----", b"", *lines, b"-----END PGP " + label + b"-----", b""])
+    return newline.join([_BEGIN + label + b"-----", b"", lines + b"-----END PGP " + label + b"-----", b""])
 
 
 def checksum_line(data: bytes) -> bytes:
     """Give the checksum line of an armor (RFC 9580, section 6.1.1).
 
-    RFC 9580 makes it optional. GnuPG 2.2 (seen in 2.2.40) reads on into the end line when an armor has
-    neither a checksum nor padding, and fails: so write it where the base64 does not end in ``=``.
-
     Arguments:
         data: the binary content.
     """
-    return b"=" + binascii.b2a_base64(_crc24(data).to_bytes(3, "big"), newline=False)
-
-
-def _crc24(data: bytes) -> int:
-    """Compute the CRC-24 on one large integer: 20 times faster than byte by byte.
-
-    The data is a polynomial over GF(2). Its upper part, times ``x ** m`` modulo the CRC's polynomial, is
-    added to its lower ``m`` bits, for ever smaller ``m``.
-    """
-    value = int.from_bytes(data, "big") << 24 ^ _CRC_INIT << 8 * len(data)
-    for power in range(value.bit_length().bit_length(), 4, -1):
-        bits = 1 << power
-        high = value >> bits
-        if high:
-            value ^= high << bits
-            value ^= _times(high, _x_to_two_to(power))
-    return _reduced(value)
-
-
-@cache
-def _x_to_two_to(power: int) -> int:
-    """Give ``x ** (2 ** power)`` modulo the polynomial."""
-    if power == 0:
-        return 0b10
-    root = _x_to_two_to(power - 1)
-    return _reduced(_times(root, root))
-
-
-def _times(large: int, small: int) -> int:
-    """Multiply two polynomials over GF(2)."""
-    product = 0
-    for place in range(small.bit_length()):
-        if small >> place & 1:
-            product ^= large << place
-    return product
-
-
-def _reduced(value: int) -> int:
-    while (length := value.bit_length()) > _CRC_BITS:
-        value ^= _CRC_POLYNOMIAL << length - 1 - _CRC_BITS
-    return value
+    return b"=" + pybase64.b64encode(_CRC24.calc(data).to_bytes(3, "big"))
 
 
 def is_armored(data: bytes) -> bool:
@@ -153,6 +110,6 @@ def _decode(text: bytes) -> bytes:
     if checksum >= 0 and len(stripped) - checksum - 1 == _CHECKSUM_LINE:
         stripped = stripped[:checksum]
     try:
-        return binascii.a2b_base64(stripped.translate(None, _WHITE), strict_mode=True)
+        return pybase64.b64decode(stripped.translate(None, _WHITE), validate=True)
     except ValueError:
         raise BadOpenPGP("The armor is damaged: its content is not base64") from None
