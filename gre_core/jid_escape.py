@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from gre_core.errors import InvalidAddress
@@ -80,6 +81,7 @@ def canonical(jid: str) -> str:
     return bare.lower() if bare.isascii() else _fold(bare)
 
 
+@lru_cache(maxsize=1024)
 def contact(jid: str) -> tuple[str, str]:
     """Give the canonical bare JID of a contact on a gateway, and its legacy identifier.
 

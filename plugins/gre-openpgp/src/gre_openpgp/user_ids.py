@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _ADDRESS: Final = r"[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+@[^<>@\s\"(),:;\\\[\]\x00
 _USER_ID: Final = re.compile(rf"(?:[^<>\x00-\x1f\x7f]*<({_ADDRESS})>|({_ADDRESS}))\s*")
 
 
+@lru_cache(maxsize=1024)
 def address_of(user_id: str) -> str | None:
     """Give the mail address that a user id names, in lower case; None when there is no clear one."""
     found = _USER_ID.fullmatch(user_id) if len(user_id) <= MAX_USER_ID else None
