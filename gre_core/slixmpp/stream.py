@@ -12,7 +12,7 @@ from gre_core import wire
 from gre_core.errors import GreError, PeerError, PeerTimeout, TooLarge
 from gre_core.gateway import GatewayEngine
 from gre_core.incoming import read_error
-from gre_core.xml_text import local_name, replace_illegal, require_legal, serialised_size
+from gre_core.xml_text import local_name, require_legal, serialised_size
 
 if TYPE_CHECKING:
     import asyncio
@@ -177,7 +177,4 @@ def answer_error(xmpp: BaseXMPP, stanza: Element, error: GreError) -> None:
     for name in ("to", "from"):
         if not answer.get(name):
             answer.attrib.pop(name, None)
-    for node in answer.iter():
-        if node.text:
-            node.text = replace_illegal(node.text)
     put(xmpp, answer)
