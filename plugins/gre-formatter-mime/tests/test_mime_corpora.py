@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gre_core.errors import ParseFailed
+from gre_core.testing import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,7 @@ NO_MAIL = {"malformedHeaderStartsBody-noheader.msg", "malformedHeader-noheader.m
 
 
 def mails(corpora: Path, folder: str) -> list[Path]:
-    if not (corpora / folder).is_dir():  # mails of other projects, which cannot be part of this one
-        pytest.skip(f"the mails of {folder} are not here (folder ../shared/corpora or GRE_CORPORA)")
+    require((corpora / folder).is_dir(), f"the mails of {folder} (folder ../shared/corpora, or GRE_CORPORA)")
     pattern, least = FOLDERS[folder]
     found = sorted((corpora / folder).rglob(pattern))
     assert len(found) >= least

@@ -17,6 +17,7 @@ from gre_gateway_email.config import Smtp
 
 from gre_core.api import Body, Recipient, encrypter, formatter
 from gre_core.gateway import Plain, Relayed
+from gre_core.testing import require
 
 ROOT = Path(__file__).parents[3]
 PAIR = formatter("mime"), encrypter("openpgp")
@@ -162,10 +163,7 @@ async def open_dialogue(port: int) -> Dialogue:
 @pytest.fixture
 def corpora() -> Path:
     folder = Path(os.environ.get("GRE_CORPORA", ROOT.parent / "shared" / "corpora"))
-    if (
-        not folder.is_dir()
-    ):  # not a server to install: mails of other projects, which cannot be part of this one
-        pytest.skip("the mails of other projects are not here (folder ../shared/corpora or GRE_CORPORA)")
+    require(folder.is_dir(), "the mails of other projects (folder ../shared/corpora, or GRE_CORPORA)")
     return folder
 
 
