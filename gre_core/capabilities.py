@@ -59,7 +59,6 @@ class Capabilities:
     def clear(self) -> None:
         """Forget everything: a new session begins."""
         self._peers.clear()
-        self._versions.clear()
         self._data.clear()
         self.refused.clear()
 

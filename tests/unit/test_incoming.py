@@ -158,6 +158,14 @@ def test_no_error() -> None:
     assert read_error(message("<error/>")) is None
 
 
+def test_other_children_of_an_error_say_nothing() -> None:
+    read = read_error(
+        error("<text xmlns='urn:other'>forged</text><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>")
+    )
+    assert read is not None
+    assert (read.peer_text, read.condition) == ("", "undefined-condition")
+
+
 @pytest.mark.parametrize("stanza", [message(type="error"), error(""), error("<gone xmlns='urn:other'/>")])
 def test_an_error_without_condition(stanza: Element) -> None:
     read = read_error(stanza)

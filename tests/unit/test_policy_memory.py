@@ -147,6 +147,7 @@ def test_after_the_word_encrypted_only_may_come_back_and_is_remembered_again() -
     seen_only(memory)
     run(memory.require_plain(GATEWAY, CONTACT))
     assert run(memory.see_offer(GATEWAY, OFFER)) is None
+    assert run(Memory(memory._store, refuse).see_offer(GATEWAY, OFFER)) is None  # also after a restart
     seen_only(memory)
     seen_only(memory)
     notice = run(memory.see_offer(GATEWAY, OFFER))
