@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 from xml.etree.ElementTree import XMLPullParser
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slixmpp import ComponentXMPP
 
-from gre_core.slixmpp import hardening
+from gre_core.slixmpp import hardening, reconnect
 from gre_core.slixmpp.hardening import MAX_DEPTH, MAX_ELEMENTS, Forbidden, GuardedParser, harden_stream
 
 NS = "jabber:component:accept"
@@ -308,3 +309,38 @@ def test_trap_13_levels_without_end_close_the_stream():
 
 def test_the_default_limits_are_those_that_are_documented():
     assert (hardening.MAX_INCOMING, MAX_DEPTH, MAX_ELEMENTS) == (16 * 1024 * 1024, 64, 20_000)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        f"<?xml version='1.0'?><!DOCTYPE x [{BOMB}]>{HEADER.partition('?>')[2]}<message><body>&e7;</body></message>",
+        f"{HEADER}<message><body>{'x' * 60_000}</body></message>",
+        f"{HEADER}<message><body>\x00</body></message>",
+        "\x00<\x00?\x00x\x00m\x00l",
+    ],
+    ids=["bomb", "endless", "NUL", "UTF-16"],
+)
+async def test_trap_13_a_hostile_server_is_left_and_tried_again_later(evil, monkeypatch):
+    monkeypatch.setattr(reconnect, "FIRST", 0.05)
+    connections, reasons = [], []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        await reader.readuntil(b">")
+        writer.write(evil.encode())
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        component = ComponentXMPP("mail.localhost", "secret", *server.sockets[0].getsockname())
+        harden_stream(component, max_incoming=50_000)
+        reconnect.Reconnector(component)
+        component.add_event_handler("disconnected", reasons.append)
+        component.add_event_handler("message", pytest.fail)
+        component.connect()
+        async with asyncio.timeout(8):
+            while len(connections) < 3:
+                await asyncio.sleep(0.01)
+        await component.disconnect(wait=0)
+        for writer in connections:
+            writer.transport.abort()
+    assert all(str(reason).startswith("refused: ") for reason in reasons[:2])
