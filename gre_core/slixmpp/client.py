@@ -57,6 +57,11 @@ MAX_MEMORY: Final = 64 * 1024 * 1024
 _REMEMBERED: Final = 1000
 _MOST_GATEWAYS: Final = 100
 _RESEND_PAUSE: Final = 5.0
+_NOTICE_PAUSE: Final = 60.0
+_DROPPED: Final = (
+    "Messages came faster than this program could handle them, and some were left out. They were not confirmed: the "
+    "gateway may send them again."
+)
 _log = get_logger(__name__)
 
 T = TypeVar("T")
@@ -88,6 +93,7 @@ class Client:
         self._settled: OrderedDict[str, Sent] = OrderedDict()
         self._untold: OrderedDict[tuple[str, str | None], None] = OrderedDict()
         self._gateways: dict[str, float] = {}
+        self._dropped = float("-inf")
         self._loop = xmpp.loop
         xmpp.register_handler(Callback("GRE message", StanzaPath("message"), self._on_message))
         xmpp.add_filter("in", hide_fallback)
@@ -159,12 +165,22 @@ class Client:
         queue = self._states if about_ours else self._messages
         if not queue.put(lambda: self._handle(message), weight(message)):
             _log.error("message-dropped", peer_domain=wire.domain(message.get("from", "")))
+            self._say_dropped()
+
+    def _say_dropped(self) -> None:
+        now = self._loop.time()
+        if now - self._dropped > _NOTICE_PAUSE:
+            self._dropped = now
+            self._sessions.put(lambda: self._notify(Notice("messages-dropped", _DROPPED)))
+
+    async def _notify(self, *notices: Notice) -> None:
+        await self._tell(*notices)
 
     async def _handle(self, stanza: Element) -> None:
         event = stanza.find(f"{{{EVENT}}}event/{{{EVENT}}}items")
         if event is not None:
             jid = wire.bare(stanza.get("from", self.engine.account))
-            await self._tell(*await self.engine.notified(jid, event.get("node", "")))
+            await self._notify(*await self.engine.notified(jid, event.get("node", "")))
         result = await self.engine.handle(stanza)
         if isinstance(result, Sent):
             self._settle(result)
@@ -231,7 +247,7 @@ class Client:
             notices.append(Notice(error.code, error.text))
         if self._stream.up:
             self.ready.set()
-        await self._tell(*notices)
+        await self._notify(*notices)
 
     def _on_resumed(self, _event: object = None) -> None:
         """Send what was never handed to the stream; the rest is sent again by the stream itself (XEP-0198)."""
@@ -260,7 +276,7 @@ class Client:
             self._sessions.put(lambda: self._resend(lambda sent: wire.domain(sent.to) == domain))
 
     async def _resend(self, wanted: Callable[[Sent], bool]) -> None:
-        await self._tell(*await self.engine.resend(wanted))
+        await self._notify(*await self.engine.resend(wanted))
 
 
 def attach_client(

@@ -179,7 +179,7 @@ async def small() -> tuple[Figures, Figures]:
         assert opened.verdict.signature == "good"
 
     sealed = bare.seal(payload)
-    others = iter([bare.seal(payload) for _ in range(301)])
+    waiting_bare = iter([bare.seal(payload) for _ in range(301)])
     ratios: Figures = {}
     absolute: Figures = {}
     with tempfile.TemporaryDirectory(prefix="gre") as folder:
@@ -189,7 +189,7 @@ async def small() -> tuple[Figures, Figures]:
             _, by_pgpy, by_gpg = await interleave(
                 20, seal, lambda: pgpy.seal(payload), lambda: gpg.seal(payload)
             )
-            ours_open, theirs_open = await interleave(300, open_, lambda: bare.open(next(others)))
+            ours_open, theirs_open = await interleave(300, open_, lambda: bare.open(next(waiting_bare)))
             by_pgpy_open, by_gpg_open = await interleave(
                 20, lambda: pgpy.open(sealed), lambda: gpg.open(sealed)
             )

@@ -158,6 +158,20 @@ async def test_the_gateway_refuses_to_deliver_while_it_is_down_and_delivers_afte
     assert user.received.empty()
 
 
+async def test_a_receipt_that_the_client_owes_goes_out_with_its_next_session(world, server):
+    relay, user = await world.gateway(), await world.user()
+    release = asyncio.Event()
+    user.gre.on_received(lambda _: release.wait())
+    relay.deliver("hello", "m1")
+    async with asyncio.timeout(8):
+        await user.received.get()
+        await server.kick(f"{USER}/a")
+        await until(lambda: not user.gre.ready.is_set())
+        release.set()
+        assert await relay.receipts.get() == (USER, "m1")
+    assert relay.receipts.empty()
+
+
 async def test_requests_under_way_fail_at_once_when_the_stream_is_lost(world, server):
     await world.gateway(engine=world.engine(sender_id=lambda _: asyncio.Event().wait()))
     user = await world.user()
