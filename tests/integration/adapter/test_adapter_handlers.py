@@ -14,9 +14,15 @@ from gre_core.outbox import SendState
 from gre_core.slixmpp import client as client_module
 from gre_core.slixmpp import gateway as gateway_module
 from gre_core.slixmpp import requests as requests_module
+from gre_core.slixmpp import work
 
 DOMAIN, USER = "mail.localhost", "juliet@localhost"
 CONTACT = rf"bob\40example.net@{DOMAIN}"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(work, "PAUSE", 0.05)
 
 
 async def until(condition, timeout=8):
