@@ -143,7 +143,9 @@ def test_only_the_fields_that_we_know_of_are_written(
     assert [name for name in names if name not in optional] == [
         "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type",
     ]  # fmt: skip
-    assert len(mail.get_all("HP-Outer", [])) == len([name for name in outer if name != "Date"])
+    usual = {"From", "To", "Message-ID", "Subject"}  # when the host does not say
+    told = {value.partition(":")[0] for value in mail.get_all("HP-Outer", [])}
+    assert told == ({name for name in outer if name != "Date"} if outer else usual)
 
 
 def test_the_payload_says_which_fields_are_protected(mime: MimeFormatter, seal_job: SealJob) -> None:

@@ -75,15 +75,27 @@ def _message_fields(message: Message, job: SealJob) -> str:
         fields.append(write.addresses("Cc", message.cc))
     if message.subject is not None:
         fields.append(write.subject(message.subject))
-    fields += (write.date(job.date), write.message_id(job.origin_id, _domain(job, sender)))
+    domain = _domain(job, sender)
+    fields += (write.date(job.date), write.message_id(job.origin_id, domain))
     if message.in_reply_to:
         fields.append(write.ids("In-Reply-To", (message.in_reply_to,)))
     if message.references:
         fields.append(write.ids("References", message.references))
     # The outer Date is the gateway's clock, which we do not know.
-    fields += (write.outer_field(name, value) for name, value in job.outer.items() if name.lower() != "date")
+    outer = job.outer or _usual_outer(message, job, sender, domain)
+    fields += (write.outer_field(name, value) for name, value in outer.items() if name.lower() != "date")
     fields.append("MIME-Version: 1.0\r\n")
     return "".join(fields)
+
+
+def _usual_outer(message: Message, job: SealJob, sender: str, domain: str) -> dict[str, str]:
+    """Give what a mail gateway shows outside, when the host did not say: the envelope, and that there is a subject."""
+    outer = {
+        "From": sender,
+        "To": ", ".join(recipient.legacy_id for recipient in job.recipients),
+        "Message-ID": f"<{job.origin_id}@{domain}>",
+    }
+    return outer if message.subject is None else outer | {"Subject": "[...]"}
 
 
 def _domain(job: SealJob, sender: str) -> str:
