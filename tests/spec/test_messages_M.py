@@ -583,7 +583,14 @@ def test_M6_gateway_refuses_with_a_text_what_is_too_large() -> None:
         scene.accept()
 
 
-@pytest.mark.parametrize("announced", ["-5", "1e3", "٣٤", "", "9" * 16, "0x10", " 10"])
+def test_M6_what_stands_in_children_is_measured_too() -> None:
+    scene = Scene(toy_formatter(), EncrypterProvider(PAIR[1], ChildEncrypter), max_size=50_000)
+    with pytest.raises(TooLarge):
+        scene.send("x" * 30_000)
+    assert scene.network.sent == []
+
+
+@pytest.mark.parametrize("announced", ["-5", "1e3", "٣٤", "", "9" * 16, "9" * 5000, "0x10", " 10"])
 def test_M6_a_limit_that_is_no_number_is_ignored(announced: str) -> None:
     scene = Scene()
     scene.network.answer_data(DataForm(SENDER_ID, {MAX_SIZE: (announced,)}))

@@ -323,6 +323,15 @@ def test_P2_withdrawn_encrypted_only_is_shown_when_sending_encrypted() -> None:
     assert [notice.code for notice in notices] == ["encrypted-only-withdrawn"]
 
 
+def test_P2_encrypted_only_is_remembered_from_a_plain_message_that_it_stopped() -> None:
+    scene = Scene(encrypted_only=True, decide=User())
+    with pytest.raises(Refused):
+        plain(scene)
+    scene.serve()
+    session(scene)
+    assert question(lambda: plain(scene)).code == "encrypted-only-withdrawn"
+
+
 def test_P2_encrypted_only_seen_on_one_contact_counts_for_the_whole_gateway() -> None:
     user = User()
     user.answer = True

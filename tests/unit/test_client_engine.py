@@ -313,6 +313,18 @@ def test_presence_makes_the_engine_ask_again() -> None:
     assert scene.network.asked.count(("disco", CONTACT)) == 3
 
 
+def test_what_is_asked_again_after_a_while_is_negotiated_anew() -> None:
+    pairs = [(toy_formatter().namespace, toy_encrypter(version).namespace) for version in (0, 1)]
+    scene = Scene(toy_formatter(), toy_encrypter(0), toy_encrypter(1), pairs=pairs[:1])
+    scene.send()
+    scene.serve(pairs)
+    scene.send()
+    assert scene.relay().encrypter.version == 0
+    scene.wait(3601)
+    scene.send()
+    assert scene.relay().encrypter.version == 1
+
+
 def test_only_what_changed_is_asked_again() -> None:
     scene = Scene()
     other = f"carol\\40example.com@{DOMAIN}"
