@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from datetime import timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -12,12 +13,15 @@ import pytest
 from gre_core import wire
 from gre_core.api import Attachment, Body, EncrypterProvider, FormatterProvider, Message, Opened
 from gre_core.errors import (
+    DecryptFailed,
     EncryptFailed,
     FormatFailed,
     GreError,
     LocalProtocolError,
     NoProvider,
+    NotForUs,
     NoUsableKey,
+    ParseFailed,
     PeerError,
     PeerTimeout,
     PluginLoadError,
@@ -146,19 +150,24 @@ def opened(**changes: Any) -> Opened:
 
 
 @pytest.mark.parametrize(
-    ("formatter", "encrypter"),
+    ("formatter", "encrypter", "error"),
     [
-        (breaking("parse", InsecureToyFormatter, sync=True), InsecureToyEncrypter),
-        (InsecureToyFormatter, breaking("open_keys", InsecureToyEncrypter)),
-        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter)),
-        (breaking("parse", InsecureToyFormatter, SECRET, sync=True), InsecureToyEncrypter),
-        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, SECRET)),
-        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, opened(payload=SECRET))),
-        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, opened(verdict=SECRET))),
-        (breaking("parse", InsecureToyFormatter, Message(claimed_sender=5), sync=True), InsecureToyEncrypter),  # type: ignore[arg-type]
+        (breaking("parse", InsecureToyFormatter, sync=True), InsecureToyEncrypter, ParseFailed),
+        (InsecureToyFormatter, breaking("open_keys", InsecureToyEncrypter), DecryptFailed),
+        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter), DecryptFailed),
+        (breaking("parse", InsecureToyFormatter, SECRET, sync=True), InsecureToyEncrypter, ParseFailed),
+        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, SECRET), DecryptFailed),
+        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, opened(payload=SECRET)), ParseFailed),
+        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, opened(verdict=SECRET)), DecryptFailed),
+        (
+            breaking("parse", InsecureToyFormatter, Message(claimed_sender=5), sync=True),  # type: ignore[arg-type]
+            InsecureToyEncrypter,
+            ParseFailed,
+        ),
         (
             breaking("parse", InsecureToyFormatter, Message(SECRET), sync=True),
             breaking("decrypt", InsecureToyEncrypter, opened(warnings=5)),
+            ParseFailed,
         ),
     ],
     ids=[
@@ -166,16 +175,54 @@ def opened(**changes: Any) -> Opened:
         "payload is text", "verdict is text", "sender is a number", "warnings is a number",
     ],
 )  # fmt: skip
-def test_a_plugin_that_breaks_while_opening_loses_nothing(formatter: type, encrypter: type) -> None:
+def test_a_plugin_that_breaks_while_opening_loses_nothing(
+    formatter: type, encrypter: type, error: type[GreError]
+) -> None:
     scene = scene_with(formatter, encrypter)
     stanza = scene.from_legacy(SECRET)
     result = scene.deliver(stanza)
     assert isinstance(result, Unopened)
+    assert isinstance(result.error, error)
     assert SECRET not in result.error.text
     assert SECRET not in repr(result)
     assert tostring(result.stanza) == tostring(stanza)
     assert (result.peer, result.direction, result.id) == (CONTACT, Direction.RECEIVED, "legacy-1")
     assert len(run(scene.store.keys("unopened/"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("formatter", "encrypter", "blamed"),
+    [
+        (breaking("parse", InsecureToyFormatter, SECRET, sync=True), InsecureToyEncrypter, PAIR[0]),
+        (breaking("parse", InsecureToyFormatter, sync=True), InsecureToyEncrypter, PAIR[0]),
+        (InsecureToyFormatter, breaking("decrypt", InsecureToyEncrypter, SECRET), PAIR[1]),
+        (InsecureToyFormatter, breaking("open_keys", InsecureToyEncrypter), PAIR[1]),
+    ],
+)
+def test_the_plugin_to_blame_is_named(formatter: type, encrypter: type, blamed: object) -> None:
+    scene = scene_with(formatter, encrypter)
+    result = scene.deliver(scene.from_legacy())
+    assert isinstance(result, Unopened)
+    assert str(blamed) in result.error.text
+
+
+@pytest.mark.parametrize("method", ["open_keys", "decrypt", "parse"])
+def test_our_own_errors_pass_unchanged_while_opening(method: str) -> None:
+    def locked(_self: object, *_arguments: object) -> object:
+        raise NotForUs("Unlock your key and try again.")
+
+    async def locked_later(*arguments: object) -> object:
+        return locked(*arguments)
+
+    scene = (
+        scene_with(type("Locked", (InsecureToyFormatter,), {method: locked}))
+        if method == "parse"
+        else scene_with(encrypter=type("Locked", (InsecureToyEncrypter,), {method: locked_later}))
+    )
+    result = scene.deliver(scene.from_legacy())
+    assert isinstance(result, Unopened)
+    assert isinstance(result.error, NotForUs)
+    assert result.error.text == "Unlock your key and try again."
 
 
 class Dated(InsecureToyEncrypter):
@@ -200,6 +247,19 @@ def test_an_unknown_signer_is_asked_for_once_more() -> None:
     assert isinstance(result, Received)
     assert result.verdict.signature is Signature.GOOD
     assert Dated.asked == ((), ("0xBOB",))
+
+
+def test_a_known_signer_is_not_asked_for_again() -> None:
+    class Counting(InsecureToyEncrypter):
+        opened = 0
+
+        async def open_keys(self, body: Body, job: Any, ports: Ports, /) -> dict[str, Any]:
+            type(self).opened += 1
+            return await super().open_keys(body, job, ports)
+
+    scene = scene_with(encrypter=Counting)
+    scene.deliver(scene.from_legacy())
+    assert Counting.opened == 1
 
 
 def test_what_the_message_says_of_itself_is_compared_with_where_it_came_from() -> None:
@@ -377,6 +437,12 @@ def test_presence_of_many_strangers_is_not_remembered_for_ever() -> None:
 
 
 # -- sending -------------------------------------------------------------------------------------------------------
+
+
+def test_an_attachment_of_unknown_size() -> None:
+    scene = Scene(max_size=10_000)
+    scene.send(Message(attachments=(Attachment("a", "text/plain", lambda: BytesIO(b"content")),)))
+    assert len(scene.network.sent) == 1
 
 
 def test_an_id_of_the_callers() -> None:

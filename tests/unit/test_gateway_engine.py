@@ -97,6 +97,7 @@ def endless() -> Iterable[DataField]:
         5,
         ["text"],
         [DataField("urn:other", "stolen", ("x",))],
+        [DataField(OWN, "good", ("overwritten",))],
         [DataField("urn:example:b", "bad name", ("x",))],
         [DataField("urn:example:b", "x}{", ("x",))],
         [DataField("urn:example:b", "", ("x",))],
@@ -136,6 +137,12 @@ def test_fields_of_another_pair_are_not_sent() -> None:
     assert set(answer(gateway)) == {"sender_id", "{urn:example:own}x"}
     assert set(answer(gateway, data(other))) == {"sender_id", "{urn:example:own}x", f"{{{other[0]}}}x"}
     assert set(answer(gateway, Element(wire.DATA_TAG))) == {"sender_id", "{urn:example:own}x"}
+
+
+@pytest.mark.parametrize("name", ["formatter", "encrypter"])
+def test_a_request_that_names_only_one_of_both(name: str) -> None:
+    request = Element(wire.DATA_TAG, {name: str(PAIR[0] if name == "formatter" else PAIR[1])})
+    assert answer(Scene().gateway, request) == {"sender_id": (SENDER_ID,)}
 
 
 def test_a_contributor_may_announce_a_smaller_limit() -> None:
@@ -258,6 +265,8 @@ def test_every_refusal_has_a_text_on_the_right_stanza(what: str) -> None:
         message("{http://jabber.org/protocol/chatstates}composing"),
         message("{urn:xmpp:receipts}received"),
         message("{urn:xmpp:chat-markers:0}displayed"),
+        message(f"{{{wire.CLIENT}}}thread"),
+        message("{urn:other}body"),
         message("{http://jabber.org/protocol/pubsub#event}event", type="headline"),
         message(wire.BODY_TAG, type="error"),
         encrypted(type="error"),
@@ -336,6 +345,7 @@ def test_receipts() -> None:
     )
     assert receipt.find(wire.RECEIVED_TAG).get("id") == "x" * 1020  # type: ignore[union-attr]
     assert len(receipt.get("id", "")) <= wire.MAX_ID
+    assert receipt.find(wire.STORE_TAG) is not None  # or a client that is away would never see it
     del stanza.attrib["id"]
     assert GatewayEngine.receipt(relayed) is None
 
