@@ -46,6 +46,7 @@ class WorkQueue:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._waiting: deque[tuple[Job, int]] = deque()
+        self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._paused = False
 
@@ -63,7 +64,8 @@ class WorkQueue:
             return False
         self._bytes += size
         self._waiting.append((job, size))
-        if len(self._tasks) < self._workers:
+        if self._running < self._workers:
+            self._running += 1
             task = self._xmpp.loop.create_task(self._work())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -72,14 +74,17 @@ class WorkQueue:
         return True
 
     async def _work(self) -> None:
-        while self._waiting:
-            job, size = self._waiting.popleft()
-            try:
-                await within(None, job())
-            except Exception as error:  # noqa: BLE001 - one job must not end the others
-                _log.error("job-failed", error_type=type(error).__name__)
-            finally:
-                self._bytes -= size
+        try:
+            while self._waiting:
+                job, size = self._waiting.popleft()
+                try:
+                    await within(None, job())
+                except Exception as error:  # noqa: BLE001 - one job must not end the others
+                    _log.error("job-failed", error_type=type(error).__name__)
+                finally:
+                    self._bytes -= size
+        finally:
+            self._running -= 1  # here, not when the task is seen to be done: a job may come in between
 
     def _pause(self) -> None:
         transport = cast("Any", self._xmpp.transport)

@@ -127,6 +127,29 @@ async def test_an_idle_queue_holds_no_task(xmpp):
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_a_job_that_comes_as_the_last_one_ends_is_done(xmpp):
+    """The worker has ended, but its task is not yet seen to be done."""
+    queue, done = WorkQueue(xmpp, workers=1, max_bytes=1000), []
+
+    async def job(number):
+        done.append(number)
+
+    for number in range(100):
+        queue.put(lambda number=number: job(number))
+        for _ in range(number % 4):
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert done == list(range(100))
+    queue.put(lambda: job(0))
+    [task] = queue._tasks
+    while queue._running:
+        await asyncio.sleep(0)
+    assert queue._tasks == {task}, "the moment that is meant"
+    queue.put(lambda: job(1))
+    await asyncio.sleep(0.01)
+    assert done[100:] == [0, 1]
+
+
 async def test_within_gives_the_result_and_ends_what_hangs():
     async def soon():
         return 7
