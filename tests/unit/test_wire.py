@@ -102,6 +102,11 @@ def test_form_round_trip() -> None:
     assert read == sent
 
 
+def test_fields_with_several_values_say_so() -> None:
+    x = wire.build_data_form(DataForm("juliet@example.org", {"{u}one": ("1",), "{u}two": ("1", "2")}))[0]
+    assert [field.get("type") for field in x] == ["hidden", None, None, "text-multi"]
+
+
 @pytest.mark.parametrize("element", [None, Element("{urn:xmpp:gre:1}data"), Element("data"), data()])
 def test_answer_without_a_form(element: Element | None) -> None:
     with pytest.raises(BadDataForm):
