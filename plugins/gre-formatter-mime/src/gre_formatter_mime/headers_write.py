@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import pybase64
@@ -81,6 +82,7 @@ def fold(name: str, words: Sequence[str]) -> str:
     return "\r\n".join([*lines, line, ""])
 
 
+@lru_cache(maxsize=1024)
 def address(legacy_id: str, role: str) -> str:
     """Check an address (RFC 5322, section 3.4.1: the dot-atom form in ASCII) and give it back.
 
@@ -150,6 +152,7 @@ def _encoded_words(text: str) -> list[str]:
     return words
 
 
+@lru_cache(maxsize=256)
 def outer_field(name: str, value: str) -> str:
     """Write an HP-Outer field: what stands outside the encryption (RFC 9788, section 2.2).
 
