@@ -35,7 +35,7 @@ from gre_core.slixmpp.hardening import harden_stream
 from gre_core.slixmpp.ports import SlixmppNetwork, SlixmppPubSub, new_id
 from gre_core.slixmpp.reconnect import Reconnector
 from gre_core.slixmpp.stream import Stream
-from gre_core.slixmpp.traps import hide_fallback, mend_slixmpp
+from gre_core.slixmpp.traps import hide_fallback, mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 
 if TYPE_CHECKING:
@@ -307,6 +307,7 @@ def attach_client(
 
         store = FileStore(default_directory(xmpp.boundjid.bare))
     mend_slixmpp()
+    mend_sending(xmpp)
     harden_stream(xmpp)
     stream = Stream(xmpp, max_stanza=max_stanza)
     ports = Ports(store=store, pubsub=SlixmppPubSub(stream), decide=decide)

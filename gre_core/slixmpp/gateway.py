@@ -36,7 +36,7 @@ from gre_core.slixmpp.presence import Presences
 from gre_core.slixmpp.reconnect import Reconnector
 from gre_core.slixmpp.requests import Requests, no_nodes
 from gre_core.slixmpp.stream import Stream, answer_error
-from gre_core.slixmpp.traps import mend_slixmpp
+from gre_core.slixmpp.traps import mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 from gre_core.stores import MemoryStore
 
@@ -239,6 +239,7 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
         reconnect: connect again after a loss, with back-off.
     """
     mend_slixmpp()
+    mend_sending(component)
     harden_stream(component)
     stream = Stream(component, max_stanza=max_stanza, sender=engine.domain)
     pubsub = SlixmppPubSub(stream, nodes, engine.domain)

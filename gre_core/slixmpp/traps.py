@@ -94,6 +94,22 @@ def _mend_exception() -> None:
     cast("Any", RootStanza).exception = no_loop
 
 
+def mend_sending(xmpp: BaseXMPP) -> None:
+    """Drop what is still in the send queue once the stream is down; slixmpp logs a traceback for each stanza.
+
+    Nothing is lost by that: messages are kept until they are confirmed, and who waits for an answer gets a time-out.
+    """
+    stream = cast("Any", xmpp)
+    send_raw: Callable[[str | bytes], None] = stream.send_raw
+
+    @wraps(send_raw)
+    def send_if_connected(data: str | bytes) -> None:
+        if stream.transport is not None:
+            send_raw(data)
+
+    stream.send_raw = send_if_connected
+
+
 def plugin(xmpp: BaseXMPP, name: str) -> Any:
     """Give a plugin of slixmpp, registered when it is not yet. They are not typed for third parties."""
     plugins = cast("dict[str, Any]", xmpp.plugin)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
+import logging
 import time
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +19,15 @@ from slixmpp.stanza import Iq, Message
 
 import gre_core.slixmpp
 from gre_core.model import Body
-from gre_core.slixmpp.traps import COMPONENT, _slow_escape, escape, hide_fallback, mend_slixmpp, plugin
+from gre_core.slixmpp.traps import (
+    COMPONENT,
+    _slow_escape,
+    escape,
+    hide_fallback,
+    mend_sending,
+    mend_slixmpp,
+    plugin,
+)
 from gre_core.testing.fakes import toy_encrypter, toy_formatter
 from gre_core.testing.slix import _ssl_context
 from gre_core.wire import CLIENT, Encrypted, build_message
@@ -102,6 +112,17 @@ def test_mending_twice_changes_nothing():
 
 
 # -- trap 12: the plugins of slixmpp -----------------------------------------------------------------
+
+
+async def test_a_stanza_that_the_stream_did_not_survive_is_dropped_in_silence(client, caplog):
+    mend_sending(client)
+    client.waiting_queue.put_nowait(("<presence/>", False))
+    client.waiting_queue.put_nowait(("<presence/>", False))
+    with caplog.at_level(logging.WARNING):
+        queue = asyncio.ensure_future(client.run_filters())
+        await asyncio.wait_for(client.waiting_queue.join(), 5)
+        queue.cancel()
+    assert not caplog.records
 
 
 async def test_trap_12_plugins_are_registered_once(client):
