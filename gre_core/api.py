@@ -41,6 +41,7 @@ from gre_core.model import (
     Recipient,
     SealJob,
     Signature,
+    SignedPart,
     Verdict,
 )
 from gre_core.namespaces import Kind, Namespace, encrypter, formatter
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "AddsFields",
     "Attachment",
     "Body",
     "DataContributor",
@@ -63,11 +65,14 @@ __all__ = [
     "Direction",
     "Encrypter",
     "EncrypterProvider",
+    "Explaining",
     "FileEncrypter",
     "FileFormatter",
     "Formatter",
     "FormatterProvider",
+    "JudgesSigned",
     "Kind",
+    "Learning",
     "Message",
     "Namespace",
     "Notice",
@@ -80,7 +85,9 @@ __all__ = [
     "RequestsData",
     "SealJob",
     "Signature",
+    "SignedPart",
     "Verdict",
+    "WorkerParsing",
     "encrypter",
     "formatter",
     "hookimpl",
@@ -203,6 +210,66 @@ class Observing(Protocol):
 
     async def notified(self, jid: str, node: str, ports: Ports, /) -> Iterable[Notice]:
         """React to a change of a node of a bare JID. The event's payload is not passed on: read the node."""
+        ...
+
+
+@runtime_checkable
+class AddsFields(Protocol[K_contra]):
+    """An encrypter with header fields that belong inside the encryption, such as Autocrypt (Autocrypt 1.1)."""
+
+    def protected_fields(self, keys: K_contra, job: SealJob, /) -> Iterable[tuple[str, str]]:
+        """Give them as (name, value), unfolded, for one message. Called after ``seal_keys``, before formatting."""
+        ...
+
+
+@runtime_checkable
+class JudgesSigned(Protocol):
+    """An encrypter that judges a signed part inside its encryption (RFC 3156, section 6.1)."""
+
+    async def judge_signed(self, part: SignedPart, job: OpenJob, ports: Ports, /) -> Opened:
+        """Judge the signature. ``payload`` of the result is empty; ``missing`` counts as in ``decrypt``.
+
+        Raises:
+            OpenError: it cannot be judged at all.
+        """
+        ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """An encrypter that learns from messages that were opened, such as the keys of Autocrypt fields."""
+
+    async def learn(
+        self, message: Message, opened: Opened, job: OpenJob, ports: Ports, /
+    ) -> Iterable[Notice]:
+        """Look at a message once its signature is judged; what it returns is shown beside the message."""
+        ...
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """An encrypter that tells what it would do with a message, and why."""
+
+    async def explain(self, job: SealJob, ports: Ports, /) -> Iterable[Notice]:
+        """Give the keys, their sources and the encryption format for a message, without asking the user anything.
+
+        Raises:
+            SealError: there is no usable key; the text says why.
+        """
+        ...
+
+
+@runtime_checkable
+class WorkerParsing(Protocol):
+    """A formatter whose reading can run in a worker process."""
+
+    @property
+    def worker_parser(self) -> str:
+        """Name the function, ``module:function``.
+
+        It takes a payload and gives a message encoded by :func:`gre_core.message_codec.encode_message`; it raises
+        :class:`ParseFailed`.
+        """
         ...
 
 

@@ -79,6 +79,21 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedPart:
+    """A signed part inside the encryption (RFC 3156, section 6.1): signed first, then encrypted.
+
+    Arguments:
+        content: exactly the bytes that the signature covers, with CRLF line ends (RFC 3156, section 5).
+        signature: as it stands in the message, for OpenPGP mostly armored.
+        protocol: the media type of the signature, ``application/pgp-signature``.
+    """
+
+    content: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What a person writes or reads, independent of any network.
 
@@ -95,6 +110,8 @@ class Message:
         references: ids of the thread, oldest first, without angle brackets.
         date: when it was written, with a time zone.
         headers: further protected fields that a formatter read, by lower-case name.
+        signed: a detached signature over the whole content that the formatter found and cannot judge.
+        notices: what the formatter wants to be shown, such as a structure that was repaired.
     """
 
     text: str = field(default="", repr=False)
@@ -111,6 +128,8 @@ class Message:
     headers: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: _NOTHING, repr=False, compare=False
     )
+    signed: SignedPart | None = field(default=None, repr=False, compare=False)
+    notices: tuple[Notice, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +241,9 @@ class SealJob:
         date: now, with time zone UTC.
         outer: header fields that will be visible outside the encryption, by name.
         max_size: how many bytes the ``<encrypted/>`` element may have, or None.
+        protected: further header fields that belong inside, as (name, value); from encrypters
+            (:class:`~gre_core.api.AddsFields`).
+        options: the user's wishes for formatters and encrypters, in Clark notation; unknown ones are ignored.
     """
 
     account: str
@@ -233,6 +255,12 @@ class SealJob:
     date: datetime
     outer: Mapping[str, str] = field(default_factory=dict)
     max_size: int | None = None
+    protected: tuple[tuple[str, str], ...] = ()
+    options: Mapping[str, str] = field(default_factory=lambda: _NO_PARAMS)
+
+    def option(self, namespace: Namespace | str, name: str, default: str = "") -> str:
+        """Give a wish of the user for a formatter or encrypter."""
+        return self.options.get(f"{{{namespace}}}{name}", default)
 
 
 class Direction(StrEnum):
@@ -256,6 +284,9 @@ class OpenJob:
         expected_sender: the legacy id that the signer and the claimed sender must match, when known.
         stanza_id: the message stanza's id, when it has one.
         missing: identifiers of signers that ``decrypt`` asked for; set only in the second call of ``open_keys``.
+        received: when the message reached our server, with a time zone (XEP-0203 for delayed and archived ones).
+        parser: what reads the payload inside a worker process, as ``module:function``; ``""`` for none. An encrypter
+            that decrypts in a worker runs it there on the payload and gives its result as ``Opened.parsed``.
     """
 
     account: str
@@ -266,6 +297,8 @@ class OpenJob:
     expected_sender: str | None = None
     stanza_id: str | None = None
     missing: tuple[str, ...] = ()
+    received: datetime | None = None
+    parser: str = ""
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -283,6 +316,16 @@ class Signature(StrEnum):
     """Valid, but by a key that is not bound to the expected sender."""
     BAD = "bad"
     """The signature does not fit: treat the content as forged."""
+    OTHER_RECIPIENTS = "other-recipients"
+    """Valid, but the message names others, not us: somebody passed on what was written to them."""
+    REPLAYED = "replayed"
+    """Valid, but the same message came before under another stanza id."""
+    STALE = "stale"
+    """Valid, but written long before it came, or in the future."""
+    REFLECTED = "reflected"
+    """Valid, but by ourselves: our own message, shown to us as theirs."""
+    PARTIAL = "partial"
+    """Valid, but the mail around it held more, which nobody signed or encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +371,8 @@ class Opened:
         missing: identifiers of signers whose keys were not there. When it is not empty, the engine calls
             ``open_keys`` once more with them and decrypts again.
         warnings: to be shown.
+        parsed: what ``OpenJob.parser`` gave for the payload inside the worker: the message, encoded by
+            :mod:`gre_core.message_codec`; None when it was not run.
     """
 
     payload: bytes = field(repr=False)
@@ -335,6 +380,7 @@ class Opened:
     signer_ids: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    parsed: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

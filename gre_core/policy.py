@@ -7,7 +7,7 @@ question, unless the user has said yes to exactly that question.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import InvalidNamespace, PolicyChanged
@@ -16,6 +16,8 @@ from gre_core.namespaces import Namespace
 from gre_core.negotiation import Agreement, Offer, rank
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gre_core.ports import Decide, Store
 
 
@@ -33,11 +35,14 @@ class Policy:
             to a name that stands no higher in these lists.
         capabilities_lifetime: after how many seconds the announced features are asked again. A change that the
             gateway announces by presence (XEP-0115) is seen at once.
+        options: wishes for formatters and encrypters, in Clark notation: ``{namespace}name``. They reach them as
+            ``SealJob.options``; each package documents its own.
     """
 
     encrypters: tuple[str, ...] = ()
     formatters: tuple[str, ...] = ()
     capabilities_lifetime: float = 3600.0
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Memory:

@@ -144,7 +144,10 @@ def utc_now() -> datetime:
 
 @runtime_checkable
 class Worker(Protocol):
-    """Runs a named function on bytes in an isolated process. Nothing that comes back is unpickled."""
+    """Runs a named function on bytes in an isolated process with limits of memory and time.
+
+    Nothing that comes back is unpickled. Calls may be made at the same time; they queue.
+    """
 
     async def run(self, function: str, data: bytes, /) -> bytes:
         """Call ``module:function`` with the data.
@@ -153,6 +156,62 @@ class Worker(Protocol):
             GreError: the function failed, took too long or too much memory.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebAnswer:
+    """What a web server answered.
+
+    Arguments:
+        status: of HTTP.
+        body: complete.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+class Web(Protocol):
+    """Fetches small documents by HTTPS, for key look-ups. Only ever used when a message is sent or the user asks.
+
+    A host guards it: HTTPS on port 443 only, no redirect to another host, no address that is not public (SSRF), its
+    own time-out, and the user's proxy.
+    """
+
+    async def get(self, url: str, /, *, max_size: int) -> WebAnswer:
+        """Fetch a document of at most ``max_size`` bytes.
+
+        Raises:
+            PeerTimeout: no answer: offline, no such host, no connection.
+            Refused: the address is not one that is fetched from, or the document is too large; the text says which.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseRequest:
+    """What a passphrase is asked for.
+
+    Arguments:
+        account: our bare JID.
+        key: fingerprint of the key.
+        new: the key is being made: the user chooses a passphrase. None then means an unprotected key.
+        attempt: 1 for the first; higher ones follow a wrong passphrase.
+    """
+
+    account: str
+    key: str
+    new: bool = False
+    attempt: int = 1
+
+
+AskPassphrase = Callable[["PassphraseRequest"], Awaitable[str | None]]
+"""Asks the user, or a keyring, for a passphrase. None when there is none; the key then stays locked."""
+
+
+async def no_passphrase(_request: PassphraseRequest, /) -> str | None:
+    """Give no passphrase: the default of a host without a user at hand."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +224,8 @@ class Ports:
         decide: asks the user.
         now: the clock, with time zone UTC.
         worker: an isolated process, when the host has one.
+        web: look-ups by HTTPS, when the host has them and the user did not switch them off.
+        passphrase: unlocks our own keys.
     """
 
     store: Store
@@ -172,3 +233,5 @@ class Ports:
     decide: Decide = refuse
     now: Callable[[], datetime] = utc_now
     worker: Worker | None = None
+    web: Web | None = None
+    passphrase: AskPassphrase = no_passphrase

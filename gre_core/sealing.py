@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element
 
 from gre_core import wire
-from gre_core.api import RequestsData
+from gre_core.api import AddsFields, RequestsData
 from gre_core.errors import (
     EncryptFailed,
     FormatFailed,
@@ -214,9 +214,12 @@ class Sealer:
             origin_id=stanza_id or secrets.token_hex(16),
             date=self._ports.now(),
             max_size=agreed.max_size,
+            options=self._policy.options,
         )
         with _guard(EncryptFailed, agreement.encrypter, "finding the keys"):
             keys = await encrypter.seal_keys(job, self._ports)
+            if isinstance(encrypter, AddsFields):
+                job = replace(job, protected=tuple(encrypter.protected_fields(keys, job)))
         with _guard(FormatFailed, agreement.formatter, "formatting"):
             payload = formatter.format(message, job)
         if not isinstance(payload, bytes):
