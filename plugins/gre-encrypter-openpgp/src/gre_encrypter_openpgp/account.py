@@ -21,6 +21,7 @@ from gre_core.model import Notice, Question
 from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
 from gre_encrypter_openpgp.contacts import Contacts
 from gre_encrypter_openpgp.own import ANNOUNCED, OUTDATED, OwnKey, load_own, save_own
+from gre_encrypter_openpgp.sequoia import Secret
 
 if TYPE_CHECKING:
     import pysequoia
@@ -84,6 +85,10 @@ class Account:
                 if key is not None:
                     self._decryptors.update(key.decryptors())
         return self._decryptors
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Give the secret keys as bytes, for what the decryptors cannot do."""
+        return tuple(Secret(key.secret, key.password) for key in (self.own, *self.older) if key is not None)
 
     @property
     def ours(self) -> Ours:

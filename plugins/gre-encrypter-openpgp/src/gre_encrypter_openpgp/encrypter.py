@@ -158,7 +158,7 @@ class OpenPGPEncrypter:
             keys = await self.open_keys(body, keys.job, ports)
             assert isinstance(keys, OpenKeys)
         try:
-            judged = decrypt(keys.message, keys.decryptors, keys.certs)
+            judged = decrypt(keys.message, keys.decryptors, keys.certs, keys.account.secrets())
         except Panicked:
             keys.account.renew()
             raise DecryptFailed(_PANICKED) from None

@@ -2,8 +2,7 @@
 
 Measured facts about pysequoia 0.1.35 that this module stands on, each with a test that pins it:
 
-- it reports a failed verification, no signature, and an unknown signer by the same text; which one it was
-shows in
+- it reports a failed verification, no signature, and an unknown signer by the same text; which one it was shows in
   the key ids that the ``store`` callback is asked for;
 - it cannot verify compressed messages: "Unexpected message structure";
 - a panic is a ``BaseException``, and poisons the decryptor that was in use.
@@ -26,6 +25,19 @@ UNEXPECTED_STRUCTURE: Final = "Unexpected message structure"
 NO_KEY: Final = "No key to decrypt message"
 NO_SESSION_KEY: Final = "Missing session key"
 MALFORMED: Final = "Malformed Message"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret key of ours as bytes, for what pysequoia's decryptors cannot do.
+
+    Arguments:
+        data: the binary secret key, as it was made or imported.
+        password: of a locked key.
+    """
+
+    data: bytes = field(repr=False)
+    password: str | None = field(default=None, repr=False)
 
 
 class Panicked(GreError):
@@ -70,7 +82,10 @@ def guard_panic(error: BaseException) -> None:
 
 
 def decrypt(
-    message: bytes, decryptors: Sequence[pysequoia.PyDecryptor], certs: Mapping[str, pysequoia.Cert]
+    message: bytes,
+    decryptors: Sequence[pysequoia.PyDecryptor],
+    certs: Mapping[str, pysequoia.Cert],
+    secrets: Sequence[Secret] = (),
 ) -> Judged:
     """Decrypt a message that passed the pre-check, and judge its signatures.
 
@@ -79,6 +94,7 @@ def decrypt(
         decryptors: tried in order.
         certs: the certs that may have signed, by fingerprint and key id of each of their keys, in lower-case
             hex.
+        secrets: the same keys as the decryptors, as bytes: what Sequoia cannot verify is unwrapped with them.
 
     Raises:
         NotForUs: none of the decryptors opens it.
@@ -89,6 +105,7 @@ def decrypt(
     def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
         return pysequoia.decrypt(message, decryptor, store)
 
+    del secrets
     return judge(run, decryptors, certs)
 
 
