@@ -279,7 +279,9 @@ class GatewayEngine:
         """
         return canonical(f"{escape(legacy_id)}@{self.domain}")
 
-    def emit(self, legacy_id: str, to: str, pair: Pair, body: Body, stanza_id: str) -> Element:
+    def emit(
+        self, legacy_id: str, to: str, pair: Pair, body: Body, stanza_id: str, notes: Iterable[str] = ()
+    ) -> Element:
         """Make the stanza of an encrypted message from the legacy network.
 
         Arguments:
@@ -288,13 +290,15 @@ class GatewayEngine:
             pair: what the body is made with.
             body: opaque to the gateway.
             stanza_id: also the origin-id; the same when the message is sent again.
+            notes: codes of what the reader should know about the mail around the body (:mod:`gre_core.notes`).
 
         Raises:
             InvalidAddress: the sender cannot be written as a JID.
-            LocalProtocolError: body or id have characters that XML forbids.
+            LocalProtocolError: body or id have characters that XML forbids, or a note is no code.
         """
         encrypted = wire.Encrypted(*pair, body)
-        return wire.build_message(to, stanza_id, encrypted, sender=self.jid_of(legacy_id), fallback=True)
+        sender = self.jid_of(legacy_id)
+        return wire.build_message(to, stanza_id, encrypted, sender=sender, fallback=True, notes=notes)
 
     def emit_plain(self, legacy_id: str, to: str, text: str, subject: str | None, stanza_id: str) -> Element:
         """Make the stanza of an unencrypted message from the legacy network.

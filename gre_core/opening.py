@@ -9,6 +9,7 @@ from gre_core import wire
 from gre_core.errors import BadEncrypted, DecryptFailed, GreError, InvalidAddress, ParseFailed
 from gre_core.jid_escape import unescape
 from gre_core.model import Direction, Message, Notice, Opened, OpenJob, Verdict
+from gre_core.notes import read_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ class Opener:
             ) from error
         if not isinstance(message, Message):
             raise ParseFailed(f"{encrypted.formatter} gave no message. Tell its authors.")
-        notices = list(opened.warnings)
+        notices = [*read_notes(incoming.stanza), *opened.warnings]
         if incoming.direction is Direction.RECEIVED:
             notices += _sender_mismatch(message, job)
             notice = await self._memory.see_signature(incoming.peer, opened.verdict)

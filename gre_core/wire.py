@@ -23,6 +23,7 @@ from gre_core.errors import (
 )
 from gre_core.model import Body, DataForm
 from gre_core.namespaces import EME, FORM_TYPE, GRE, Kind, Namespace
+from gre_core.notes import build_notes
 from gre_core.xml_text import (
     MAX_DEPTH,
     MAX_ELEMENTS,
@@ -246,6 +247,7 @@ def build_message(
     sender: str | None = None,
     fallback: bool = False,
     receipt: bool = True,
+    notes: Iterable[str] = (),
 ) -> Element:
     """Make a whole ``<message/>``. Nothing but what is listed here can stand outside ``<encrypted/>``.
 
@@ -259,9 +261,10 @@ def build_message(
         sender: the ``from``, for gateways.
         fallback: add a body that only says that the message is encrypted (XEP-0428).
         receipt: ask for a receipt (XEP-0184).
+        notes: what a gateway noted about the mail around the content (:mod:`gre_core.notes`).
 
     Raises:
-        LocalProtocolError: body or id have characters that XML forbids.
+        LocalProtocolError: body or id have characters that XML forbids, or a note is no code.
     """
     message = _message(to, stanza_id, sender)
     if fallback:
@@ -269,6 +272,7 @@ def build_message(
         SubElement(message, FALLBACK_TAG, {"for": GRE})
     message.append(build_encrypted(encrypted))
     SubElement(message, ENCRYPTION_TAG, {"namespace": GRE, "name": EME_NAME})
+    message.extend(build_notes(notes))
     return _finish(message, stanza_id, receipt=receipt)
 
 

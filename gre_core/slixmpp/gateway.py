@@ -41,6 +41,7 @@ from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 from gre_core.stores import MemoryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from xml.etree.ElementTree import Element
 
     from slixmpp import ComponentXMPP
@@ -177,7 +178,9 @@ class Gateway:
 
     # -- towards the users ---------------------------------------------------------------------------
 
-    def deliver(self, to: str, legacy_id: str, pair: Pair, body: Body, stanza_id: str) -> None:
+    def deliver(
+        self, to: str, legacy_id: str, pair: Pair, body: Body, stanza_id: str, notes: Iterable[str] = ()
+    ) -> None:
         """Send an encrypted message to a user. A receipt or an error comes to the handlers later.
 
         Arguments:
@@ -186,14 +189,15 @@ class Gateway:
             pair: what the body is made with.
             body: opaque.
             stanza_id: the same when the message is sent again.
+            notes: what the reader should know about the mail around it (:mod:`gre_core.notes`).
 
         Raises:
             PeerTimeout: the stream is down.
             TooLarge: the server does not take a stanza of that size.
             InvalidAddress: the sender cannot be written as a JID.
-            LocalProtocolError: body or id have characters that XML forbids.
+            LocalProtocolError: body or id have characters that XML forbids, or a note is no code.
         """
-        self.stream.put(self.engine.emit(legacy_id, to, pair, body, stanza_id))
+        self.stream.put(self.engine.emit(legacy_id, to, pair, body, stanza_id, notes))
 
     def deliver_plain(self, to: str, legacy_id: str, text: str, subject: str | None, stanza_id: str) -> None:
         """Send an unencrypted message to a user. Raises as :meth:`deliver`."""

@@ -22,6 +22,7 @@ from gre_core.errors import (
 from gre_core.gateway import Relayed
 from gre_core.model import DataForm, Direction, OpenJob
 from gre_core.namespaces import EME, GRE, MAX_SIZE
+from gre_core.notes import NOTE_TAG
 from gre_core.opening import Received, Unopened
 from gre_core.outbox import Sent
 from gre_core.testing.fakes import (
@@ -383,6 +384,17 @@ def test_M4_a_formatter_or_encrypter_cannot_smuggle_illegal_xml_out() -> None:
     with pytest.raises(GreError, match="XML"):
         scene.send(SECRET)
     assert scene.network.sent == []
+
+
+def test_M4_what_a_gateway_notes_brings_no_words_of_others() -> None:
+    scene = Scene()
+    stanza = scene.from_legacy()
+    for code in ("inline", "Click here"):
+        SubElement(stanza, NOTE_TAG, {"code": code}).text = "Click here"
+    received = scene.deliver(stanza)
+    assert isinstance(received, Received)
+    assert [notice.code for notice in received.notices] == ["inline"]
+    assert "Click" not in received.notices[0].text
 
 
 # -- M5: addresses (XEP-0106) ---------------------------------------------------------------------------------------
