@@ -110,7 +110,12 @@ class Message:
         references: ids of the thread, oldest first, without angle brackets.
         date: when it was written, with a time zone.
         headers: further protected fields that a formatter read, by lower-case name.
-        signed: a detached signature over the whole content that the formatter found and cannot judge.
+        hidden: lower-case names of the header fields that were confidential: read, those that were not visible
+            outside as they are inside; written, those that the message answered kept confidential. A reply takes
+            it over unchanged, and what the formatter cannot keep confidential then, it refuses (RFC 9788,
+            section 6.1).
+        signed: a detached signature over the whole content that the formatter found and cannot judge. It is not
+            among the attachments: who does not judge it has to say so.
         notices: what the formatter wants to be shown, such as a structure that was repaired.
     """
 
@@ -128,6 +133,7 @@ class Message:
     headers: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: _NOTHING, repr=False, compare=False
     )
+    hidden: tuple[str, ...] = field(default=(), compare=False)
     signed: SignedPart | None = field(default=None, repr=False, compare=False)
     notices: tuple[Notice, ...] = field(default=(), compare=False)
 
