@@ -10,6 +10,7 @@
     |- SealError              FormatFailed, NoUsableKey, EncryptFailed
     |- OpenError              NotForUs, DecryptFailed, ParseFailed
     |- StoreError
+    |- WorkerFailed
     '- Refused                the gateway's policy, or its refusal of a pair
 """
 
@@ -275,6 +276,12 @@ class StoreError(GreError):
     """The store cannot be read or written."""
 
     code = "store"
+
+
+class WorkerFailed(GreError):
+    """The worker process ended, took too long or too much memory, or cannot be started. It is started anew."""
+
+    code = "worker-failed"
 
 
 class Refused(GreError):

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from gre_core import wire
+from gre_core.delay import delayed
 from gre_core.errors import PeerError, StanzaErrorType
 from gre_core.jid_escape import canonical
 from gre_core.model import Direction
 from gre_core.xml_text import clean, local_name
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from xml.etree.ElementTree import Element
 
 CARBONS: Final = "urn:xmpp:carbons:2"
@@ -33,6 +35,7 @@ class Incoming:
         peer_full: the JID as it stands in the stanza.
         carbon: it came as a carbon copy.
         id: the origin-id, else the stanza's id.
+        received: when it reached our server, if that was earlier (XEP-0203); with a time zone.
     """
 
     stanza: Element = field(repr=False)
@@ -41,6 +44,7 @@ class Incoming:
     peer_full: str
     carbon: bool
     id: str | None
+    received: datetime | None = None
 
 
 def sort_message(stanza: Element, account: str) -> Incoming | None:
@@ -58,15 +62,20 @@ def sort_message(stanza: Element, account: str) -> Incoming | None:
         copy = stanza.find(f"{{{CARBONS}}}{name}")
         if copy is None:
             continue
-        inner = copy.find(f"{{{FORWARD}}}forwarded/{wire.MESSAGE_TAG}")
+        forwarded = copy.find(f"{{{FORWARD}}}forwarded")
+        inner = None if forwarded is None else forwarded.find(wire.MESSAGE_TAG)
         sender = stanza.get("from", account)
         if inner is None or "/" in sender or canonical(sender) != account:
             return None
-        return _incoming(inner, direction, account, carbon=True)
-    return _incoming(stanza, Direction.RECEIVED, account, carbon=False)
+        assert forwarded is not None
+        received = delayed(forwarded, account, trusted=True)
+        return _incoming(inner, direction, account, received, carbon=True)
+    return _incoming(stanza, Direction.RECEIVED, account, delayed(stanza, account), carbon=False)
 
 
-def _incoming(stanza: Element, direction: Direction, account: str, *, carbon: bool) -> Incoming | None:
+def _incoming(
+    stanza: Element, direction: Direction, account: str, received: datetime | None, *, carbon: bool
+) -> Incoming | None:
     sender, to = stanza.get("from", ""), stanza.get("to", "")
     if direction is Direction.SENT and canonical(sender) != account:
         return None
@@ -75,7 +84,7 @@ def _incoming(stanza: Element, direction: Direction, account: str, *, carbon: bo
         peer = account
     if not peer:
         return None
-    return Incoming(stanza, direction, canonical(peer), peer, carbon, wire.stanza_id(stanza))
+    return Incoming(stanza, direction, canonical(peer), peer, carbon, wire.stanza_id(stanza), received)
 
 
 def receipt_for(stanza: Element) -> str | None:

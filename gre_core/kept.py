@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import ParseError, fromstring, tostring
 
+from gre_core.delay import read_stamp
 from gre_core.incoming import Incoming
 from gre_core.jid_escape import canonical
 from gre_core.model import Direction
@@ -34,7 +35,12 @@ class Kept:
         """Keep a message; one that is nested too deep to be written again is left to the host."""
         if not depth_within(incoming.stanza):
             return
-        head = {"direction": incoming.direction, "peer": incoming.peer_full, "carbon": incoming.carbon}
+        head = {
+            "direction": incoming.direction,
+            "peer": incoming.peer_full,
+            "carbon": incoming.carbon,
+            "received": (incoming.received or now).isoformat(),
+        }
         keys = await self._store.keys(_PREFIX)
         for old in keys[: max(len(keys) - _MOST + 1, 0)]:
             await self._store.delete(old)
@@ -55,7 +61,13 @@ class Kept:
                 )
             except (ValueError, KeyError, TypeError, RecursionError, ParseError):
                 continue
-            yield key, Incoming(stanza, direction, canonical(peer), peer, carbon is True, stanza_id(stanza))
+            received = read_stamp(str(fields.get("received", "")))
+            yield (
+                key,
+                Incoming(
+                    stanza, direction, canonical(peer), peer, carbon is True, stanza_id(stanza), received
+                ),
+            )
 
     async def remove(self, key: str) -> None:
         """Keep a message no longer."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from gre_core import wire
-from gre_core.errors import BadEncrypted, DecryptFailed, GreError, InvalidAddress, ParseFailed
+from gre_core.api import JudgesSigned, Learning, WorkerParsing
+from gre_core.errors import BadEncrypted, DecryptFailed, GreError, InvalidAddress, ParseFailed, WorkerFailed
 from gre_core.jid_escape import unescape
-from gre_core.model import Direction, Message, Notice, Opened, OpenJob, Verdict
+from gre_core.message_codec import decode_message
+from gre_core.model import Direction, Message, Notice, Opened, OpenJob, Signature, SignedPart, Verdict
 from gre_core.notes import read_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
+    from gre_core.api import Encrypter, Formatter
     from gre_core.incoming import Incoming
     from gre_core.namespaces import Namespace
     from gre_core.policy import Memory
     from gre_core.ports import Ports
     from gre_core.registry import Plugins
+
+
+_UNREADABLE: Final = "The message was decrypted, but could not be read: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class Opener:
             raise BadEncrypted(f"The message has {len(elements)} <encrypted/> elements instead of one.")
         encrypted = wire.parse_encrypted(elements[0])
         formatter = self._plugins.formatter(encrypted.formatter)
+        encrypter = self._plugins.encrypter(encrypted.encrypter)
         job = OpenJob(
             account=self._account,
             peer=incoming.peer,
@@ -101,24 +108,20 @@ class Opener:
             encrypter=encrypted.encrypter,
             expected_sender=_expected_sender(incoming),
             stanza_id=incoming.id,
+            received=incoming.received or self._ports.now(),
+            parser=formatter.worker_parser if isinstance(formatter, WorkerParsing) else "",
         )
-        opened = await self._decrypt(encrypted, job)
-        try:
-            message = formatter.parse(opened.payload, job)
-        except GreError:
-            raise
-        except Exception as error:
-            raise ParseFailed(
-                f"{encrypted.formatter} failed while parsing ({type(error).__name__})."
-            ) from error
-        if not isinstance(message, Message):
-            raise ParseFailed(f"{encrypted.formatter} gave no message. Tell its authors.")
-        notices = [*read_notes(incoming.stanza), *opened.warnings]
+        opened = await self._decrypt(encrypter, encrypted, job)
+        message = await self._parse(formatter, opened, job)
+        if message.signed is not None and opened.verdict.signature is Signature.UNSIGNED:
+            opened = await self._judge_signed(encrypter, message.signed, opened, job)
+        notices = [*read_notes(incoming.stanza), *opened.warnings, *message.notices]
         if incoming.direction is Direction.RECEIVED:
             notices += _sender_mismatch(message, job)
             notice = await self._memory.see_signature(incoming.peer, opened.verdict)
             if notice is not None:
                 notices.append(notice)
+        notices += await self._learn(encrypter, message, opened, job)
         return Received(
             message,
             opened.verdict,
@@ -130,27 +133,77 @@ class Opener:
             incoming.id,
         )
 
-    async def _decrypt(self, encrypted: wire.Encrypted, job: OpenJob) -> Opened:
-        encrypter = self._plugins.encrypter(encrypted.encrypter)
+    async def _decrypt(self, encrypter: Encrypter[Any], encrypted: wire.Encrypted, job: OpenJob) -> Opened:
         try:
             keys = await encrypter.open_keys(encrypted.body, job, self._ports)
             opened = await encrypter.decrypt(encrypted.body, keys, self._ports)
             if isinstance(opened, Opened) and opened.missing:
-                again = OpenJob(
-                    job.account, job.peer, job.direction, job.formatter, job.encrypter,
-                    job.expected_sender, job.stanza_id, opened.missing,
-                )  # fmt: skip
+                again = replace(job, missing=opened.missing)
                 keys = await encrypter.open_keys(encrypted.body, again, self._ports)
                 opened = await encrypter.decrypt(encrypted.body, keys, self._ports)
         except GreError:
             raise
         except Exception as error:
             raise DecryptFailed(
-                f"{encrypted.encrypter} failed while decrypting ({type(error).__name__})."
+                f"{job.encrypter} failed while decrypting ({type(error).__name__})."
             ) from error
         if not (isinstance(opened, Opened) and isinstance(opened.verdict, Verdict)):
-            raise DecryptFailed(f"{encrypted.encrypter} gave no result. Tell its authors.")
+            raise DecryptFailed(f"{job.encrypter} gave no result. Tell its authors.")
         return opened
+
+    async def _parse(self, formatter: Formatter, opened: Opened, job: OpenJob) -> Message:
+        """Read the payload: where it was decrypted, else in a worker of its own, else here."""
+        try:
+            if opened.parsed is not None:
+                return decode_message(opened.parsed)
+            if job.parser and self._ports.worker is not None:
+                return decode_message(await self._ports.worker.run(job.parser, opened.payload))
+            message = formatter.parse(opened.payload, job)
+        except WorkerFailed as error:
+            raise ParseFailed(_UNREADABLE + error.text) from error
+        except GreError:
+            raise
+        except Exception as error:
+            raise ParseFailed(f"{job.formatter} failed while parsing ({type(error).__name__}).") from error
+        if not isinstance(message, Message):
+            raise ParseFailed(f"{job.formatter} gave no message. Tell its authors.")
+        return message
+
+    async def _judge_signed(
+        self, encrypter: Encrypter[Any], part: SignedPart, opened: Opened, job: OpenJob
+    ) -> Opened:
+        """Let the signature of a part inside the encryption decide (RFC 3156, section 6.1)."""
+        try:
+            if not isinstance(encrypter, JudgesSigned):
+                raise DecryptFailed(f"{job.encrypter} does not check such signatures")
+            judged = await encrypter.judge_signed(part, job, self._ports)
+            if judged.missing:
+                again = replace(job, missing=judged.missing)
+                judged = await encrypter.judge_signed(part, again, self._ports)
+        except Exception as error:  # noqa: BLE001 - the message was decrypted: it must not be lost
+            text = error.text if isinstance(error, GreError) else f"{type(error).__name__} in {job.encrypter}"
+            notice = Notice(
+                "signature-unchecked", f"The signature inside the message cannot be judged: {text}"
+            )
+            return replace(opened, warnings=(*opened.warnings, notice))
+        return replace(
+            opened,
+            verdict=judged.verdict,
+            signer_ids=judged.signer_ids,
+            missing=judged.missing,
+            warnings=(*opened.warnings, *judged.warnings),
+        )
+
+    async def _learn(
+        self, encrypter: Encrypter[Any], message: Message, opened: Opened, job: OpenJob
+    ) -> list[Notice]:
+        if not isinstance(encrypter, Learning):
+            return []
+        try:
+            return list(await encrypter.learn(message, opened, job, self._ports))
+        except Exception as error:  # noqa: BLE001 - what is not learned costs nobody the message
+            text = error.text if isinstance(error, GreError) else f"{type(error).__name__} in {job.encrypter}"
+            return [Notice("not-learned", f"Nothing was remembered of this message: {text}")]
 
 
 def _expected_sender(incoming: Incoming) -> str | None:
