@@ -42,7 +42,15 @@ _KEYS: Final[dict[str, dict[str, type | tuple[type, ...]]]] = {
     },
     "plugins": {"allow": list, "prefer": dict},
     "policy": {"formatters": list, "encrypters": list},
+    "keys": {"passphrase_command": (str, list), "keyring": bool, "wkd": bool, "proxy": str, "trust": str},
+    "mail": {"header_confidentiality": str, "padding": str},
 }  # fmt: skip
+_OPTIONS: Final = {
+    ("keys", "trust"): "{urn:xmpp:gre:encrypter:openpgp:0}trust",
+    ("mail", "header_confidentiality"): "{urn:xmpp:gre:formatter:mime:0}header-confidentiality",
+    ("mail", "padding"): "{urn:xmpp:gre:formatter:mime:0}padding",
+}
+"""Which wish for a plugin stands behind a key of the file."""
 
 
 class UsageError(GreError):
@@ -78,6 +86,9 @@ class Settings:
         allow: which plugins may be loaded; None for all.
         prefer: which distribution serves a namespace that several provide.
         policy: preferences among formatters and encrypters.
+        keyring: keep passphrases in the system's keyring, and look there.
+        wkd: look keys up in the web key directories of mail domains, when a message is sent.
+        proxy: for these look-ups, as in ``socks5://127.0.0.1:9050``.
         file: the configuration file, when there is one.
     """
 
@@ -90,9 +101,13 @@ class Settings:
     allow: frozenset[str] | None = None
     prefer: dict[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    keyring: bool = True
+    wkd: bool = True
+    proxy: str | None = None
     file: Path | None = None
     _password_file: Path | None = None
     _password_command: tuple[str, ...] = ()
+    _passphrase_command: tuple[str, ...] = ()
 
     def directory(self) -> Path:
         """Give the folder of the account's state."""
@@ -113,7 +128,7 @@ class Settings:
         if PASSWORD in os.environ:
             return os.environ[PASSWORD]
         if self._password_command:
-            return _from_command(self._password_command)
+            return _from_command(self._password_command, "password_command")
         if self._password_file is not None:
             return _from_file(self._password_file)
         if sys.stdin.isatty():
@@ -123,6 +138,16 @@ class Settings:
         raise UsageError(
             f"No password for {self.jid}. Set {PASSWORD}, or password_command or password_file in {config_file()}."
         )
+
+    def passphrase(self) -> str | None:
+        """Give the passphrase of our keys, when the configuration names a command for it.
+
+        Raises:
+            UsageError: the command failed.
+        """
+        if not self._passphrase_command:
+            return None
+        return _from_command(self._passphrase_command, "passphrase_command")
 
 
 def config_file() -> Path:
@@ -144,7 +169,7 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
     """
     file = options.config or config_file()
     tables = _read(file, needed=options.config is not None)
-    account, plugins, policy = (tables.get(name, {}) for name in _KEYS)
+    account, plugins, policy = (tables.get(name, {}) for name in ("account", "plugins", "policy"))
     jid = options.account or account.get("jid", "")
     if need_account and not jid:
         raise UsageError(f"Which account? Give --account JID, or jid in [account] of {file}.")
@@ -157,7 +182,10 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
     if not 0 < port <= _MAX_PORT:
         raise UsageError(f"{port} is no port.")
     state = options.state or (_beside(file, account["state"]) if "state" in account else None)
-    command = account.get("password_command", ())
+    keys = tables.get("keys", {})
+    wishes = {
+        name: tables[table][key] for (table, key), name in _OPTIONS.items() if key in tables.get(table, {})
+    }
     return Settings(
         jid=jid.lower(),
         host=host,
@@ -167,10 +195,16 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
         insecure_plaintext=options.insecure_plaintext,
         allow=frozenset(plugins["allow"]) if "allow" in plugins else None,
         prefer=dict(plugins.get("prefer", {})),
-        policy=Policy(tuple(policy.get("encrypters", ())), tuple(policy.get("formatters", ()))),
+        policy=Policy(
+            tuple(policy.get("encrypters", ())), tuple(policy.get("formatters", ())), options=wishes
+        ),
+        keyring=keys.get("keyring", True),
+        wkd=keys.get("wkd", True),
+        proxy=keys.get("proxy"),
         file=file if file.is_file() else None,
         _password_file=_beside(file, account["password_file"]) if "password_file" in account else None,
-        _password_command=tuple(shlex.split(command) if isinstance(command, str) else command),
+        _password_command=_command(account.get("password_command", ())),
+        _passphrase_command=_command(keys.get("passphrase_command", ())),
     )
 
 
@@ -193,7 +227,7 @@ def _read(file: Path, *, needed: bool) -> dict[str, dict[str, Any]]:
             strings = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
             if (
                 not isinstance(value, kind)
-                or isinstance(value, bool)
+                or (isinstance(value, bool) and kind is not bool)
                 or not all(isinstance(x, str) for x in strings)
             ):
                 raise UsageError(f"{file}: {key} in [{name}] has the wrong type.")
@@ -215,11 +249,15 @@ def _from_file(file: Path) -> str:
     return text.partition("\n")[0]
 
 
-def _from_command(command: tuple[str, ...]) -> str:
+def _command(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(shlex.split(value) if isinstance(value, str) else value)
+
+
+def _from_command(command: tuple[str, ...], key: str) -> str:
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=True, text=True
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-        raise UsageError(f"password_command failed ({type(error).__name__}): {command[0]}") from None
+        raise UsageError(f"{key} failed ({type(error).__name__}): {command[0]}") from None
     return done.stdout.partition("\n")[0]
