@@ -27,7 +27,7 @@ from gre_core.errors import GreError, PeerTimeout
 from gre_core.incoming import receipt_for
 from gre_core.log import get_logger
 from gre_core.model import Message, Notice
-from gre_core.ports import Ports, refuse
+from gre_core.ports import Ports, no_passphrase, refuse
 from gre_core.registry import Plugins
 from gre_core.slixmpp.announce import Announcer
 from gre_core.slixmpp.caps import CAPS_TAG
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from slixmpp.xmlstream.stanzabase import StanzaBase
 
     from gre_core.policy import Policy
-    from gre_core.ports import Decide, Store
+    from gre_core.ports import AskPassphrase, Decide, Store, Web
 
 CARBONS: Final = "urn:xmpp:carbons:2"
 EVENT: Final = "http://jabber.org/protocol/pubsub#event"
@@ -286,6 +286,8 @@ def attach_client(
     store: Store | None = None,
     policy: Policy | None = None,
     decide: Decide = refuse,
+    passphrase: AskPassphrase = no_passphrase,
+    web: Web | None = None,
     max_stanza: int | None = DEFAULT_MAX_STANZA,
     reconnect: bool = True,
 ) -> Client:
@@ -298,6 +300,8 @@ def attach_client(
             directory.
         policy: the user's preferences.
         decide: asks the user; refuses everything otherwise, and then :meth:`Client.send` raises ``PolicyChanged``.
+        passphrase: asks for the passphrases of our keys; they stay locked otherwise.
+        web: look-ups by HTTPS, such as :class:`gre_core.web.HttpsWeb`; none otherwise.
         max_stanza: bytes that the server takes in one stanza, unless it announces them itself (XEP-0478); None for no
             limit.
         reconnect: connect again after a loss, with back-off.
@@ -310,7 +314,7 @@ def attach_client(
     mend_sending(xmpp)
     harden_stream(xmpp)
     stream = Stream(xmpp, max_stanza=max_stanza)
-    ports = Ports(store=store, pubsub=SlixmppPubSub(stream), decide=decide)
+    ports = Ports(store=store, pubsub=SlixmppPubSub(stream), decide=decide, passphrase=passphrase, web=web)
     engine = ClientEngine(
         xmpp.boundjid.bare, plugins or Plugins.discover(), ports, SlixmppNetwork(stream), policy
     )

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
+
+from gre_cli.options import (
+    Account,
+    Approve,
+    Config,
+    Gateway,
+    Group,
+    Host,
+    Json,
+    Plaintext,
+    Port,
+    State,
+    To,
+    run,
+    settings_of,
+)
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from gre_cli.exits import Exit
     from gre_cli.output import Output
-    from gre_cli.settings import Settings
     from gre_core.model import Message
-
-
-class _Group(TyperGroup):
-    """A group whose ``--help`` has a default: without one, typer 0.29 loads pydantic (0.4 s) to convert None."""
-
-    def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)
-        if option is not None and option.default is None:
-            option.default = False
-        return option
 
 
 # Rich's help costs 0.4 s; the plain one says the same.
 app = typer.Typer(
     name="gre",
-    cls=_Group,
+    cls=Group,
     help="Encrypted messages through XMPP gateways (Gateway Relayed Encryption).\n\n"
     "Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 you have to decide first, "
     "4 nothing final in the given time, 5 a message came that cannot be trusted.",
@@ -50,40 +51,6 @@ class ServerChoice(StrEnum):
 
     LOOPBACK = "loopback"
     PROSODY = "prosody"
-
-
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output, nothing else.")]
-Account = Annotated[
-    str | None, typer.Option("--account", "-a", metavar="JID", envvar="GRE_ACCOUNT", help="Your account.")
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", envvar="GRE_CONFIG", help="Configuration, instead of the usual place."
-    ),
-]
-State = Annotated[
-    Path | None,
-    typer.Option("--state", metavar="DIR", help="Folder of keys, trust and unconfirmed messages."),
-]
-Host = Annotated[str | None, typer.Option("--host", help="The XMPP server, when DNS does not tell.")]
-Port = Annotated[int | None, typer.Option("--port", help="Its port; with --host. Default: 5222.")]
-Plaintext = Annotated[
-    bool, typer.Option("--insecure-plaintext", help="Log in without TLS: only to a server on this machine.")
-]
-Gateway = Annotated[
-    str | None,
-    typer.Option(
-        "--gateway", "-g", metavar="DOMAIN", help="The gateway that leads to the contact's network."
-    ),
-]
-Approve = Annotated[
-    list[str] | None,
-    typer.Option("--approve", metavar="CODE=VALUE", help="Say yes ahead to a question; may be repeated."),
-]
-To = Annotated[
-    str, typer.Argument(metavar="TO", help="Mail address, or JID as in alice\\40example.org@gateway.")
-]
 
 
 @app.command()
@@ -111,7 +78,7 @@ def demo(
 
         return await run_demo(output, server.value, keep, svg)
 
-    _run(work, json=json)
+    run(work, json=json)
 
 
 @app.command()
@@ -124,9 +91,9 @@ def doctor(account: Account = None, config: Config = None, state: State = None, 
     async def work(output: Output) -> Exit:
         from gre_cli.doctor import doctor as examine
 
-        return examine(output, _settings(need_account=False, account=account, config=config, state=state))
+        return examine(output, settings_of(need_account=False, account=account, config=config, state=state))
 
-    _run(work, json=json)
+    run(work, json=json)
 
 
 @app.command()
@@ -180,7 +147,7 @@ def send(
     async def work(output: Output) -> Exit:
         from gre_cli.addresses import contact_jid
 
-        settings = _settings(
+        settings = settings_of(
             account=account, config=config, state=state, host=host, port=port, gateway=gateway,
             insecure_plaintext=insecure_plaintext,
         )  # fmt: skip
@@ -190,7 +157,7 @@ def send(
 
         return await send_one(output, settings, jid, message, wait=wait, approved=approve or ())
 
-    _run(work, json=json)
+    run(work, json=json)
 
 
 @app.command()
@@ -222,7 +189,7 @@ def listen(
     """
 
     async def work(output: Output) -> Exit:
-        settings = _settings(
+        settings = settings_of(
             account=account, config=config, state=state, host=host, port=port,
             insecure_plaintext=insecure_plaintext,
         )  # fmt: skip
@@ -233,7 +200,7 @@ def listen(
             output, settings, folder=save, count=ends, seconds=timeout, approved=approve or ()
         )
 
-    _run(work, json=json)
+    run(work, json=json)
 
 
 @app.command()
@@ -257,7 +224,7 @@ def explain(
     async def work(output: Output) -> Exit:
         from gre_cli.addresses import contact_jid
 
-        settings = _settings(
+        settings = settings_of(
             account=account, config=config, state=state, host=host, port=port, gateway=gateway,
             insecure_plaintext=insecure_plaintext,
         )  # fmt: skip
@@ -266,7 +233,7 @@ def explain(
 
         return await explain_one(output, settings, jid, approved=approve or ())
 
-    _run(work, json=json)
+    run(work, json=json)
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -289,12 +256,6 @@ def _main(
 # -- shared ------------------------------------------------------------------------------------------
 
 
-def _settings(*, need_account: bool = True, **options: str | int | bool | Path | None) -> Settings:
-    from gre_cli.settings import Options, load
-
-    return load(Options(**options), need_account=need_account)  # type: ignore[arg-type]
-
-
 def _message(text: str | None, subject: str | None, html: Path | None, attach: list[Path]) -> Message:
     from gre_cli.settings import UsageError
     from gre_core.model import Attachment, Message
@@ -310,27 +271,3 @@ def _message(text: str | None, subject: str | None, html: Path | None, attach: l
         subject=subject,
         attachments=tuple(Attachment.from_path(path) for path in attach),
     )
-
-
-def _run(work: Callable[[Output], Awaitable[Exit]], *, json: bool) -> None:
-    """Run a command; turn errors that a person can do something about into words and exit codes."""
-    import asyncio
-
-    from gre_cli.exits import Exit
-    from gre_cli.output import Output
-    from gre_cli.settings import UsageError
-    from gre_core.errors import GreError
-
-    async def job() -> Exit:
-        return await work(output)
-
-    output = Output(json=json)
-    try:
-        code = asyncio.run(job())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        code = Exit.INTERRUPTED
-    except UsageError as error:
-        code = output.fail(error, Exit.USAGE)
-    except (GreError, OSError, UnicodeDecodeError) as error:
-        code = output.fail(error)
-    raise typer.Exit(int(code))

@@ -25,16 +25,16 @@ class Asker:
     """
 
     def __init__(self, output: Output, approved: Collection[str] = ()) -> None:
-        self._output = output
+        self.output = output
         self._approved = frozenset(approved)
         self._lock = asyncio.Lock()
 
     async def decide(self, question: Question) -> bool:
         """Answer one question."""
         if {question.code, approval(question)} & self._approved:
-            self._output.note(f"Approved ahead: {clean_line(question.text)}")
+            self.output.note(f"Approved ahead: {clean_line(question.text)}")
             return True
-        if self._output.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if self.output.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         async with self._lock:
             self._show(question)
@@ -49,7 +49,7 @@ class Asker:
             text.append(
                 f"\n\nuntil now: {clean_line(question.before)}\nnow:       {clean_line(question.after)}"
             )
-        self._output.errors.print(Panel(text, title=f"Your decision: {question.code}", border_style="yellow"))
+        self.output.errors.print(Panel(text, title=f"Your decision: {question.code}", border_style="yellow"))
 
 
 def _yes() -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from slixmpp import ClientXMPP
 
+from gre_cli.passphrases import Passphrases
 from gre_core.errors import GreError
 from gre_core.slixmpp import attach_client
 from gre_core.stores import FileStore
@@ -64,6 +65,7 @@ async def online(
         store=FileStore(settings.directory()),
         policy=settings.policy,
         decide=asker.decide,
+        passphrase=Passphrases(asker.output, settings),
     )
     if setup is not None:
         setup(xmpp, client)
