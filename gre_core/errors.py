@@ -6,7 +6,8 @@
     |- PluginError            PluginLoadError, PluginContractError, AmbiguousProvider, NoProvider
     |- NegotiationError       NotAGateway, NoCommonGround, PolicyChanged
     |- LocalProtocolError     InvalidNamespace, InvalidAddress, TooLarge
-    |- RemoteProtocolError    BadDataForm, BadEncrypted, BadRequest, UnknownNamespace, PeerError, PeerTimeout
+    |- RemoteProtocolError    BadDataForm, BadEncrypted, BadRequest, UnknownNamespace, PeerError, PeerTimeout,
+    |                         NoSuchHost (a PeerTimeout)
     |- SealError              FormatFailed, NoUsableKey, EncryptFailed
     |- OpenError              NotForUs, DecryptFailed, ParseFailed
     |- StoreError
@@ -215,6 +216,12 @@ class PeerTimeout(RemoteProtocolError):
     code = "peer-timeout"
     condition = "remote-server-timeout"
     error_type: StanzaErrorType = "wait"
+
+
+class NoSuchHost(PeerTimeout):
+    """A web server was looked for by a name that does not exist."""
+
+    code = "no-such-host"
 
 
 # -- seal and open ---------------------------------------------------------------------------------

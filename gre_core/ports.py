@@ -182,7 +182,8 @@ class Web(Protocol):
         """Fetch a document of at most ``max_size`` bytes.
 
         Raises:
-            PeerTimeout: no answer: offline, no such host, no connection.
+            NoSuchHost: the name of the host does not exist.
+            PeerTimeout: no answer: offline, no connection, no valid certificate.
             Refused: the address is not one that is fetched from, or the document is too large; the text says which.
         """
         ...
