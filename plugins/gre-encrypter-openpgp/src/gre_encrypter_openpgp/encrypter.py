@@ -180,7 +180,8 @@ class OpenPGPEncrypter:
         account, contact, certs = await self._signers(job, ports)
         while True:
             try:
-                judged = decrypt_to(source, target, partial(_choose, account=account), certs)
+                choose = partial(_choose, account=account)
+                judged = decrypt_to(source, target, choose, certs, account.secrets())
             except Panicked:
                 account.renew()
                 raise DecryptFailed(_PANICKED) from None

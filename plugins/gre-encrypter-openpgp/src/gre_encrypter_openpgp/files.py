@@ -6,19 +6,23 @@ import contextlib
 import mmap
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
 from gre_openpgp.messages import check_message
 
-from gre_core.errors import BadEncrypted
-from gre_encrypter_openpgp.sequoia import Judged, Store, judge
+from gre_core.errors import BadEncrypted, DecryptFailed
+from gre_encrypter_openpgp.sequoia import Judged, Store, Unreadable, judge, open_unreadable
+from gre_encrypter_openpgp.unwrap import MAX_CONTENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from gre_openpgp.messages import CheckedMessage, SessionKey
+
+    from gre_encrypter_openpgp.sequoia import Secret
 
     Choose = Callable[[CheckedMessage], tuple[tuple[SessionKey, ...], list[pysequoia.PyDecryptor]]]
 
@@ -47,14 +51,21 @@ def encrypt_to(source: Path, target: Path, certs: list[pysequoia.Cert], signer: 
         pysequoia.encrypt_file(source, private, certs, signer, armor=False)
 
 
-def decrypt_to(source: Path, target: Path, choose: Choose, certs: Mapping[str, pysequoia.Cert]) -> Judged:
-    """Check and decrypt a file.
+def decrypt_to(
+    source: Path,
+    target: Path,
+    choose: Choose,
+    certs: Mapping[str, pysequoia.Cert],
+    secrets: Sequence[Secret] = (),
+) -> Judged:
+    """Check and decrypt a file. One that is compressed goes through the memory, and is bounded by that.
 
     Arguments:
         source: the binary message.
         target: made with mode 0600, and only when everything was decrypted.
         choose: picks the session keys that are ours, and the decryptors for them.
         certs: see :func:`gre_encrypter_openpgp.sequoia.decrypt`.
+        secrets: see there.
 
     Raises:
         BadEncrypted, NotForUs, DecryptFailed, Panicked: see there.
@@ -74,7 +85,18 @@ def decrypt_to(source: Path, target: Path, choose: Choose, certs: Mapping[str, p
         def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
             return pysequoia.decrypt_file(source, private, decryptor, store)
 
-        return judge(run, decryptors, certs)
+        try:
+            return judge(run, decryptors, certs)
+        except Unreadable:
+            if len(data) > MAX_CONTENT:
+                raise DecryptFailed(
+                    f"The message is compressed, and larger than the {MAX_CONTENT} bytes that are read then. Ask the "
+                    f"sender to send it uncompressed (GnuPG: -z 0)",
+                    limit=MAX_CONTENT,
+                ) from None
+            judged = open_unreadable(checked.keep(data[:], wanted), certs, secrets)
+            private.write_bytes(judged.payload)
+            return replace(judged, payload=b"")
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ Measured facts about pysequoia 0.1.35 that this module stands on, each with a te
 
 - it reports a failed verification, no signature, and an unknown signer by the same text; which one it was shows in
   the key ids that the ``store`` callback is asked for;
-- it cannot verify compressed messages: "Unexpected message structure";
+- it cannot verify compressed messages ("Unexpected message structure"), and not read BZIP2 at all ("Malformed");
+  such messages are unwrapped first, and then verified;
 - a panic is a ``BaseException``, and poisons the decryptor that was in use.
 """
 
@@ -17,6 +18,7 @@ from typing import Final
 import pysequoia
 
 from gre_core.errors import DecryptFailed, GreError, NotForUs
+from gre_encrypter_openpgp.unwrap import Unwrapped, unwrap
 
 Store = Callable[[list[str]], list[pysequoia.Cert]]
 
@@ -40,6 +42,10 @@ class Secret:
     password: str | None = field(default=None, repr=False)
 
 
+class Unreadable(Exception):
+    """Sequoia decrypted the message, but does not judge it in this form."""
+
+
 class Panicked(GreError):
     """Sequoia panicked: the decryptor or signer that was in use must be made anew."""
 
@@ -54,13 +60,11 @@ class Judged:
         payload: the plaintext; empty for work from file to file.
         signers: fingerprints of the certs with a valid signature, in lower-case hex.
         asked: ids of the signers that the message names, in lower-case hex.
-        readable: False when the structure was such that signatures could not be checked (compression).
     """
 
     payload: bytes = field(repr=False)
     signers: tuple[str, ...]
     asked: tuple[str, ...]
-    readable: bool = True
 
 
 def first_line(error: BaseException) -> str:
@@ -105,8 +109,17 @@ def decrypt(
     def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
         return pysequoia.decrypt(message, decryptor, store)
 
-    del secrets
-    return judge(run, decryptors, certs)
+    try:
+        return judge(run, decryptors, certs)
+    except Unreadable:
+        return open_unreadable(message, certs, secrets)
+
+
+def open_unreadable(message: bytes, certs: Mapping[str, pysequoia.Cert], secrets: Sequence[Secret]) -> Judged:
+    """Open a message that Sequoia does not judge: unwrap it, then let Sequoia judge; see :func:`decrypt`."""
+    from gre_encrypter_openpgp.opening import open_message  # noqa: PLC0415 - few messages need it
+
+    return verify(unwrap(open_message(message, secrets)), certs)
 
 
 def judge(
@@ -114,16 +127,15 @@ def judge(
     decryptors: Sequence[pysequoia.PyDecryptor],
     certs: Mapping[str, pysequoia.Cert],
 ) -> Judged:
-    """Run a decryption with each decryptor until one fits; see :func:`decrypt`."""
+    """Run a decryption with each decryptor until one fits; see :func:`decrypt`.
+
+    Raises:
+        Unreadable: it was decrypted, but the form is one that pysequoia does not judge.
+    """
     for decryptor in decryptors:
         asked: list[str] = []
-
-        def store(ids: list[str], asked: list[str] = asked) -> list[pysequoia.Cert]:
-            asked.extend(ids)
-            return [certs[key] for key in ids if key in certs]
-
         try:
-            result = run(decryptor, store)
+            result = run(decryptor, _store(certs, asked))
             return Judged(
                 result.bytes or b"", tuple(sig.certificate for sig in result.valid_sigs), tuple(asked)
             )
@@ -132,38 +144,68 @@ def judge(
             reason = first_line(error)
         if reason == NO_KEY or reason.startswith(NO_SESSION_KEY):
             continue
-        if reason not in {NO_VALID_SIGNATURE, UNEXPECTED_STRUCTURE}:
+        if reason == UNEXPECTED_STRUCTURE or reason.startswith(MALFORMED):
+            raise Unreadable(reason)
+        if reason != NO_VALID_SIGNATURE:
             raise _failed(reason)
-        return _unverified(run, decryptor, asked, readable=reason == NO_VALID_SIGNATURE)
+        return Judged(_unverified(run, decryptor), (), tuple(asked))
     raise NotForUs(
         "The message is not encrypted to a key of this device. Ask the sender to fetch your current key"
     )
 
 
+def verify(message: Unwrapped, certs: Mapping[str, pysequoia.Cert]) -> Judged:
+    """Judge the signatures of a message that is not encrypted any more.
+
+    Arguments:
+        message: see there.
+        certs: see :func:`decrypt`.
+
+    Raises:
+        DecryptFailed: Sequoia finds another content in it than we did.
+        Panicked: see there.
+    """
+    if not message.signed:
+        return Judged(message.content, (), ())
+    asked: list[str] = []
+    try:
+        result = pysequoia.verify(message.packets, _store(certs, asked))
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        guard_panic(error)
+        reason = first_line(error)
+        if reason != NO_VALID_SIGNATURE:
+            raise _failed(reason) from None
+        return Judged(message.content, (), tuple(asked))
+    if result.bytes != message.content:
+        raise _failed("two readings of one message")
+    return Judged(message.content, tuple(sig.certificate for sig in result.valid_sigs), tuple(asked))
+
+
+def _store(certs: Mapping[str, pysequoia.Cert], asked: list[str]) -> Store:
+    """Make the callback that gives pysequoia certs; what it asks for goes into ``asked``."""
+
+    def store(ids: list[str]) -> list[pysequoia.Cert]:
+        asked.extend(ids)
+        return [certs[key] for key in ids if key in certs]
+
+    return store
+
+
 def _unverified(
     run: Callable[[pysequoia.PyDecryptor, Store | None], pysequoia.Decrypted],
     decryptor: pysequoia.PyDecryptor,
-    asked: list[str],
-    *,
-    readable: bool,
-) -> Judged:
+) -> bytes:
     """Decrypt once more without verification: pysequoia gives no text when nothing was verified."""
     try:
         result = run(decryptor, None)
     except BaseException as error:  # noqa: BLE001
         guard_panic(error)
         raise _failed(first_line(error)) from None
-    return Judged(result.bytes or b"", (), tuple(asked), readable)
+    return result.bytes or b""
 
 
 def _failed(reason: str) -> DecryptFailed:
     """Tell our own user what happened; nothing of it reaches a peer."""
-    if reason.startswith(MALFORMED):
-        return DecryptFailed(
-            "The message was decrypted, but is in a form that cannot be read here, such as compressed with BZIP2. "
-            "Ask the sender to send it uncompressed (GnuPG: -z 0)",
-            reason=reason[:200],
-        )
     return DecryptFailed(
         "The message is damaged or was changed on its way. Ask the sender to send it again",
         reason=reason[:200],

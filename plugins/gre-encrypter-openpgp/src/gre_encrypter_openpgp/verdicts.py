@@ -6,24 +6,19 @@ from typing import TYPE_CHECKING
 
 from gre_openpgp.user_ids import is_bound
 
-from gre_core.model import Direction, Notice, Opened, Signature, Verdict
+from gre_core.model import Direction, Opened, Signature, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pysequoia
 
-    from gre_core.model import OpenJob
+    from gre_core.model import Notice, OpenJob
     from gre_encrypter_openpgp.certs import ParsedCert
     from gre_encrypter_openpgp.sequoia import Judged
 
 SOURCE = "xep-0373"
 OWN_SOURCE = "own"
-
-COMPRESSED = (
-    "The message is compressed, and its signature cannot be checked in that form. Take it as unsigned. "
-    "GnuPG leaves out the compression with the option -z 0"
-)
 
 
 def opened(
@@ -48,9 +43,6 @@ def opened(
     missing: tuple[str, ...] = ()
     if signers:
         verdict = _signed(signers, job, theirs, ours)
-    elif not judged.readable:
-        verdict = Verdict(Signature.UNKNOWN_SIGNER if judged.asked else Signature.UNSIGNED, detail=COMPRESSED)
-        warnings = (*warnings, Notice("signature-unchecked", COMPRESSED))
     elif not judged.asked:
         verdict = Verdict(Signature.UNSIGNED, detail="The message is not signed: anybody may have written it")
     else:

@@ -42,11 +42,12 @@ _KEY_ID_END: Final = 9
 
 
 class SessionKey(NamedTuple):
-    """A PKESK: the key id that it is for, in upper-case hex, and ``data[start:end]``."""
+    """A PKESK: the key id that it is for, in upper-case hex, and ``data[start:end]``; ``body`` is behind its header."""
 
     key_id: str
     start: int
     end: int
+    body: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,15 @@ class CheckedMessage:
         if len(wanted) == len(self.session_keys):
             return data
         return b"".join([*(data[key.start : key.end] for key in wanted), data[self.container :]])
+
+    def body(self, data: bytes) -> bytes:
+        """Give the body of the container, with the parts of a partial length joined."""
+        _, at, length, partial = read_header(data, self.container, len(data))
+        parts = [data[at : at + length]]
+        while partial:
+            at, length, partial = new_length(data, at + length)
+            parts.append(data[at : at + length])
+        return b"".join(parts)
 
 
 def check_message(data: bytes | mmap) -> CheckedMessage:
@@ -100,7 +110,7 @@ def check_message(data: bytes | mmap) -> CheckedMessage:
                 raise BadEncrypted(
                     f"The message is for more than {MAX_SESSION_KEYS} keys", limit=MAX_SESSION_KEYS
                 )
-            session_keys.append(SessionKey(_recipient(data[header.body : stop]), at, stop))
+            session_keys.append(SessionKey(_recipient(data[header.body : stop]), at, stop, header.body))
             at = stop
     except (BadOpenPGP, IndexError):
         raise BadEncrypted("The message is not an OpenPGP message, or it is cut off") from None

@@ -1,0 +1,67 @@
+"""From a session key to the packets inside: the encrypted and integrity-protected container (RFC 9580, section 5.13).
+
+Nothing is given out before all of it was authenticated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gre_encrypter_openpgp.ciphers import AES_SIZES, NONCES, TAG, open_cfb, open_sealed
+
+if TYPE_CHECKING:
+    from gre_encrypter_openpgp.sessionkeys import SessionKey
+
+_BLOCK: Final = 16
+_MDC: Final = b"\xd3\x14"
+_MDC_SIZE: Final = 22
+_V2_HEAD: Final = 36
+_MAX_CHUNK: Final = 16
+
+
+def open_container(body: bytes, session: SessionKey) -> bytes | None:
+    """Decrypt a container; None when the key does not fit, or when a bit of it was changed.
+
+    Arguments:
+        body: of an SEIPD packet of version 1 or 2, joined.
+        session: see there.
+    """
+    return _open_v1(body, session) if body[0] == 1 else _open_v2(body, session)
+
+
+def _open_v1(body: bytes, session: SessionKey) -> bytes | None:
+    if AES_SIZES.get(session.cipher) != len(session.key):
+        return None
+    clear = open_cfb(session.key, bytes(_BLOCK), memoryview(body)[1:])
+    # The two repeated octets of the prefix are not looked at: telling them apart would be an oracle.
+    digest = hashlib.sha1(memoryview(clear)[:-20], usedforsecurity=False).digest()
+    fits = hmac.compare_digest(_MDC + digest, clear[-_MDC_SIZE:])
+    return clear[_BLOCK + 2 : -_MDC_SIZE] if fits and len(clear) >= _BLOCK + 2 + _MDC_SIZE else None
+
+
+def _open_v2(body: bytes, session: SessionKey) -> bytes | None:
+    cipher, mode, chunk_size = body[1], body[2], body[3]
+    if AES_SIZES.get(cipher) != len(session.key) or mode not in NONCES or chunk_size > _MAX_CHUNK:
+        return None
+    info = b"\xd2" + body[:4]
+    derived = HKDF(SHA256(), len(session.key) + NONCES[mode] - 8, body[4:_V2_HEAD], info).derive(session.key)
+    key, prefix = derived[: len(session.key)], derived[len(session.key) :]
+    step = (1 << chunk_size + 6) + TAG
+    parts: list[bytes] = []
+    end = len(body) - TAG
+    for index, at in enumerate(range(_V2_HEAD, end, step)):
+        clear = open_sealed(
+            mode, key, prefix + index.to_bytes(8, "big"), body[at : min(at + step, end)], info
+        )
+        if clear is None:
+            return None
+        parts.append(clear)
+    size = sum(map(len, parts)).to_bytes(8, "big")
+    if open_sealed(mode, key, prefix + len(parts).to_bytes(8, "big"), body[end:], info + size) is None:
+        return None
+    return b"".join(parts)

@@ -1,0 +1,74 @@
+"""Decryption without Sequoia, for messages that it does not judge, such as compressed ones.
+
+It goes from the message and our secret keys to the packets inside, takes the same messages, after the same check, and
+gives nothing out before the integrity of all of it was checked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gre_openpgp.messages import ANONYMOUS, check_message
+from gre_openpgp.packets import key_id
+
+from gre_core.errors import DecryptFailed, NotForUs, NoUsableKey
+from gre_encrypter_openpgp.container import open_container
+from gre_encrypter_openpgp.secretkeys import SecretSubkey, read_subkeys
+from gre_encrypter_openpgp.sessionkeys import open_session_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gre_encrypter_openpgp.sequoia import Secret
+
+MAX_TRIES: Final = 64
+"""How many public-key operations one message may cost."""
+
+
+def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:
+    """Decrypt a message; give the packets inside, whose signatures are not judged.
+
+    Raises:
+        BadEncrypted: it does not pass the check.
+        NotForUs: no key of ours opens it.
+        DecryptFailed: changed on its way, or encrypted in a way that only Sequoia reads.
+    """
+    checked = check_message(message)
+    body = checked.body(message)
+    opened = False
+    for tries, (packet, subkey) in enumerate(_pairs(message, secrets)):
+        if tries == MAX_TRIES:
+            break
+        session = open_session_key(packet, subkey)
+        if session is None:
+            continue
+        opened = True
+        packets = open_container(body, session)
+        if packets is not None:
+            return packets
+    if not opened:
+        raise NotForUs("The message is compressed, and no key of this device opens it")
+    raise DecryptFailed("The message is damaged or was changed on its way. Ask the sender to send it again")
+
+
+def _pairs(message: bytes, secrets: Sequence[Secret]) -> Iterator[tuple[bytes, SecretSubkey]]:
+    """Give each session key with each key of ours that it may be for; those that name one of ours come first."""
+    ours: dict[str, SecretSubkey] = {}
+    problem: NoUsableKey | None = None
+    for secret in secrets:
+        try:
+            found = read_subkeys(secret.data, secret.password)
+        except NoUsableKey as error:
+            problem = error
+            continue
+        ours.update((key_id(fingerprint), subkey) for fingerprint, subkey in found.items())
+    if not ours and problem is not None:
+        raise DecryptFailed(f"The message is compressed, and cannot be judged: {problem.text}")
+    session_keys = check_message(message).session_keys
+    for key in session_keys:
+        if key.key_id in ours:
+            yield message[key.body : key.end], ours[key.key_id]
+    for key in session_keys:
+        if key.key_id == ANONYMOUS:
+            for subkey in ours.values():
+                yield message[key.body : key.end], subkey

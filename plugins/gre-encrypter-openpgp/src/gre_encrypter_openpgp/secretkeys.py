@@ -1,0 +1,184 @@
+"""Our own secret subkeys as numbers (RFC 9580, sections 3.7 and 5.5.3).
+
+They open the session keys of messages that Sequoia decrypts but cannot judge. Only keys that encrypt are read, and
+nothing here sees a message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.packets import Packet, key_fingerprint, walk
+
+from gre_core.errors import NoUsableKey
+from gre_encrypter_openpgp.ciphers import AES_SIZES, NONCES, open_cfb, open_sealed
+from gre_encrypter_openpgp.passwords import from_password
+
+RSA: Final = frozenset({1, 2})
+ECDH: Final = 18
+X25519: Final = 25
+X448: Final = 26
+MLKEM768_X25519: Final = 35
+MLKEM1024_X448: Final = 36
+
+SECRET_KEY: Final = 5
+SECRET_SUBKEY: Final = 7
+
+_PUBLIC_SIZES: Final = {X25519: 32, X448: 56, MLKEM768_X25519: 32 + 1184, MLKEM1024_X448: 56 + 1568}
+_SECRET_SIZES: Final = {X25519: 32, X448: 56, MLKEM768_X25519: 32 + 64, MLKEM1024_X448: 56 + 64}
+_V6: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSubkey:
+    """One secret key that decrypts.
+
+    Arguments:
+        fingerprint: in upper-case hex.
+        algorithm: of the key (RFC 9580, section 9.1).
+        public: the fields of its public part, as they stand in the packet.
+        secret: the fields of its secret part, unlocked.
+    """
+
+    fingerprint: str
+    algorithm: int
+    public: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+class _Outline(NamedTuple):
+    version: int
+    algorithm: int
+    public: int
+    end: int
+
+
+def read_subkeys(data: bytes, password: str | None) -> dict[str, SecretSubkey]:
+    """Read and unlock the keys that decrypt, by fingerprint in upper-case hex; others are left out.
+
+    Arguments:
+        data: a binary secret key.
+        password: of a locked one.
+
+    Raises:
+        NoUsableKey: the password is wrong, or the key is damaged.
+    """
+    found: dict[str, SecretSubkey] = {}
+    try:
+        for packet in walk(data):
+            if packet.tag in {SECRET_KEY, SECRET_SUBKEY}:
+                subkey = _read(data[packet.body : packet.end], packet, password)
+                if subkey is not None:
+                    found[subkey.fingerprint] = subkey
+    except (BadOpenPGP, IndexError, ValueError) as error:
+        raise NoUsableKey("Your secret key is damaged, or locked in an unknown way") from error
+    return found
+
+
+def take_mpi(data: bytes, at: int) -> tuple[int, int]:
+    """Read a number (RFC 9580, section 3.2): (number, offset behind it).
+
+    Raises:
+        IndexError: the data ends before it.
+    """
+    size = ((data[at] << 8 | data[at + 1]) + 7) // 8
+    end = at + 2 + size
+    if end > len(data):
+        raise IndexError
+    return int.from_bytes(data[at + 2 : end], "big"), end
+
+
+def _read(body: bytes, packet: Packet, password: str | None) -> SecretSubkey | None:
+    outline = _outline(body)
+    if outline is None:
+        return None
+    secret = _unlock(body, outline, packet.tag, password)
+    if secret is None:
+        return None
+    fingerprint = key_fingerprint(body[: outline.end])
+    return SecretSubkey(fingerprint, outline.algorithm, body[outline.public : outline.end], secret)
+
+
+def _outline(body: bytes) -> _Outline | None:
+    """Find the public part; None when the key is of a kind that cannot decrypt."""
+    version, algorithm = body[0], body[5]
+    start = at = 10 if version == _V6 else 6
+    if algorithm in RSA:
+        for _ in range(2):
+            _, at = take_mpi(body, at)
+    elif algorithm == ECDH:
+        at += 1 + body[at]
+        _, at = take_mpi(body, at)
+        at += 1 + body[at]
+    elif algorithm in _PUBLIC_SIZES:
+        at += _PUBLIC_SIZES[algorithm]
+    else:
+        return None
+    return _Outline(version, algorithm, start, at)
+
+
+def _unlock(body: bytes, outline: _Outline, tag: int, password: str | None) -> bytes | None:
+    """Give the secret fields; None when they are not there, as on a smart card.
+
+    Raises:
+        NoUsableKey: it is locked, and the password is missing or wrong.
+    """
+    at = outline.end
+    usage = body[at]
+    at += 1
+    if usage == 0:
+        secret = body[at:]
+        if outline.version != _V6:
+            secret, check = secret[:-2], secret[-2:]
+            if sum(secret) & 0xFFFF != int.from_bytes(check, "big"):
+                raise ValueError
+        return secret
+    if usage not in {253, 254, 255}:
+        raise ValueError
+    v6 = outline.version == _V6
+    at += v6  # the count of the fields that follow
+    cipher = body[at]
+    aead = body[at + 1] if usage == 253 else 0  # noqa: PLR2004 - RFC 9580, section 3.7.2.1
+    at += 1 + bool(aead) + v6
+    if body[at] == 101:  # noqa: PLR2004 - GnuPG: the secret lies elsewhere
+        return None
+    if password is None:
+        raise NoUsableKey("Your secret key is locked, and its password is not known here")
+    size = AES_SIZES.get(cipher)
+    if size is None:
+        raise ValueError
+    key, used = from_password(body[at:], password.encode(), size)
+    at += used
+    if aead:
+        return _open_aead(key, body, outline, tag, (cipher, aead), at)
+    clear = open_cfb(key, body[at : at + 16], body[at + 16 :])
+    if usage == 254:  # noqa: PLR2004
+        secret, check = clear[:-20], clear[-20:]
+        fits = hmac.compare_digest(hashlib.sha1(secret, usedforsecurity=False).digest(), check)
+    else:
+        secret, check = clear[:-2], clear[-2:]
+        fits = hmac.compare_digest((sum(secret) & 0xFFFF).to_bytes(2, "big"), check)
+    if not fits:
+        raise NoUsableKey("The password of your secret key is wrong")
+    return secret
+
+
+def _open_aead(
+    key: bytes, body: bytes, outline: _Outline, tag: int, algorithms_: tuple[int, int], at: int
+) -> bytes:
+    cipher, aead = algorithms_
+    head = bytes([0xC0 | tag])
+    info = head + bytes([outline.version, cipher, aead])
+    kek = HKDF(SHA256(), len(key), None, info).derive(key)
+    nonce = body[at : at + NONCES[aead]]
+    sealed = body[at + len(nonce) :]
+    clear = open_sealed(aead, kek, nonce, sealed, head + body[: outline.end])
+    if clear is None:
+        raise NoUsableKey("The password of your secret key is wrong")
+    return clear
