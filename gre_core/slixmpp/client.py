@@ -279,7 +279,7 @@ class Client:
         await self._notify(*await self.engine.resend(wanted))
 
 
-def attach_client(
+def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     xmpp: ClientXMPP,
     plugins: Plugins | None = None,
     *,

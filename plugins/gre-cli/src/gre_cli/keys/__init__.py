@@ -1,0 +1,1 @@
+"""The command ``gre keys``: our own keys and those of contacts."""
