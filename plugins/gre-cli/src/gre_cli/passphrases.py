@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gre_core.ports import PassphraseRequest
 
 PASSPHRASE: Final = "GRE_PASSPHRASE"  # noqa: S105 - the name of a variable
+IMPORT_PASSPHRASE: Final = "GRE_IMPORT_PASSPHRASE"  # noqa: S105
+EXPORT_PASSPHRASE: Final = "GRE_EXPORT_PASSPHRASE"  # noqa: S105
 SERVICE: Final = "gre"
 """Under this name the system's keyring keeps our passphrases."""
 

@@ -14,15 +14,13 @@ from gre_core.ports import Ports
 from gre_core.stores import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Sequence
-    from xml.etree.ElementTree import Element
+    from collections.abc import AsyncGenerator, Collection
 
     from gre_encrypter_openpgp.contact_keys import ContactKeys
     from gre_encrypter_openpgp.management import OwnKeys
 
     from gre_cli.output import Output
     from gre_cli.settings import Settings
-    from gre_core.ports import AccessModel, Item
 
 
 class NoBackEnd(GreError):
@@ -34,17 +32,13 @@ class NoBackEnd(GreError):
 class _Offline:
     """The nodes of an account that is not connected: a command that needs them connects first."""
 
-    async def items(
-        self, jid: str, node: str, /, *, item_id: str | None = None, max_items: int | None = None
-    ) -> Sequence[Item]:
+    async def items(self, *_: object, **_options: object) -> NoReturn:
         self._fail()
 
-    async def publish(
-        self, node: str, item_id: str, payload: Element, /, *, access_model: AccessModel, max_items: int = 1
-    ) -> None:
+    async def publish(self, *_: object, **_options: object) -> NoReturn:
         self._fail()
 
-    async def retract(self, node: str, item_id: str, /) -> None:
+    async def retract(self, *_: object) -> NoReturn:
         self._fail()
 
     def _fail(self) -> NoReturn:
