@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gre_cli.exits import Exit
-from gre_cli.keys.own import agreed, keys_of, write
+from gre_cli.keys.own import agreed, keys_of, write, wrong_usage
 from gre_cli.keys.shared_options import with_account
 from gre_cli.options import To  # noqa: TC001 - typer reads the annotations
-from gre_cli.output import Output  # noqa: TC001 - typer reads the annotations
-from gre_cli.settings import Settings, UsageError
 
 if TYPE_CHECKING:
     from gre_encrypter_openpgp.contact_keys import ContactKeyInfo
     from gre_encrypter_openpgp.management import OwnKeyInfo
 
     from gre_cli.keys.access import Keys
+    from gre_cli.output import Output
+    from gre_cli.settings import Settings
 
 Which = Annotated[
     str, typer.Argument(metavar="FINGERPRINT", help="The whole fingerprint, with or without blanks.")
@@ -124,13 +124,13 @@ async def verify(
         if fingerprint is None:
             known = [key for key in await keys.contacts.list(jid) if not key.problem]
             if len(known) != 1:
-                raise UsageError(
+                raise wrong_usage(
                     f"{to} has {len(known)} usable keys here. Say which: gre keys verify {to} FINGERPRINT"
                 )
             if not output.json:
                 show_contact_key(output, known[0], qr=True)
             if not agreed(output, "Is this what your contact reads to you?"):
-                raise UsageError("Nothing was noted.")
+                raise wrong_usage("Nothing was noted.")
             fingerprint = known[0].fingerprint
         text = fingerprint.strip()
         if text.upper().startswith(URI):
@@ -161,7 +161,7 @@ async def pin(
 ) -> Exit:
     """Use the public key in a file for a contact, and no other."""
     if file.stat().st_size > _MAX_KEY:
-        raise UsageError(f"{file} is larger than any public key.")
+        raise wrong_usage(f"{file} is larger than any public key.")
     jid = _jid(to, settings)
     async with keys_of(output, settings, connect=False) as keys:
         key = await keys.contacts.pin(jid, file.read_bytes())

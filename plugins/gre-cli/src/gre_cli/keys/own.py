@@ -12,8 +12,6 @@ import typer
 from gre_cli.exits import Exit
 from gre_cli.keys.shared_options import with_account
 from gre_cli.options import Approve  # noqa: TC001 - typer reads the annotations
-from gre_cli.output import Output  # noqa: TC001 - typer reads the annotations
-from gre_cli.settings import Settings, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from gre_encrypter_openpgp.management import OwnKeyInfo
 
     from gre_cli.keys.access import Keys
+    from gre_cli.output import Output
+    from gre_cli.settings import Settings, UsageError
 
 
 Fingerprint = Annotated[
@@ -89,7 +89,7 @@ async def import_(
     For example from: gpg --export-secret-keys ADDRESS. It signs from now on; the next message publishes it.
     """
     if file.stat().st_size > _MAX_KEY:
-        raise UsageError(f"{file} is larger than any key.")
+        raise wrong_usage(f"{file} is larger than any key.")
     async with keys_of(output, settings, connect=False) as keys:
         key = await keys.own.import_key(file.read_bytes(), _passphrase_of(output, file))
     return _done(output, key, "Imported. It signs from now on, and is published with the next message.")
@@ -204,9 +204,9 @@ async def revoke(
         why = RevocationReason(reason)
     except ValueError:
         names = ", ".join(RevocationReason)
-        raise UsageError(f"{reason!r} is no reason. There are: {names}.") from None
+        raise wrong_usage(f"{reason!r} is no reason. There are: {names}.") from None
     if not yes and not agreed(output, f"Revoke {fingerprint}? Nobody can take that back."):
-        raise UsageError("Nothing was done. To revoke without a question: --yes")
+        raise wrong_usage("Nothing was done. To revoke without a question: --yes")
     async with keys_of(output, settings, approve or (), connect=True) as keys:
         key = await keys.own.revoke(why, text, fingerprint)
     return _done(output, key, "Revoked and published.", "The next message makes a new key, or: gre keys make")
@@ -244,6 +244,13 @@ def keys_of(
     return opened(output, settings, approved, connect=connect)
 
 
+def wrong_usage(text: str) -> UsageError:
+    """Make the error of a wrong command line."""
+    from gre_cli.settings import UsageError
+
+    return UsageError(text)
+
+
 def lifetime(text: str) -> timedelta | None:
     """Read a length of time: ``90d``, ``18m``, ``2y``; None for ``never``.
 
@@ -255,7 +262,7 @@ def lifetime(text: str) -> timedelta | None:
         return None
     number, unit = plain[:-1], plain[-1:]
     if not (number.isascii() and number.isdigit() and unit in _DAYS and 0 < int(number[:6]) <= _MOST):
-        raise UsageError(f"{text!r} is no time. Write 90d, 26w, 18m, 2y, or never.")
+        raise wrong_usage(f"{text!r} is no time. Write 90d, 26w, 18m, 2y, or never.")
     return timedelta(days=int(number) * _DAYS[unit])
 
 
@@ -333,5 +340,5 @@ def _new_passphrase(output: Output, prompt: str) -> str | None:
 
     first = getpass(f"{prompt} (empty: none): ")
     if first != getpass("The same again: "):
-        raise UsageError("They differ. Nothing was written.")
+        raise wrong_usage("They differ. Nothing was written.")
     return first or None

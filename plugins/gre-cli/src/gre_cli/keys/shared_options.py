@@ -23,11 +23,13 @@ _SHARED: Final[dict[str, tuple[Any, object]]] = {
     "insecure_plaintext": (Plaintext, False),
 }
 _GIVEN: Final = ("output", "settings")
+_HEAVY: Final = ("Output", "Settings")
 
 
 def with_account(work: Callable[..., Awaitable[Exit]]) -> Callable[..., None]:
     """Make a command of a function ``(output, settings, ...)``: its other parameters, and those of the account."""
-    hints = get_type_hints(work, include_extras=True)
+    # Their own modules are heavy, and `gre --help` does without them.
+    hints = get_type_hints(work, localns=dict.fromkeys(_HEAVY, object), include_extras=True)
     own = [each for each in signature(work).parameters.values() if each.name not in _GIVEN]
     parameters = [each.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[each.name]) for each in own]
     parameters += [
