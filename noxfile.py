@@ -36,6 +36,7 @@ nox.options.sessions = [
     "packages",
     "integration",
     "interop",
+    "fuzz_briefly",
     "docs",
 ]
 
@@ -135,6 +136,12 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["dev"])
+def fuzz_briefly(session: nox.Session) -> None:
+    """Fuzz what reads hostile input, 30 seconds for each part."""
+    _run(session, "python", "tests/fuzz", "--seconds", "30", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     _run(session, "sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
@@ -183,6 +190,12 @@ def build(session: nox.Session) -> None:
     files = sorted(str(path) for path in (ROOT / "dist").glob("gre*"))
     session.run("twine", "check", "--strict", *files)
     session.run("check-wheel-contents", *(file for file in files if file.endswith(".whl")))
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def fuzz(session: nox.Session) -> None:
+    """Fuzz what reads hostile input, 10 minutes for each part: ``nox -s fuzz -- armor`` for one of them."""
+    _run(session, "python", "tests/fuzz", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["dev"])
