@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from slixmpp import ClientXMPP
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from gre_cli.asking import Asker
     from gre_cli.settings import Settings
+    from gre_core.ports import WebAnswer
     from gre_core.slixmpp import Client
+    from gre_core.web import HttpsWeb
 
 LOGIN_SECONDS: Final = 30.0
 _GOODBYE_SECONDS: Final = 3.0
@@ -29,6 +32,22 @@ class LoginFailed(GreError):
     """The account could not be brought online."""
 
     code = "login"
+
+
+class _LazyWeb:
+    """Loads the HTTPS client (0.2 s) with the first look-up: most commands make none."""
+
+    def __init__(self, proxy: str | None) -> None:
+        self._proxy = proxy
+
+    @cached_property
+    def _web(self) -> HttpsWeb:
+        from gre_core.web import HttpsWeb
+
+        return HttpsWeb(self._proxy)
+
+    async def get(self, url: str, /, *, max_size: int) -> WebAnswer:
+        return await self._web.get(url, max_size=max_size)
 
 
 @asynccontextmanager
@@ -66,6 +85,7 @@ async def online(
         policy=settings.policy,
         decide=asker.decide,
         passphrase=Passphrases(asker.output, settings),
+        web=_LazyWeb(settings.proxy) if settings.wkd else None,
     )
     if setup is not None:
         setup(xmpp, client)

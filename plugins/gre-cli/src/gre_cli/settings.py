@@ -181,6 +181,9 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
     port = options.port or account.get("port", 5222)
     if not 0 < port <= _MAX_PORT:
         raise UsageError(f"{port} is no port.")
+    proxy = keys.get("proxy")
+    if proxy is not None and not proxy.startswith(("socks5://", "socks5h://")):
+        raise UsageError(f"{file}: proxy in [keys] is written as socks5://[user:password@]host[:port].")
     state = options.state or (_beside(file, account["state"]) if "state" in account else None)
     keys = tables.get("keys", {})
     wishes = {
@@ -200,7 +203,7 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
         ),
         keyring=keys.get("keyring", True),
         wkd=keys.get("wkd", True),
-        proxy=keys.get("proxy"),
+        proxy=proxy,
         file=file if file.is_file() else None,
         _password_file=_beside(file, account["password_file"]) if "password_file" in account else None,
         _password_command=_command(account.get("password_command", ())),
