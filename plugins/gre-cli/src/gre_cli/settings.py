@@ -181,11 +181,11 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
     port = options.port or account.get("port", 5222)
     if not 0 < port <= _MAX_PORT:
         raise UsageError(f"{port} is no port.")
+    keys = tables.get("keys", {})
     proxy = keys.get("proxy")
     if proxy is not None and not proxy.startswith(("socks5://", "socks5h://")):
         raise UsageError(f"{file}: proxy in [keys] is written as socks5://[user:password@]host[:port].")
     state = options.state or (_beside(file, account["state"]) if "state" in account else None)
-    keys = tables.get("keys", {})
     wishes = {
         name: tables[table][key] for (table, key), name in _OPTIONS.items() if key in tables.get(table, {})
     }
