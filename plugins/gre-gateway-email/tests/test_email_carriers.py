@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from gre_gateway_email import carrier as module
-from gre_gateway_email.carrier import Carriers
+from gre_gateway_email.carrier import Carried, Carriers
 from gre_gateway_email.pgp_mime import PgpMime
 
 from gre_core.api import Body, encrypter, formatter
@@ -22,7 +22,7 @@ class Other:
         return b"other"
 
     def unwrap(self, mail, /):
-        return Body("x") if mail == b"other" else None
+        return Carried(Body("x")) if mail == b"other" else None
 
 
 class Point:
@@ -59,9 +59,9 @@ def test_the_installed_carrier_is_found():
 def test_a_carrier_of_another_package_is_used():
     carriers = Carriers.load([Point("a", giving(PgpMime())), Point("b", giving(Other()))])
     assert len(carriers.pairs) == 2
-    carrier, body = carriers.unwrap(b"other")
+    carrier, carried = carriers.unwrap(b"other")
     assert isinstance(carrier, Other)
-    assert body == Body("x")
+    assert carried == Carried(Body("x"))
     assert carriers.unwrap(b"From: x\r\n\r\ny") is None
     assert carriers.carrier(formatter("other"), encrypter("openpgp")) is None
 

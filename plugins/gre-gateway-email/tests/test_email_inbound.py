@@ -138,6 +138,21 @@ async def test_an_encrypted_mail_is_stored_and_delivered(post, courier, mail, ki
     assert content == kit.body_of(kit.openpgp_message()).text
 
 
+async def test_what_stood_around_the_encrypted_part_is_stored_and_delivered_with_it(tmp_path, courier, mail):
+    post = Post(tmp_path / "spool", courier)
+    courier.connected = False
+    await post.mail(
+        mail.replace(b"=_gre-gateway--", b"=_gre-gateway\r\n\r\nmylist mailing list\r\n--=_gre-gateway--")
+    )
+    again = Post(tmp_path / "spool", courier)  # after a restart
+    courier.connected = True
+    again.delivery.start()
+    await settled()
+    await again.delivery.stop()
+    ((entry, _),) = courier.sent
+    assert entry.notes == ("list-footer",)
+
+
 async def test_a_mail_for_several_users_is_stored_for_each(post, courier, mail):
     replies = await post.mail(mail, to=("juliet@example.org", "nobody@example.org", "romeo@example.org"))
     assert [reply[:3] for reply in replies] == ["250", "550", "250"]

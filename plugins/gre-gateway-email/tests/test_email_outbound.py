@@ -66,7 +66,7 @@ async def test_an_encrypted_message_becomes_a_mail(desk, kit, text):
     parsed = message_from_bytes(mail)
     assert parsed["Message-ID"] == "<id-1@example.org>"
     assert parsed["Autocrypt"].startswith("addr=juliet@example.org")
-    assert PgpMime().unwrap(mail).text == text
+    assert PgpMime().unwrap(mail).body.text == text
 
 
 async def test_a_resent_stanza_is_answered_and_not_mailed_twice(desk, kit, text):

@@ -26,6 +26,16 @@ async def test_a_mail_becomes_a_message_that_carbons_and_archives_take(start, ju
     assert got.find("{urn:xmpp:sid:0}origin-id").get("id") == got.get("id")
 
 
+async def test_what_stood_around_the_encrypted_part_is_noted_in_codes(start, juliet, kit):
+    gateway = await start()
+    mail = kit.pgp_mime(kit.openpgp()).replace(b"--sep--", b"--sep\r\n\r\nBuy cheap pills\r\n--sep--")
+    assert await gateway.deliver(mail) == ["250 2.1.5 Stored"]
+    got = await juliet.until(f"{GRE}encrypted")
+    (note,) = got.findall("{urn:xmpp:gre:notes:0}note")
+    assert note.attrib == {"code": "list-footer"}
+    assert "pills" not in "".join(got.itertext())
+
+
 async def test_a_mail_for_several_gets_an_answer_for_each(start, juliet, connect, kit):
     gateway = await start(
         users='"juliet@example.org" = "juliet@localhost"\n"romeo@example.org" = "romeo@localhost"'

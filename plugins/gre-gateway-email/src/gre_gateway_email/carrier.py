@@ -44,6 +44,19 @@ class Envelope:
     autocrypt: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a received mail carries.
+
+    Arguments:
+        body: the content of ``<encrypted/>``.
+        notes: codes of what the reader should know about the mail around it (:mod:`gre_core.notes`).
+    """
+
+    body: Body
+    notes: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Carrier(Protocol):
     """Turns the content of ``<encrypted/>`` into a mail, and back."""
@@ -66,7 +79,7 @@ class Carrier(Protocol):
         """
         ...
 
-    def unwrap(self, mail: bytes, /) -> Body | None:
+    def unwrap(self, mail: bytes, /) -> Carried | None:
         """Take the encrypted content out of a raw mail, which may be hostile; None: it is of another kind.
 
         Raises:
@@ -131,7 +144,7 @@ class Carriers:
         """Give the carrier of a pair."""
         return self._by_pair.get((formatter, encrypter))
 
-    def unwrap(self, mail: bytes) -> tuple[Carrier, Body] | None:
+    def unwrap(self, mail: bytes) -> tuple[Carrier, Carried] | None:
         """Ask each carrier in turn for the encrypted content of a mail; None when it is none of theirs.
 
         Raises:
@@ -139,9 +152,9 @@ class Carriers:
             Unreadable: it is beyond the bounds.
         """
         for carrier in self._by_pair.values():
-            body = carrier.unwrap(mail)
-            if body is not None:
-                return carrier, body
+            carried = carrier.unwrap(mail)
+            if carried is not None:
+                return carrier, carried
         return None
 
 

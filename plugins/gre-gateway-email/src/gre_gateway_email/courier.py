@@ -39,7 +39,7 @@ class XmppCourier:
                 Namespace.parse(entry.formatter, Kind.FORMATTER),
                 Namespace.parse(entry.encrypter, Kind.ENCRYPTER),
             )
-            self._gateway.deliver(entry.user, entry.sender, pair, Body(content), entry.id)
+            self._gateway.deliver(entry.user, entry.sender, pair, Body(content), entry.id, entry.notes)
         else:
             self._gateway.deliver_plain(entry.user, entry.sender, content, entry.subject or None, entry.id)
 

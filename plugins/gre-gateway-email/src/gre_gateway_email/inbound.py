@@ -96,8 +96,8 @@ class Inbound:
     def _take(self, sender: str, content: bytes) -> tuple[Entry, str]:
         """Give an entry, still without id and user, and its content."""
         try:
-            carried = self._carriers.unwrap(content)
-            if carried is None:
+            unwrapped = self._carriers.unwrap(content)
+            if unwrapped is None:
                 return self._take_plain(sender, content)
         except BadEncrypted as error:
             raise _Unwanted("554 5.6.0", error.text) from error
@@ -105,14 +105,16 @@ class Inbound:
             raise _Unwanted("554 5.6.0", f"The mail {error}") from error
         if not sender:
             raise _Unwanted("554 5.7.1", "A report of a mail system cannot be encrypted")
-        carrier, body = carried
+        carrier, carried = unwrapped
+        body = carried.body
         if len(body.text) > self._max_encrypted:
             raise _Unwanted(
                 "552 5.3.4",
                 f"The mail has {len(body.text)} bytes of encrypted content, and only "
                 f"{self._max_encrypted} can go over XMPP",
             )
-        return Entry("", "", sender, "encrypted", str(carrier.formatter), str(carrier.encrypter)), body.text
+        pair = str(carrier.formatter), str(carrier.encrypter)
+        return Entry("", "", sender, "encrypted", *pair, notes=carried.notes), body.text
 
     def _take_plain(self, sender: str, content: bytes) -> tuple[Entry, str]:
         if self._encrypted_only and sender:

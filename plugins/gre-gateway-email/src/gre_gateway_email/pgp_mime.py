@@ -16,7 +16,8 @@ from gre_openpgp.messages import check_message
 
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted
-from gre_gateway_email import mime_scan
+from gre_gateway_email import encrypted_part, mime_scan
+from gre_gateway_email.carrier import Carried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,6 @@ ENCRYPTER: Final = encrypter("openpgp")
 SUBJECT: Final = "[...]"
 """What stands in the place of the subject, which is inside the encryption (RFC 9788, section 3.2.1)."""
 
-MAX_PARTS: Final = 20
-
-_VERSION_AND_MESSAGE: Final = 2
 _OPENPGP: Final = "{urn:xmpp:openpgp:0}openpgp"
 # "=_" is in no base64 and no armor, so no line of the body can be taken for this boundary.
 _BOUNDARY: Final = "=_gre-gateway"
@@ -75,37 +73,40 @@ class PgpMime:
         Raises:
             BadEncrypted: not base64, or not an encrypted OpenPGP message.
         """
-        data, version = _message_of(body)
+        data = _message_of(body)
         return _TEMPLATE.format(
             date=format_datetime(envelope.date),
             sender=envelope.sender,
             recipients=_addresses(envelope.recipients),
             message_id=envelope.message_id,
             autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
-            armor=armor(data, checksum=version == 1).decode("ascii"),
+            # Always with a checksum: some relays take the last "=" for its beginning, and refuse what has only padding.
+            # No reader may refuse it (RFC 9580, section 6.1).
+            armor=armor(data).decode("ascii"),
         ).encode("ascii")
 
-    def unwrap(self, mail: bytes, /) -> Body | None:
-        """Find the encrypted part of a mail whose root is ``multipart/encrypted``.
-
-        A mail that Exchange rewrote to ``multipart/mixed`` with the same parts is taken as well. Encryption
-        of only a part of a mail is not: what stands around it would be lost without a word.
+    def unwrap(self, mail: bytes, /) -> Carried | None:
+        """Find the encrypted part of a mail, also of one that was mangled on its way (:mod:`encrypted_part`).
 
         Raises:
             BadEncrypted: PGP/MIME, but damaged or not encrypted.
             Unreadable: beyond the bounds.
         """
-        part = _encrypted_part(mime_scan.read(mail))
-        if part is None:
-            return None
-        content = part.content()
         try:
-            # A binary part is against RFC 3156, but nothing is gained by refusing it.
-            data = content if not is_armored(content) and content[:1] >= b"\x80" else dearmor(content)
-        except BadOpenPGP as error:
-            raise BadEncrypted(f"The encrypted part of the mail is damaged. {error.text}.") from error
-        check_message(data)
-        return Body(pybase64.b64encode_as_string(data))
+            found = encrypted_part.find(mime_scan.read(mail))
+        except encrypted_part.NoParts:
+            raise BadEncrypted(
+                "The mail says that it is PGP/MIME, but its two parts are not there."
+            ) from None
+        if found is None:
+            return None
+        try:
+            data = _binary(found.content)
+        except BadEncrypted:
+            if found.sure:
+                raise
+            return None
+        return Carried(Body(pybase64.b64encode_as_string(data)), found.notes)
 
 
 def carrier() -> PgpMime:
@@ -113,8 +114,8 @@ def carrier() -> PgpMime:
     return PgpMime()
 
 
-def _message_of(body: Body) -> tuple[bytes, int]:
-    """Give the binary message and the version of its container, whatever the client wrapped it in."""
+def _message_of(body: Body) -> bytes:
+    """Give the binary message, whatever the client wrapped it in."""
     text = body.text
     if body.children:
         found = [child for child in body.children if child.tag == _OPENPGP]
@@ -130,39 +131,20 @@ def _message_of(body: Body) -> tuple[bytes, int]:
         raise BadEncrypted("The content of <encrypted/> is not base64 (RFC 4648, section 4).") from error
     except BadOpenPGP as error:
         raise BadEncrypted(f"The content of <encrypted/> is a damaged armor. {error.text}.") from error
-    return data, check_message(data).version
+    check_message(data)
+    return data
+
+
+def _binary(content: bytes) -> bytes:
+    """Give the binary message of an encrypted part, checked to be one."""
+    try:
+        # A binary part is against RFC 3156, but nothing is gained by refusing it.
+        data = content if not is_armored(content) and content[:1] >= b"\x80" else dearmor(content)
+    except BadOpenPGP as error:
+        raise BadEncrypted(f"The encrypted part of the mail is damaged. {error.text}.") from error
+    check_message(data)
+    return data
 
 
 def _addresses(recipients: Sequence[str]) -> str:
     return ",\r\n ".join(recipients)
-
-
-def _encrypted_part(mail: mime_scan.Entity) -> mime_scan.Entity | None:
-    for value in mail.values("content-type"):
-        kind, parameters = mime_scan.structured(value)
-        boundary = mime_scan.boundary_of(parameters)
-        if kind == "multipart/encrypted" and _is_openpgp(parameters):
-            parts = mail.parts(boundary, MAX_PARTS) if boundary else []
-            if len(parts) < _VERSION_AND_MESSAGE:
-                raise BadEncrypted("The mail says that it is PGP/MIME, but its two parts are not there.")
-            return parts[1]
-        if kind == "multipart/mixed" and boundary:
-            return _rewritten_by_exchange(mail, boundary)
-    return None
-
-
-def _rewritten_by_exchange(mail: mime_scan.Entity, boundary: str) -> mime_scan.Entity | None:
-    try:
-        parts = mail.parts(boundary, 1 + _VERSION_AND_MESSAGE)
-    except mime_scan.Unreadable:
-        return None  # more parts: an ordinary mail
-    if len(parts) != 1 + _VERSION_AND_MESSAGE or parts[0].content().strip():
-        return None
-    kinds = [mime_scan.structured(part.first("content-type"))[0] for part in parts]
-    return parts[2] if kinds[1:] == ["application/pgp-encrypted", "application/octet-stream"] else None
-
-
-def _is_openpgp(parameters: dict[str, str]) -> bool:
-    return (
-        parameters.get("protocol", "application/pgp-encrypted").strip().lower() == "application/pgp-encrypted"
-    )

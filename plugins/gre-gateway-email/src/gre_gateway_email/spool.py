@@ -42,6 +42,7 @@ class Entry:
         encrypter: of an encrypted message, else ``""``.
         subject: of a plain message.
         received: when it came, in seconds since 1970.
+        notes: codes of what stood around an encrypted message.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Entry:
     encrypter: str = ""
     subject: str = ""
     received: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Entry({self.id})"
@@ -188,4 +190,4 @@ def _read_head(path: Path) -> Entry:
     entry = Entry(**json.loads(head))
     if entry.id != path.stem:
         raise ValueError("the name of the file is not the id of the entry")
-    return entry
+    return replace(entry, notes=tuple(map(str, entry.notes)))
