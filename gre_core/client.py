@@ -27,7 +27,7 @@ from gre_core.policy import Memory, Policy
 from gre_core.sealing import Agreed, Sealed, Sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gre_core.model import Question
     from gre_core.negotiation import Offer
@@ -310,19 +310,19 @@ class ClientEngine:
             self._seen.popitem(last=False)
         return False
 
-    async def reopen(self) -> list[Received]:
-        """Try again to open what was kept, after a key or a plugin came. What opens is kept no longer.
+    async def reopen(self) -> AsyncIterator[Received]:
+        """Try again to open what was kept, after a key or a plugin came: ``async for received in engine.reopen()``.
+
+        A message is kept no longer once the caller asks for the next one: until then it is not safe with the host.
 
         Raises:
             StoreError: the store failed.
         """
-        opened = []
         async for key, incoming in self._kept.entries():
             result = await self._open(incoming, incoming.stanza.findall(wire.ENCRYPTED_TAG))
             if isinstance(result, Received):
+                yield result
                 await self._kept.remove(key)
-                opened.append(result)
-        return opened
 
     def receipt(self, stanza: Element) -> Element | None:
         """Make the receipt that a received message asks for (XEP-0184); None when it asks for none.

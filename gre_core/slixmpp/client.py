@@ -157,6 +157,22 @@ class Client:
             if not waiting:
                 self._settling.pop(sent.id, None)
 
+    async def reopen(self) -> int:
+        """Try again to open what was kept, after a key, a passphrase or a plugin came; the handlers get what opens.
+
+        Result:
+            How many messages opened and were taken.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        number = 0
+        async for received in self.engine.reopen():
+            if not await self._tell(received):
+                break
+            number += 1
+        return number
+
     # -- messages ------------------------------------------------------------------------------------
 
     def _on_message(self, stanza: StanzaBase) -> None:

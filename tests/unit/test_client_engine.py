@@ -602,6 +602,28 @@ def test_receipts_are_made_for_what_asks_for_them() -> None:
 # -- what was kept ---------------------------------------------------------------------------------------------------
 
 
+def reopened(client: Any) -> list[Received]:
+    async def collect() -> list[Received]:
+        return [received async for received in client.reopen()]
+
+    return run(collect())
+
+
+def test_a_message_that_the_host_could_not_take_is_kept_further() -> None:
+    scene = Scene()
+    poor = Scene(toy_formatter(), toy_encrypter(name="other"), store=scene.store)
+    for text in ("first", "second"):
+        poor.deliver(scene.from_legacy(text))
+
+    async def fail() -> None:
+        async for _ in scene.client.reopen():
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        run(fail())
+    assert [each.message.text for each in reopened(scene.client)] == ["first", "second"]
+
+
 def test_what_could_not_be_opened_is_opened_when_the_plugin_came() -> None:
     scene = Scene()
     scene.send("sent by another device")
@@ -611,12 +633,12 @@ def test_what_could_not_be_opened_is_opened_when_the_plugin_came() -> None:
         result = poor.deliver(stanza)
         assert isinstance(result, Unopened)
         assert isinstance(result.error, NoProvider)
-    assert run(poor.client.reopen()) == []
-    found = run(scene.client.reopen())
+    assert reopened(poor.client) == []
+    found = reopened(scene.client)
     assert [each.message.text for each in found] == ["first", "sent by another device", "second"]
     assert [each.direction for each in found] == [Direction.RECEIVED, Direction.SENT, Direction.RECEIVED]
     assert {each.peer for each in found} == {CONTACT}
-    assert run(scene.client.reopen()) == []
+    assert reopened(scene.client) == []
     assert run(scene.store.keys("unopened/")) == []
 
 
@@ -626,7 +648,7 @@ def test_not_more_is_kept_than_is_reasonable() -> None:
         scene.now += timedelta(seconds=1)
         scene.deliver(scene.from_legacy(f"{number}"))
     assert len(run(scene.store.keys("unopened/"))) == 256
-    found = run(Scene(store=scene.store).client.reopen())
+    found = reopened(Scene(store=scene.store).client)
     assert [each.message.text for each in found] == [f"{number}" for number in range(4, 260)]
 
 
@@ -635,7 +657,7 @@ def test_damage_among_what_was_kept_spoils_nothing(damage: bytes) -> None:
     scene = Scene(toy_formatter(), toy_encrypter(name="other"))
     run(scene.store.put("unopened/0", damage))
     scene.deliver(scene.from_legacy("good"))
-    found = run(Scene(store=scene.store).client.reopen())
+    found = reopened(Scene(store=scene.store).client)
     assert [each.message.text for each in found] == ["good"]
 
 

@@ -290,5 +290,9 @@ def test_a_kept_message_keeps_the_time_when_it_came(scene: Scene, monkeypatch: p
 
         patched(encrypter, failing, decrypt=decrypt)
         assert isinstance(scene.deliver(stanza), Unopened)
-    assert [received.message.text for received in run(scene.client.reopen())] == ["Hi"]
+
+    async def reopened() -> list[str]:
+        return [received.message.text async for received in scene.client.reopen()]
+
+    assert run(reopened()) == ["Hi"]
     assert [job.received for job in jobs.seen] == [MARCH, MARCH]

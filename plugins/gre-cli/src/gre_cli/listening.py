@@ -64,7 +64,8 @@ async def listen(
         GreError: the account could not be brought online.
     """
     inbox = _Inbox(output, folder or settings.directory() / "attachments", count)
-    async with online(settings, Asker(output, approved), available=True, setup=inbox.attach):
+    async with online(settings, Asker(output, approved), available=True, setup=inbox.attach) as (_, client):
+        await client.reopen()
         output.note(f"Listening as {settings.jid}. Ctrl-C ends.")
         with suppress(TimeoutError):
             await asyncio.wait_for(inbox.full.wait(), seconds)
@@ -145,7 +146,7 @@ class _Inbox:
         else:
             self._head(f"from {legacy_id(failed.peer)}", None)
             self._print(f"✗ COULD NOT BE OPENED: {clean(failed.error.text)}", "bold red")
-            self._print("The message is kept in the account's state.", "dim")
+            self._print("The message is kept, and tried again with the next `gre listen`.", "dim")
         self._counted(trusted=False)
 
     def _plain(self, stanza: Stanza) -> None:
