@@ -16,6 +16,7 @@ from gre_core.model import Direction
 from gre_encrypter_openpgp.account import Account
 from gre_encrypter_openpgp.codec import body_of, message_of
 from gre_encrypter_openpgp.contacts import Contact
+from gre_encrypter_openpgp.detached import judge_detached
 from gre_encrypter_openpgp.files import decrypt_to, encrypt_to
 from gre_encrypter_openpgp.sequoia import Panicked, decrypt, first_line, guard_panic
 from gre_encrypter_openpgp.verdicts import opened
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from gre_openpgp.messages import CheckedMessage, SessionKey
 
-    from gre_core.model import Body, Notice, Opened, OpenJob, SealJob
+    from gre_core.model import Body, Notice, Opened, OpenJob, SealJob, SignedPart
     from gre_core.ports import Ports, Store
 
 NAMESPACE = "urn:xmpp:gre:encrypter:openpgp:0"
@@ -190,6 +191,17 @@ class OpenPGPEncrypter:
                 return result
             job = replace(job, missing=result.missing)
             account, contact, certs = await self._signers(job, ports)
+
+    async def judge_signed(self, part: SignedPart, job: OpenJob, ports: Ports, /) -> Opened:
+        """Judge a signed part inside the encryption (RFC 3156, section 6.1). The payload of the result is empty.
+
+        Raises:
+            ParseFailed: it is no OpenPGP signature, or cannot be read.
+            StoreError: see :meth:`open_keys`.
+        """
+        account, contact, certs = await self._signers(job, ports)
+        judged = judge_detached(part, certs)
+        return opened(judged, job, contact.parsed, account.ours.fingerprints, certs, contact.warnings)
 
     async def _signers(
         self, job: OpenJob, ports: Ports

@@ -135,10 +135,8 @@ def judge(
     for decryptor in decryptors:
         asked: list[str] = []
         try:
-            result = run(decryptor, _store(certs, asked))
-            return Judged(
-                result.bytes or b"", tuple(sig.certificate for sig in result.valid_sigs), tuple(asked)
-            )
+            result = run(decryptor, store_of(certs, asked))
+            return Judged(result.bytes or b"", signers_of(result), tuple(asked))
         except BaseException as error:  # noqa: BLE001 - a panic is no Exception
             guard_panic(error)
             reason = first_line(error)
@@ -169,7 +167,7 @@ def verify(message: Unwrapped, certs: Mapping[str, pysequoia.Cert]) -> Judged:
         return Judged(message.content, (), ())
     asked: list[str] = []
     try:
-        result = pysequoia.verify(message.packets, _store(certs, asked))
+        result = pysequoia.verify(message.packets, store_of(certs, asked))
     except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         guard_panic(error)
         reason = first_line(error)
@@ -178,10 +176,10 @@ def verify(message: Unwrapped, certs: Mapping[str, pysequoia.Cert]) -> Judged:
         return Judged(message.content, (), tuple(asked))
     if result.bytes != message.content:
         raise _failed("two readings of one message")
-    return Judged(message.content, tuple(sig.certificate for sig in result.valid_sigs), tuple(asked))
+    return Judged(message.content, signers_of(result), tuple(asked))
 
 
-def _store(certs: Mapping[str, pysequoia.Cert], asked: list[str]) -> Store:
+def store_of(certs: Mapping[str, pysequoia.Cert], asked: list[str]) -> Store:
     """Make the callback that gives pysequoia certs; what it asks for goes into ``asked``."""
 
     def store(ids: list[str]) -> list[pysequoia.Cert]:
@@ -189,6 +187,11 @@ def _store(certs: Mapping[str, pysequoia.Cert], asked: list[str]) -> Store:
         return [certs[key] for key in ids if key in certs]
 
     return store
+
+
+def signers_of(result: pysequoia.Decrypted) -> tuple[str, ...]:
+    """Give the fingerprints of the certs with a valid signature, each once."""
+    return tuple(dict.fromkeys(sig.certificate for sig in result.valid_sigs))
 
 
 def _unverified(

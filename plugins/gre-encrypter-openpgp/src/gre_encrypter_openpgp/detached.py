@@ -1,0 +1,104 @@
+"""Detached signatures: a signed part inside the encryption (RFC 3156, sections 5 and 6.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import pysequoia
+from gre_openpgp.armor import dearmor, is_armored
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.packets import MARKER, PADDING, SIGNATURE, walk
+
+from gre_core.errors import ParseFailed
+from gre_encrypter_openpgp.sequoia import (
+    NO_VALID_SIGNATURE,
+    Judged,
+    Panicked,
+    first_line,
+    guard_panic,
+    store_of,
+)
+from gre_encrypter_openpgp.unwrap import MAX_SIGNATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gre_core.model import SignedPart
+
+PROTOCOL: Final = "application/pgp-signature"
+ARMOR: Final = "SIGNATURE"
+
+MAX_SIZE: Final = 1024 * 1024
+"""Longest signature that is read, in bytes. One with post-quantum keys has up to 50 KB."""
+
+_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+
+
+def judge_detached(part: SignedPart, certs: Mapping[str, pysequoia.Cert]) -> Judged:
+    """Judge each signature of a part; ``payload`` of the result is empty.
+
+    The content is taken as it is, and if no signature is valid, once more with canonical line ends, as RFC 3156,
+    section 5, wants it. Trailing white space stays: a signer has to encode it.
+
+    Arguments:
+        part: see there.
+        certs: see :func:`gre_encrypter_openpgp.sequoia.decrypt`.
+
+    Raises:
+        ParseFailed: this is no OpenPGP signature, or one that cannot be read.
+    """
+    if part.protocol.strip().lower() != PROTOCOL:
+        raise ParseFailed(
+            f"The content is signed in a way that OpenPGP does not know ({part.protocol[:80]!r}), and was not judged"
+        )
+    signatures = split_signatures(part.signature)
+    judged = _judge(signatures, part.content, certs)
+    if not judged.signers and judged.asked and (lone := _LONE_LF.search(part.content)):
+        canonical = part.content[: lone.start()] + _LONE_LF.sub(b"\r\n", part.content[lone.start() :])
+        return _judge(signatures, canonical, certs)
+    return judged
+
+
+def split_signatures(data: bytes) -> tuple[bytes, ...]:
+    """Cut a detached signature into its packets: pysequoia's ``Sig`` takes only the first.
+
+    Raises:
+        ParseFailed: armor or packets are damaged, there is something else than signatures, or too many.
+    """
+    try:
+        if len(data) > MAX_SIZE:
+            raise BadOpenPGP(f"it is larger than the {MAX_SIZE} bytes that are read", limit=MAX_SIZE)
+        raw = dearmor(data, ARMOR) if is_armored(data) else data
+        packets = [packet for packet in walk(raw) if packet.tag not in {MARKER, PADDING}]
+        if not packets or any(packet.tag != SIGNATURE for packet in packets):
+            raise BadOpenPGP("it holds no signatures, or something else")
+        if len(packets) > MAX_SIGNATURES:
+            raise BadOpenPGP(f"it holds more than {MAX_SIGNATURES} signatures", limit=MAX_SIGNATURES)
+    except BadOpenPGP as error:
+        raise ParseFailed(f"The signature of the content cannot be read: {error.text}") from None
+    return tuple(raw[packet.start : packet.end] for packet in packets)
+
+
+def _judge(signatures: tuple[bytes, ...], content: bytes, certs: Mapping[str, pysequoia.Cert]) -> Judged:
+    asked: list[str] = []
+    signers: list[str] = []
+    for signature in signatures:
+        try:
+            found = pysequoia.verify(
+                content, store_of(certs, asked), signature=pysequoia.Sig.from_bytes(signature)
+            )
+            signers += [each.certificate for each in found.valid_sigs]
+        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+            _accept_failure(error)
+    return Judged(b"", tuple(dict.fromkeys(signers)), tuple(dict.fromkeys(asked)))
+
+
+def _accept_failure(error: BaseException) -> None:
+    """Let an invalid signature count for nothing; raise for one that cannot be read."""
+    try:
+        guard_panic(error)
+    except Panicked:
+        raise ParseFailed("The OpenPGP library failed on the signature; it was not judged") from None
+    if first_line(error) != NO_VALID_SIGNATURE:
+        raise ParseFailed("The signature of the content cannot be read: it is damaged") from None
