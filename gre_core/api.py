@@ -74,6 +74,7 @@ __all__ = [
     "Kind",
     "Learning",
     "Message",
+    "NamesMessages",
     "Namespace",
     "Notice",
     "Observing",
@@ -255,6 +256,19 @@ class Explaining(Protocol):
 
         Raises:
             SealError: there is no usable key; the text says why.
+        """
+        ...
+
+
+@runtime_checkable
+class NamesMessages(Protocol):
+    """A formatter that gives each message an id of the legacy network, as mails have a Message-ID."""
+
+    def message_id(self, job: SealJob, /) -> str:
+        """Give the id that ``format`` will write for this job, without angle brackets.
+
+        Raises:
+            FormatFailed: the origin-id cannot be part of one.
         """
         ...
 

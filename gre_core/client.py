@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
+from gre_core.assessing import Assessor
 from gre_core.capabilities import Capabilities
 from gre_core.errors import GreError, ParseFailed, PeerTimeout, Refused, TooLarge
 from gre_core.incoming import Incoming, read_error, receipt_for, sort_message
 from gre_core.jid_escape import canonical, contact
 from gre_core.kept import Kept
 from gre_core.log import get_logger
+from gre_core.message_index import MessageIndex
 from gre_core.model import Direction, Message, Notice
 from gre_core.namespaces import EME, GRE, Kind
 from gre_core.opening import Opener, Received, Unopened
@@ -89,7 +91,9 @@ class ClientEngine:
         self._sealer = Sealer(
             self.account, plugins, self.ports, network, self._capabilities, self._memory, policy
         )
-        self._opener = Opener(self.account, plugins, self.ports, self._memory)
+        self._index = MessageIndex(ports.store)
+        assessor = Assessor(self._memory, self._index, self.ports)
+        self._opener = Opener(self.account, plugins, self.ports, assessor)
         self._outbox = Outbox(ports.store)
         self._kept = Kept(ports.store)
         self._events = PluginEvents(self.account, plugins, self.ports)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from gre_core.api import Encrypter, Formatter
+    from gre_core.assessing import Assessor
     from gre_core.incoming import Incoming
     from gre_core.namespaces import Namespace
-    from gre_core.policy import Memory
     from gre_core.ports import Ports
     from gre_core.registry import Plugins
 
@@ -42,6 +42,8 @@ class Received:
         encrypter: as the message named it.
         id: the stanza's origin-id or id.
         repeated: it was received before (a gateway repeats what nobody confirmed).
+        reply_to: the id of the message that it answers, ours or theirs; None when it answers none that we know.
+        thread: stable id of the conversation.
     """
 
     message: Message
@@ -53,6 +55,8 @@ class Received:
     encrypter: Namespace
     id: str | None
     repeated: bool = False
+    reply_to: str | None = None
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,11 @@ class Unopened:
 class Opener:
     """Opens messages of one account."""
 
-    def __init__(self, account: str, plugins: Plugins, ports: Ports, memory: Memory) -> None:
+    def __init__(self, account: str, plugins: Plugins, ports: Ports, assessor: Assessor) -> None:
         self._account = account
         self._plugins = plugins
         self._ports = ports
-        self._memory = memory
+        self._assessor = assessor
 
     async def open(self, incoming: Incoming, elements: Sequence[Element]) -> Received:
         """Open ``<encrypted/>``.
@@ -118,19 +122,21 @@ class Opener:
         notices = [*read_notes(incoming.stanza), *opened.warnings, *message.notices]
         if incoming.direction is Direction.RECEIVED:
             notices += _sender_mismatch(message, job)
-            notice = await self._memory.see_signature(incoming.peer, opened.verdict)
-            if notice is not None:
-                notices.append(notice)
-        notices += await self._learn(encrypter, message, opened, job)
+        assessed = await self._assessor.assess(opened, message, job, tuple(notices))
+        # What came again, late or by way of others must not change what is remembered of a contact.
+        judged = replace(opened, verdict=assessed.verdict)
+        notices += [*assessed.notices, *await self._learn(encrypter, message, judged, job)]
         return Received(
             message,
-            opened.verdict,
+            assessed.verdict,
             tuple(notices),
             incoming.peer,
             incoming.direction,
             encrypted.formatter,
             encrypted.encrypter,
             incoming.id,
+            reply_to=assessed.reply_to,
+            thread=assessed.thread,
         )
 
     async def _decrypt(self, encrypter: Encrypter[Any], encrypted: wire.Encrypted, job: OpenJob) -> Opened:

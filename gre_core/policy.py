@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gre_core.ports import Decide, Store
 
 
+VALID: Final = frozenset({Signature.OTHER_RECIPIENTS, Signature.REPLAYED, Signature.STALE, Signature.PARTIAL})
+"""Signed by the contact, with something else that is wrong."""
+
 _LONGEST_PEER: Final = 400
 """Longer JIDs are hashed, since a key of the store has at most 512 characters."""
 
@@ -225,16 +228,21 @@ class Memory:
         await self._write(peer, "sender-id", sender_id)
         await self._write(gateway, "sender-id", sender_id)
 
+    async def sender_ids(self, gateway: str, peer: str) -> tuple[str, ...]:
+        """Give who we are on a network, as the user confirmed it; nothing when he never did."""
+        pins = [await self._read(name, "sender-id") for name in (peer, gateway)]
+        return tuple(dict.fromkeys(pin for pin in pins if pin is not None))
+
     # -- signatures ----------------------------------------------------------------------------------
 
     async def see_signature(self, peer: str, verdict: Verdict) -> Notice | None:
-        """Remember that a contact signs; say so when a message of theirs does not bear a good signature (P2)."""
+        """Remember that a contact signs; say so when a message does not bear a valid signature of theirs (P2)."""
         seen = await self._read(peer, "signs")
         if verdict.signature is Signature.GOOD:
             if seen is None:
                 await self._write(peer, "signs", "1")
             return None
-        if seen is None:
+        if seen is None or verdict.signature in VALID:
             return None
         return Notice(
             "signature-missing",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
@@ -186,6 +186,7 @@ class Scene:
         signer: str | None = LEGACY,
         claimed: str | None = LEGACY,
         stanza_id: str | None = None,
+        **fields: Any,
     ) -> Element:
         """Make the stanza by which the gateway relays a message of the contact.
 
@@ -194,8 +195,9 @@ class Scene:
             signer: who signs; None leaves it unsigned.
             claimed: who the message says it is from.
             stanza_id: a new one otherwise.
+            fields: further ones of the message: ``to``, ``cc``, ``message_id``, ``date`` and so on.
         """
-        body = toy_body(toy_payload(Message(text), claimed), to=[ACCOUNT], signer=signer)
+        body = toy_body(toy_payload(Message(text, **fields), claimed), to=[ACCOUNT], signer=signer)
         name = stanza_id or f"legacy-{next(self._ids)}"
         return through_xml(self.gateway.emit(LEGACY, ACCOUNT, _PAIR, body, name))
 

@@ -12,6 +12,8 @@ import binascii
 import hashlib
 import hmac
 import json
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gre_core.errors import (
@@ -50,7 +52,13 @@ class InsecureToyFormatter:
 
     def format(self, message: Message, job: SealJob, /) -> bytes:
         """Give the message as JSON, with ``sender_id`` as its claimed sender."""
-        return toy_payload(message, job.data.sender_id)
+        to = message.to or tuple(recipient.legacy_id for recipient in job.recipients)
+        named = replace(message, to=to, message_id=self.message_id(job), date=job.date)
+        return toy_payload(named, job.data.sender_id)
+
+    def message_id(self, job: SealJob, /) -> str:
+        """Give the id that a message will have."""
+        return f"{job.origin_id}@{job.data.sender_id.rpartition('@')[2]}"
 
     def parse(self, payload: bytes, _job: OpenJob, /) -> Message:
         """Read what :func:`toy_payload` wrote; raises :class:`ParseFailed`."""
@@ -60,7 +68,20 @@ class InsecureToyFormatter:
                 Attachment.from_bytes(name, kind, base64.b64decode(content))
                 for name, kind, content in fields["files"]
             )
-            return Message(fields["text"], None, fields["subject"], files, claimed_sender=fields["from"])
+            when = fields.get("date")
+            return Message(
+                fields["text"],
+                None,
+                fields["subject"],
+                files,
+                tuple(fields.get("to", ())),
+                tuple(fields.get("cc", ())),
+                fields["from"],
+                fields.get("id"),
+                fields.get("answers"),
+                tuple(fields.get("references", ())),
+                None if when is None else datetime.fromisoformat(when),
+            )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ParseFailed(f"This is no payload of the toy formatter ({type(error).__name__}).") from error
 
@@ -71,7 +92,10 @@ def toy_payload(message: Message, sender_id: str | None) -> bytes:
         (file.name, file.media_type, base64.b64encode(file.read()).decode()) for file in message.attachments
     ]
     fields = {"from": sender_id, "text": message.text, "subject": message.subject, "files": files}
-    return json.dumps(fields).encode()
+    date = None if message.date is None else message.date.isoformat()
+    more = {"to": message.to, "cc": message.cc, "id": message.message_id, "date": date}
+    more |= {"answers": message.in_reply_to, "references": message.references}
+    return json.dumps(fields | {name: value for name, value in more.items() if value}).encode()
 
 
 class InsecureToyEncrypter:

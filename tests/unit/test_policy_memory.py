@@ -11,7 +11,7 @@ from gre_core.errors import PolicyChanged
 from gre_core.model import Question, Signature, Verdict
 from gre_core.namespaces import encrypter, formatter
 from gre_core.negotiation import Agreement, Offer
-from gre_core.policy import Memory, Policy
+from gre_core.policy import VALID, Memory, Policy
 from gre_core.ports import refuse
 from gre_core.stores import MemoryStore
 from gre_core.testing.fakes import run, say_yes
@@ -205,7 +205,7 @@ def test_one_gateway_may_name_several_senders_once_they_are_confirmed() -> None:
     question(memory.require_sender_id(GATEWAY, CONTACT, "juliet@b.example"))
 
 
-@pytest.mark.parametrize("signature", [each for each in Signature if each is not Signature.GOOD])
+@pytest.mark.parametrize("signature", sorted(set(Signature) - VALID - {Signature.GOOD}))
 def test_a_missing_signature_is_noticed_once_there_was_a_good_one(signature: Signature) -> None:
     memory = Memory(MemoryStore(), refuse)
     assert run(memory.see_signature(CONTACT, Verdict(signature))) is None

@@ -370,9 +370,9 @@ async def test_11_a_valid_signature_by_a_key_of_another_name_is_the_wrong_signer
     assert "eve@mail.example" in opened.verdict.detail
 
 
-async def test_11_our_own_signature_shown_as_theirs_is_the_wrong_signer(world: Any) -> None:
+async def test_11_our_own_signature_shown_as_theirs_is_reflected(world: Any) -> None:
     opened = await world.open(await world.seal())
-    assert opened.verdict.signature is Signature.WRONG_SIGNER
+    assert opened.verdict.signature is Signature.REFLECTED
     assert "your own" in opened.verdict.detail
 
 

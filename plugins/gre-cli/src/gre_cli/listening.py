@@ -37,8 +37,15 @@ _VERDICTS: Final = {
     Signature.UNKNOWN_SIGNER: ("! signed with a key that is not known: nothing is proven", "yellow"),
     Signature.WRONG_SIGNER: ("✗ SIGNED BY SOMEBODY ELSE, not by this sender", "bold white on red"),
     Signature.BAD: ("✗ BAD SIGNATURE: treat this message as forged", "bold white on red"),
+    Signature.OTHER_RECIPIENTS: ("! signed, but WRITTEN TO OTHERS, not to you", "yellow"),
+    Signature.REPLAYED: ("✗ signed, but the SAME MESSAGE CAME BEFORE", "bold white on red"),
+    Signature.STALE: ("! signed, but NOT WRITTEN NOW", "yellow"),
+    Signature.REFLECTED: ("✗ YOUR OWN MESSAGE, shown to you as theirs", "bold white on red"),
+    Signature.PARTIAL: ("! signed, but ONLY A PART of what was sent", "yellow"),
 }
-_UNTRUSTED: Final = frozenset({Signature.BAD, Signature.WRONG_SIGNER})
+_UNTRUSTED: Final = frozenset(
+    {Signature.BAD, Signature.WRONG_SIGNER, Signature.REPLAYED, Signature.REFLECTED}
+)
 
 
 async def listen(

@@ -55,8 +55,8 @@ def _signed(
     signers: tuple[str, ...], job: OpenJob, theirs: tuple[ParsedCert, ...], ours: frozenset[str]
 ) -> Verdict:
     """Judge valid signatures: one by the expected sender is enough."""
+    mine = next((name for name in signers if name in ours), None)
     if job.direction is Direction.SENT:
-        mine = next((name for name in signers if name in ours), None)
         if mine is not None:
             return Verdict(Signature.GOOD, mine, OWN_SOURCE)
         return Verdict(
@@ -69,12 +69,10 @@ def _signed(
         if job.expected_sender is None or is_bound(cert.user_ids, job.expected_sender):
             return Verdict(Signature.GOOD, cert.key.fingerprint, SOURCE)
         named = ", ".join(cert.user_ids) or "nobody"
-    if any(name in ours for name in signers):
+    if mine is not None:
         detail = f"The message bears your own signature, but claims to be from {job.peer}"
-    else:
-        detail = (
-            f"The message is signed by {named or 'somebody else'}, not by {job.expected_sender or job.peer}"
-        )
+        return Verdict(Signature.REFLECTED, mine, OWN_SOURCE, detail)
+    detail = f"The message is signed by {named or 'somebody else'}, not by {job.expected_sender or job.peer}"
     return Verdict(Signature.WRONG_SIGNER, signers[0], SOURCE if named else None, detail)
 
 
