@@ -1,0 +1,15 @@
+"""The peers, and what of each is tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peers.gnupg import GnuPG
+from peers.openpgpjs import OpenPGPjs
+from peers.rnp import Rnp
+from peers.sqop import Sqop
+
+if TYPE_CHECKING:
+    from peers.peer import Peer
+
+PEERS: tuple[type[Peer], ...] = (GnuPG, Sqop, Rnp, OpenPGPjs)

@@ -1,0 +1,57 @@
+"""Each program reads what we send, and we read what it sends: through client, gateway and mail server, as they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from peers.everyone import PEERS
+from peers.meeting import FILES
+from peers.table import READS, WRITES, lines_of
+
+from gre_core.model import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peers.meeting import Meeting
+    from peers.peer import Peer
+    from peers.table import Row
+
+    Meet = Callable[[type[Peer]], Meeting]
+    Tell = Callable[[Row, Peer], None]
+
+ALL = f"{len(FILES)} of {len(FILES)}"
+WAYS = [pytest.param(peer, way, id=f"{peer.__name__}-{way or 'default'}") for peer in PEERS for way in peer.ways]
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_it_reads_what_we_send_and_says_good(kind: type[Peer], meet: Meet, tell: Tell) -> None:
+    meeting = meet(kind)
+    row, _ = meeting.reads()
+    assert (row.opens, row.signature, row.attachments) == ("yes", "good", ALL)
+    assert (row.header == "subject") is kind.subject
+    tell(row, meeting.peer)
+
+
+@pytest.mark.parametrize(("kind", "way"), WAYS)
+def test_we_read_what_it_sends_and_say_good(kind: type[Peer], way: str, meet: Meet, tell: Tell) -> None:
+    meeting = meet(kind)
+    row, came = meeting.writes(way, answers="a-letter-before@capulet.example")
+    assert came.verdict.signature is Signature.GOOD
+    assert (row.opens, row.signature, row.attachments) == ("yes", "good", ALL)
+    assert not came.notices
+    tell(row, meeting.peer)
+
+
+def test_the_page_tells_of_everything_that_is_tried_and_of_nothing_else() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "interop.md").read_text(encoding="utf-8")
+    told = [(direction, *(cell.strip() for cell in line.split("|")[1:3])) for direction, line in lines_of(page)]
+    tried = [(READS, name, "") for name in map(_name, PEERS)]
+    tried += [(WRITES, _name(kind), way) for kind in PEERS for way in kind.ways]
+    assert sorted(told) == sorted(tried)
+
+
+def _name(kind: type[Peer]) -> str:
+    return kind.name + ("" if kind.knows_mail else " ¹")
