@@ -23,7 +23,21 @@ MIN_TYPED = 0.98
 VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
 BIN = "Scripts" if os.name == "nt" else "bin"
 DEV = ROOT / ".nox" / "dev" / BIN
-PACKAGES_OF_DEBIAN = {"prosody": "prosody", "ejabberdctl": "ejabberd", "smtp-sink": "postfix", "gpg": "gnupg"}
+PACKAGES_OF_DEBIAN = {
+    "prosody": "prosody",
+    "ejabberdctl": "ejabberd",
+    "smtp-sink": "postfix",
+    "gpg": "gnupg",
+    "notmuch": "notmuch",
+    "neomutt": "neomutt",
+    "sqop": "sqop",
+    "rnp": "rnp",
+    "rnpkeys": "rnp",
+    "node": "nodejs",
+    "npm": "npm",
+}
+PEERS = ("gpg", "notmuch", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm")
+OPENPGP_JS = "openpgp@6.3.2"
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv"
@@ -130,8 +144,9 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def interop(session: nox.Session) -> None:
-    """Run the tests with peers that share no code with ours."""
-    _say_what_is_missing(session, "gpg")
+    """Run the tests with peers that share no code with ours, and compare docs/interop.md with what they see."""
+    _say_what_is_missing(session, *PEERS)
+    _install_openpgp_js(session)
     _pytest(session, "tests/interop")
 
 
@@ -206,6 +221,18 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["dev"])
+def interop_table(session: nox.Session) -> None:
+    """Write docs/interop.md anew from what the tests with peers see."""
+    _say_what_is_missing(session, *PEERS)
+    _install_openpgp_js(session)
+    rows = Path(session.create_tmp()) / "rows.jsonl"
+    rows.unlink(missing_ok=True)
+    session.env["GRE_INTEROP_ROWS"] = str(rows)
+    _pytest(session, "tests/interop/test_outside_peers.py")
+    _run(session, "python", "tests/interop/peers/table.py", str(rows), "docs/interop.md")
+
+
+@nox.session(venv_backend="none", requires=["dev"])
 def changelog(session: nox.Session) -> None:
     """Move the news of one package into docs/changelog.md: ``nox -s changelog -- PACKAGE VERSION``."""
     if len(session.posargs) != 2:  # noqa: PLR2004
@@ -243,6 +270,19 @@ def _run(session: nox.Session, program: str, *arguments: str, **options: Any) ->
     path = os.pathsep.join([str(DEV), os.environ.get("PATH", "")])
     env = {"PATH": path, "VIRTUAL_ENV": str(DEV.parent)}
     return session.run(str(DEV / program), *arguments, external=True, env=env, **options)
+
+
+def _install_openpgp_js(session: nox.Session) -> None:
+    """Put OpenPGP.js where the tests look for it."""
+    folder = ROOT / ".nox" / "node"
+    package = folder / "node_modules" / "openpgp" / "package.json"
+    wanted = OPENPGP_JS.partition("@")[2]
+    if package.exists() and json.loads(package.read_text())["version"] == wanted:
+        return
+    if shutil.which("npm") is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        quiet = ("--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
+        session.run("npm", "install", "--prefix", str(folder), *quiet, OPENPGP_JS, external=True)
 
 
 def _pytest(session: nox.Session, *paths: str) -> None:

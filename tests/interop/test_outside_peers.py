@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.everyone import PEERS
 from peers.meeting import FILES
+from peers.peer import DEFAULT
 from peers.table import READS, WRITES, lines_of
 
 from gre_core.model import Signature
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Tell = Callable[[Row, Peer], None]
 
 ALL = f"{len(FILES)} of {len(FILES)}"
-WAYS = [pytest.param(peer, way, id=f"{peer.__name__}-{way or 'default'}") for peer in PEERS for way in peer.ways]
+WAYS = [pytest.param(peer, way, id=f"{peer.__name__}-{way}") for peer in PEERS for way in peer.ways]
 
 
 @pytest.mark.parametrize("kind", PEERS)
@@ -47,8 +48,10 @@ def test_we_read_what_it_sends_and_say_good(kind: type[Peer], way: str, meet: Me
 
 def test_the_page_tells_of_everything_that_is_tried_and_of_nothing_else() -> None:
     page = (Path(__file__).parents[2] / "docs" / "interop.md").read_text(encoding="utf-8")
-    told = [(direction, *(cell.strip() for cell in line.split("|")[1:3])) for direction, line in lines_of(page)]
-    tried = [(READS, name, "") for name in map(_name, PEERS)]
+    told = [
+        (direction, *(cell.strip() for cell in line.split("|")[1:3])) for direction, line in lines_of(page)
+    ]
+    tried = [(READS, name, DEFAULT) for name in map(_name, PEERS)]
     tried += [(WRITES, _name(kind), way) for kind in PEERS for way in kind.ways]
     assert sorted(told) == sorted(tried)
 

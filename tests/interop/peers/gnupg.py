@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from peers.peer import Peer, status_of_gnupg
+from peers.peer import DEFAULT, Peer, status_of_gnupg
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["GnuPG", "Keyring"]
 
@@ -51,7 +54,7 @@ class Keyring(Peer):
 class GnuPG(Keyring):
     name = "GnuPG"
     package = "apt-get install gnupg"
-    ways = ("", "ZIP", "ZLIB", "BZIP2", "anonymous")
+    ways = (DEFAULT, "ZIP", "ZLIB", "BZIP2", "anonymous")
 
     def prepare(self) -> None:
         self.need("gpg")
@@ -65,5 +68,7 @@ class GnuPG(Keyring):
         return done.stdout, *status_of_gnupg(done.stderr)
 
     def encrypt(self, content: bytes, to: str, way: str) -> bytes:
-        options = {"": (), "anonymous": ("--throw-keyids",)}.get(way, ("-z", "6", "--compress-algo", way))
+        options = {DEFAULT: (), "anonymous": ("--throw-keyids",)}.get(
+            way, ("-z", "6", "--compress-algo", way)
+        )
         return self.gpg(*options, "--armor", "--sign", "--encrypt", "--recipient", to, data=content).stdout

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gre_openpgp.armor import PUBLIC_KEY, dearmor, is_armored
 from gre_openpgp.xep0373 import PublicKey
 
 from gre_core.client import Received
 from gre_core.model import Attachment, Message
 from peers.office import ADDRESS
-from peers.peer import Letter, autocrypt_key
+from peers.peer import DEFAULT, Letter, autocrypt_key
 from peers.table import READS, WRITES, Row
 
 if TYPE_CHECKING:
     from peers.office import Office
     from peers.peer import Peer, Seen
 
-FILES = {"map 1.bin": bytes(range(256)) * 40 + b"\r\n.\r\n\n", "Grüße an Olivia.txt": "Grüße\n.\nFrom here\n".encode()}
+FILES = {
+    "map 1.bin": bytes(range(256)) * 40 + b"\r\n.\r\n\n",
+    "Grüße an Olivia.txt": "Grüße\n.\nFrom here\n".encode(),
+}
 
 
 def to_peer(*, answers: str = "") -> Letter:
     """What our user writes."""
-    return Letter("Schöne Grüße: a secret subject", "Hello,\n\nFrom here — it’s fine.\n.\nJuliet", FILES, answers)
+    return Letter(
+        "Schöne Grüße: a secret subject", "Hello,\n\nFrom here — it’s fine.\n.\nJuliet", FILES, answers
+    )
 
 
 def from_peer(*, answers: str = "") -> Letter:
     """What the peer writes."""
-    return Letter("Über die Mauer: a secret answer", "Hello Juliet,\n\nFrom there — it’s fine.\n.\nO.", FILES, answers)
+    return Letter(
+        "Über die Mauer: a secret answer", "Hello Juliet,\n\nFrom there — it’s fine.\n.\nO.", FILES, answers
+    )
 
 
 class Meeting:
@@ -41,19 +49,24 @@ class Meeting:
         self.peer = peer
         self.office = office
         peer.prepare()
-        self.key = PublicKey.read(peer.certificate())
-        office.serve_key(peer.address, peer.certificate())
+        certificate = peer.certificate()
+        binary = dearmor(certificate.decode("ascii"), PUBLIC_KEY) if is_armored(certificate) else certificate
+        self.key = PublicKey.read(binary)
+        office.serve_key(peer.address, certificate)
         hello = office.send(peer.address, Message("Hello", subject="First"))
         self.fingerprint = PublicKey.read(autocrypt_key(hello)).fingerprint
         peer.meet(hello, ADDRESS)
 
-    def reads(self, message: str = "") -> tuple[Row, Seen]:
+    def reads(self, message: str = DEFAULT) -> tuple[Row, Seen]:
         """Let the peer read a letter of ours; give what the table says about it, and what the peer saw."""
         letter = to_peer()
         files = tuple(
-            Attachment.from_bytes(name, "application/octet-stream", content) for name, content in letter.files.items()
+            Attachment.from_bytes(name, "application/octet-stream", content)
+            for name, content in letter.files.items()
         )
-        mail = self.office.send(self.peer.address, Message(letter.text, subject=letter.subject, attachments=files))
+        mail = self.office.send(
+            self.peer.address, Message(letter.text, subject=letter.subject, attachments=files)
+        )
         seen = self.peer.open(mail)
         right = seen.signer == self.fingerprint
         header = "subject" if seen.subject == letter.subject else f"no, shows {seen.subject!r}"

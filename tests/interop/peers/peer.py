@@ -22,6 +22,7 @@ from gre_core.testing import require
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+DEFAULT = "default"
 SECONDS = 60
 """How long a program may take for one step."""
 
@@ -72,8 +73,8 @@ class Peer:
     """How to get the program."""
     knows_mail: ClassVar[bool] = False
     """False: OpenPGP alone. What it decrypts is read by Python's ``email``, which also writes its mails."""
-    ways: ClassVar[tuple[str, ...]] = ("",)
-    """What it writes: "" is a mail with the options that it has by default; none if it cannot write."""
+    ways: ClassVar[tuple[str, ...]] = (DEFAULT,)
+    """What it writes: with the options that it has by default, or others; none if it cannot write."""
     subject: ClassVar[bool] = True
     """Whether it shows the subject that is inside, or lets the user choose one."""
 
@@ -87,7 +88,9 @@ class Peer:
         """Skip or fail when a program is not there."""
         require(all(map(shutil.which, programs)), f"{cls.name} ({cls.package})")
 
-    def run(self, *command: str | Path, data: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *command: str | Path, data: bytes = b"", check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a program in the home, with nothing of the user's configuration."""
         done = subprocess.run(
             [str(word) for word in command],
@@ -211,5 +214,7 @@ def status_of_gnupg(status: bytes | str) -> tuple[str, str]:
     words = {line.split()[1]: line.split()[2:] for line in text.splitlines() if line.startswith("[GNUPG:] ")}
     if "GOODSIG" in words and "VALIDSIG" in words:
         return "good", words["VALIDSIG"][-1]
-    wrong: Sequence[str] = [word for word in ("BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG") if word in words]
+    wrong: Sequence[str] = [
+        word for word in ("BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG") if word in words
+    ]
     return (wrong[0].lower() if wrong else "none"), ""

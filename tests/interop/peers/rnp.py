@@ -39,5 +39,15 @@ class Rnp(Peer):
         return (self.home / "content").read_bytes(), *judged
 
     def encrypt(self, content: bytes, to: str, way: str) -> bytes:
-        options = ("--password", "", "--sign", "--userid", self.address, "--encrypt", "--recipient", to, "--armor")
+        options = (
+            "--password",
+            "",
+            "--sign",
+            "--userid",
+            self.address,
+            "--encrypt",
+            "--recipient",
+            to,
+            "--armor",
+        )
         return self.run("rnp", "--homedir", self.home, *options, "--output", "-", data=content).stdout

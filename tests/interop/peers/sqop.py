@@ -27,10 +27,19 @@ class Sqop(Peer):
     def decrypt(self, armored: bytes) -> tuple[bytes, str, str]:
         verifications = self.home / "verifications"
         verifications.unlink(missing_ok=True)
-        done = self.run("sqop", "decrypt", "--verify-with=theirs", "--verifications-out=verifications", "key", data=armored)
+        done = self.run(
+            "sqop",
+            "decrypt",
+            "--verify-with=theirs",
+            "--verifications-out=verifications",
+            "key",
+            data=armored,
+        )
         lines = verifications.read_text().splitlines()
         # One line for each valid signature: time, fingerprint of the signing key, of its certificate.
-        return done.stdout, *(("good", lines[0].split()[2]) if len(lines) == 1 else (f"{len(lines)} valid", ""))
+        return done.stdout, *(
+            ("good", lines[0].split()[2]) if len(lines) == 1 else (f"{len(lines)} valid", "")
+        )
 
     def encrypt(self, content: bytes, to: str, way: str) -> bytes:
         return self.run("sqop", "encrypt", "--sign-with=key", "theirs", data=content).stdout

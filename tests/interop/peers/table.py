@@ -43,7 +43,7 @@ class Row:
     Arguments:
         program: its name.
         direction: :data:`READS` or :data:`WRITES`.
-        message: what is special about it; "" for nothing.
+        message: what is special about it.
         opens: yes or no.
         signature: the judgement.
         header: what is shown or understood of the header inside.
@@ -72,7 +72,9 @@ def render(rows: list[Row], versions: dict[str, str]) -> str:
     for direction, title in ((READS, "They read what we send"), (WRITES, "We read what they send")):
         text += f"## {title}\n\n| program | message | opens | signature | header | attachments |\n|---|---|---|---|---|---|\n"
         text += "\n".join(row.line for row in _in_order(rows) if row.direction == direction) + "\n\n"
-    seen = ", ".join(f"{program.rstrip(' ¹')} {versions[program]}" for program in sorted(versions, key=str.casefold))
+    seen = ", ".join(
+        f"{program.rstrip(' ¹')} {versions[program]}" for program in sorted(versions, key=str.casefold)
+    )
     return f"{text}Seen with {seen}.\n{_NO_MAIL}"
 
 
