@@ -79,7 +79,9 @@ def words(text: str) -> str:
 def is_shown_or_attached(part: EmailMessage, message: Message) -> bool:
     raw = part.get_payload(decode=True)
     assert isinstance(raw, bytes)
-    if raw.rstrip(b"\r\n") in [attachment.read().rstrip(b"\r\n") for attachment in message.attachments]:
+    found = [attachment.read() for attachment in message.attachments]
+    found += [message.signed.signature] if message.signed else []
+    if raw.rstrip(b"\r\n") in [content.rstrip(b"\r\n") for content in found]:
         return True
     text = words(part.get_content()) if part.get_content_maintype() == "text" else None
     shown = words(f"{message.text} {message.html}")

@@ -286,44 +286,6 @@ def test_text_of_html() -> None:
     assert text_of_html("") == ""
 
 
-def test_a_signed_part_inside(read: Read) -> None:
-    """RFC 3156, section 6.1: the content is shown; the signature is a file that nobody has judged."""
-    message = read(
-        'Content-Type: multipart/signed; micalg=pgp-sha256; protocol="application/pgp-signature"; boundary=s\n\n'
-        "--s\nContent-Type: text/plain; protected-headers=v1\nFrom: juliet@capulet.example\nSubject: inner\n\nhello\n"
-        "--s\nContent-Type: application/pgp-signature; name=signature.asc\n\n-----BEGIN PGP SIGNATURE-----\n--s--\n"
-    )
-    assert (message.text, message.subject, message.claimed_sender) == (
-        "hello",
-        "inner",
-        "juliet@capulet.example",
-    )
-    assert [(each.name, each.media_type) for each in message.attachments] == [
-        ("signature.asc", "application/pgp-signature")
-    ]
-
-
-def test_legacy_display_is_not_shown(read: Read) -> None:
-    message = read(
-        'Subject: real\nContent-Type: multipart/alternative; boundary=x; hp="cipher"\n\n'
-        "--x\nContent-Type: text/plain; hp-legacy-display=1\n\nSubject: real\nTo: a@b\n\nThe text.\n"
-        '--x\nContent-Type: text/html; hp-legacy-display="1"\n\n<html><body>'
-        '<div class="header-protection-legacy-display"><pre>Subject: real</pre></div><p>The text.</p></body></html>\n--x--\n'
-    )
-    assert message.text == "The text."
-    assert message.html == "<html><body><p>The text.</p></body></html>"
-
-
-def test_the_older_copy_of_protected_fields_is_not_shown(read: Read) -> None:
-    message = read(
-        'Subject: real\nContent-Type: multipart/mixed; boundary=x; protected-headers="v1"\n\n--x\n'
-        'Content-Type: text/rfc822-headers; protected-headers="v1"\nContent-Disposition: inline\n\nSubject: real\n\n'
-        "--x\nContent-Type: text/plain\n\nThe text.\n--x--\n"
-    )
-    assert message.text == "The text."
-    assert message.attachments == ()
-
-
 def test_messages_are_attachments(read: Read) -> None:
     message = read(
         "Content-Type: multipart/digest; boundary=x\n\n--x\n\nSubject: one\n\nfirst\n"

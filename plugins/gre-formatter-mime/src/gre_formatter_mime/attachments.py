@@ -18,7 +18,7 @@ from gre_formatter_mime.transfer import decode, decode_base64
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gre_formatter_mime.parse import Part
+    from gre_formatter_mime.part import Part
     from gre_formatter_mime.source import Source
 
 MESSAGE_TYPES: Final = ("message/rfc822", "message/global")
@@ -57,7 +57,7 @@ def attachment_of(source: Source, part: Part, *, related: bool = False) -> Attac
         line, size = _regular_base64(source, part.start, part.end)
         if line and isinstance(source, StreamSource):
             opener = partial(_open_base64, source, part.start, part.end, line)
-    elif part.encoding in {"", "7bit", "8bit", "binary"}:
+    elif part.is_plain:
         size = length
         if isinstance(source, StreamSource):
             opener = partial(_open_plain, source, part.start, part.end)

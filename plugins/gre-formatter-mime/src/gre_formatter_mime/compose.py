@@ -17,20 +17,21 @@ import re
 import secrets
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
-from gre_core.api import formatter
 from gre_core.errors import FormatFailed
 from gre_formatter_mime import headers_write as write
 from gre_formatter_mime.filenames import safe_name
 from gre_formatter_mime.html_text import text_of_html
 from gre_formatter_mime.limits import HARD_LINE
+from gre_formatter_mime.padding import padded
+from gre_formatter_mime.protection import outer_fields
 from gre_formatter_mime.transfer import encode_stream, encode_text
+from gre_formatter_mime.wishes import NAMESPACE, Padding, wishes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gre_core.api import Attachment, Message, SealJob
-
-NAMESPACE: Final = formatter("mime", 0)
+    from gre_formatter_mime.wishes import Confidentiality
 
 ORIGINAL_TYPE: Final = "x-original-type"
 """Parameter that keeps the type of a message or multipart that had to travel as application/octet-stream."""
@@ -53,18 +54,28 @@ def compose(message: Message, job: SealJob) -> Iterator[bytes]:
     Raises:
         FormatFailed: see :meth:`gre_formatter_mime.formatter.MimeFormatter.format`.
     """
+    wishes = wishes_of(job)
     try:
-        head = _message_fields(message, job)
+        head = _message_fields(message, job, wishes.confidentiality)
         root = _root(message)
-        yield f"{head}Content-Type: {root.media_type}{_PROTECTED}{root.fields}\r\n".encode("ascii")
-        yield from root.body
+        if wishes.padding is Padding.PADME:
+            if not root.media_type.startswith("multipart/"):
+                root = _multipart("mixed", [root])
+            yield from padded(_pieces(head, root))
+        else:
+            yield from _pieces(head, root)
         yield b"\r\n"
     except UnicodeEncodeError:
         # Not chained: that error holds the text of the message.
         raise FormatFailed("The message has half of a surrogate pair, which is no text; remove it") from None
 
 
-def _message_fields(message: Message, job: SealJob) -> str:
+def _pieces(head: str, root: _Entity) -> Iterator[bytes]:
+    yield f"{head}Content-Type: {root.media_type}{_PROTECTED}{root.fields}\r\n".encode("ascii")
+    yield from root.body
+
+
+def _message_fields(message: Message, job: SealJob, policy: Confidentiality) -> str:
     """Give the header fields that are protected (RFC 9788) and MIME-Version."""
     sender = write.address(job.data.sender_id, "the sender")
     to = message.to or tuple(recipient.legacy_id for recipient in job.recipients)
@@ -81,21 +92,12 @@ def _message_fields(message: Message, job: SealJob) -> str:
         fields.append(write.ids("In-Reply-To", (message.in_reply_to,)))
     if message.references:
         fields.append(write.ids("References", message.references))
+    fields += (write.protected(name, value) for name, value in job.protected)
     # The outer Date is the gateway's clock, which we do not know.
-    outer = job.outer or _usual_outer(message, job, sender, domain)
+    outer = outer_fields(message, job, policy, sender, domain)
     fields += (write.outer_field(name, value) for name, value in outer.items() if name.lower() != "date")
     fields.append("MIME-Version: 1.0\r\n")
     return "".join(fields)
-
-
-def _usual_outer(message: Message, job: SealJob, sender: str, domain: str) -> dict[str, str]:
-    """Give what a mail gateway shows outside, when the host did not say: the envelope, and that there is a subject."""
-    outer = {
-        "From": sender,
-        "To": ", ".join(recipient.legacy_id for recipient in job.recipients),
-        "Message-ID": f"<{job.origin_id}@{domain}>",
-    }
-    return outer if message.subject is None else outer | {"Subject": "[...]"}
 
 
 def _domain(job: SealJob, sender: str) -> str:

@@ -26,7 +26,7 @@ Fields = dict[str, list[str]]
 
 # Possessive quantifiers throughout: no backtracking, so no input takes more than linear time.
 _SECTION: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+)*+")
-_MBOX_LINE: Final = re.compile(rb">?From [^\n]*+\n")
+_MBOX_LINE: Final = re.compile(rb">?From (?![ \t]*+:)[^\n]*+\n")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _TYPE: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`{|}~-]{1,127}/[a-z0-9!#$%&'*+.^_`{|}~-]{1,127}")

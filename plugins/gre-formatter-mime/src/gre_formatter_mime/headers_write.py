@@ -23,6 +23,7 @@ from gre_formatter_mime.limits import (
     MAX_ORIGIN_ID,
     MAX_REFERENCES,
     MAX_SUBJECT,
+    MAX_VALUE,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 _WORD_BYTES: Final = 39
 """Bytes of text in one encoded word: even a line that starts with ``Subject: `` has at most 76 columns."""
+
+_OWN_FIELDS: Final = frozenset(
+    {
+        "from", "to", "cc", "bcc", "subject", "date", "message-id", "in-reply-to", "references", "hp-outer",
+        "mime-version",
+    }
+)  # fmt: skip
+"""Fields that this package writes itself, or never."""
+
+_AUTOCRYPT: Final = frozenset({"autocrypt", "autocrypt-gossip"})
+_KEY_DATA_LINE: Final = 76
+"""Characters of key data in one line, so that it has 77 columns."""
 
 _SECTION: Final = 50
 """Characters in one section of a long parameter (RFC 2231, section 3)."""
@@ -165,6 +178,34 @@ def outer_field(name: str, value: str) -> str:
     if value.isascii():
         return fold("HP-Outer", [f"{name}:", *value.split()])
     return fold("HP-Outer", [f"{name}:", *_encoded_words(value)])
+
+
+@lru_cache(maxsize=256)
+def protected(name: str, value: str) -> str:
+    """Write a further field that belongs inside, such as Autocrypt.
+
+    The key data of Autocrypt fields is cut into lines: white space in it is ignored (Autocrypt 1.1, section 2.1).
+
+    Raises:
+        FormatFailed: not the name of a further field, longer than 64 KiB, or an Autocrypt field that is not ASCII.
+    """
+    lower = name.lower()
+    if _FIELD_NAME.fullmatch(name) is None or lower in _OWN_FIELDS or lower.startswith("content-"):
+        raise FormatFailed(f"{name[:80]!r} is not the name of a further header field", field=name[:80])
+    if len(value) > MAX_VALUE:
+        raise FormatFailed(
+            f"The header field {name} has {len(value)} characters; at most {MAX_VALUE} are allowed",
+            field=name,
+        )
+    if lower not in _AUTOCRYPT:
+        return unstructured(name, value)
+    if not value.isascii():
+        raise FormatFailed(f"The header field {name} has to be ASCII", field=name)
+    words = []
+    for word in _CONTROLS.sub(" ", value).split():
+        step = _KEY_DATA_LINE if word.startswith("keydata=") else len(word)
+        words += [word[start : start + step] for start in range(0, len(word), step)]
+    return fold(name, words)
 
 
 def date(moment: datetime) -> str:

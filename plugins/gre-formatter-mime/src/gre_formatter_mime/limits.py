@@ -42,8 +42,11 @@ MAX_OTHER_FIELDS: Final = 200
 MAX_TEXT: Final = 64 << 20
 """How much of a message is shown as text, in all its parts; what goes beyond becomes attachments."""
 
+MAX_SIGNED: Final = 64 << 20
+"""Largest part with a signature of its own (RFC 3156, section 6.1) that is handed on to be judged."""
+
 MAX_REFLOWED: Final = 1 << 20
-"""Characters of format=flowed that are joined to paragraphs, and of HTML that a text is derived from."""
+"""Characters of format=flowed that are joined to paragraphs, and of HTML that is looked through."""
 
 # -- both directions -------------------------------------------------------------------------------
 

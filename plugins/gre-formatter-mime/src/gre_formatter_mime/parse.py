@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from gre_core.api import Attachment, Message
+from gre_core.api import Attachment, Message, Notice
 from gre_core.errors import ParseFailed
 from gre_formatter_mime import headers_read as read
+from gre_formatter_mime import notices
 from gre_formatter_mime.addresses import addresses
 from gre_formatter_mime.attachments import MESSAGE_TYPES, attachment_of
 from gre_formatter_mime.charsets import to_text
+from gre_formatter_mime.content import SIGNATURE_TYPE, find_content, has_message_fields
 from gre_formatter_mime.flowed import unflow
 from gre_formatter_mime.headers_write import trim_references
 from gre_formatter_mime.html_text import text_of_html
-from gre_formatter_mime.legacy_display import without_legacy_display
+from gre_formatter_mime.legacy_display import copied_fields, repeats, without_legacy_display
 from gre_formatter_mime.limits import (
     MAX_DEPTH,
     MAX_OTHER_FIELDS,
@@ -25,12 +27,16 @@ from gre_formatter_mime.limits import (
     MAX_SUBJECT,
     MAX_TEXT,
 )
+from gre_formatter_mime.part import Part, part_of
+from gre_formatter_mime.protection import hidden_fields
+from gre_formatter_mime.remote_content import would_load
 from gre_formatter_mime.structure import parts_of
 from gre_formatter_mime.transfer import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gre_formatter_mime.content import Content
     from gre_formatter_mime.source import Source
 
 # What has a place of its own in the message, or only describes the structure.
@@ -43,26 +49,11 @@ _KNOWN_FIELDS: Final = frozenset(
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class Part:
-    """One part: its header section read, its body by position."""
+_ONCE: Final = ("subject", "date", "message-id", "in-reply-to", "references")
+"""Fields that may stand there once. From is looked at by itself; of several To and Cc all addresses count."""
 
-    fields: read.Fields
-    start: int
-    end: int
-    media_type: read.Structured
-    disposition: read.Structured
-
-    @property
-    def encoding(self) -> str:
-        """The Content-Transfer-Encoding in lower case, ``""`` when there is none."""
-        values = self.fields.get("content-transfer-encoding")
-        return values[0].partition(";")[0].strip().lower() if values else ""
-
-    @property
-    def file_name(self) -> str:
-        """The file name as the part has it, not yet safe; ``""`` when it has none."""
-        return self.disposition.parameters.get("filename") or self.media_type.parameters.get("name", "")
+_ENCRYPTED: Final = frozenset({"application/pgp-encrypted"})
+_SMIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 
 
 @dataclass(slots=True)
@@ -78,6 +69,10 @@ class _Walk:
     """The state of reading one payload."""
 
     source: Source
+    content: Content
+    fields: read.Fields
+    """The header fields of the message."""
+    notices: list[Notice]
     attachments: list[Attachment] = field(default_factory=list)
     parts: int = 0
     room: int = MAX_TEXT
@@ -89,6 +84,11 @@ class _Walk:
         if self.parts > MAX_PARTS:
             raise ParseFailed(f"The message has more than {MAX_PARTS} parts", limit=MAX_PARTS)
 
+    def note(self, notice: Notice) -> None:
+        """Add a notice, once."""
+        if notice not in self.notices:
+            self.notices.append(notice)
+
 
 def parse_source(source: Source) -> Message:
     """Read a payload.
@@ -96,26 +96,21 @@ def parse_source(source: Source) -> Message:
     Raises:
         ParseFailed: it has no header section, or is beyond the bounds of :mod:`gre_formatter_mime.limits`.
     """
-    root = _part(source, 0, source.size, "text/plain")
+    root = part_of(source, 0, source.size)
     if not root.fields and root.start == 0:
         raise ParseFailed("The decrypted payload is no mail: it has no header fields")
-    walk = _Walk(source)
-    if not root.media_type.value.startswith("multipart/"):
-        root.end = _without_last_line_end(source, root)
-    shown = _together(_read(walk, root, depth=0, first=True))
-    return _message(_protected_fields(source, root), shown, tuple(walk.attachments))
-
-
-def _part(source: Source, start: int, end: int, default: str) -> Part:
-    fields, body = read.read_header(source, start, end)
-    return Part(
-        fields, body, end, read.content_type(fields, default), read.structured(fields, "content-disposition")
-    )
+    content = find_content(source, root)
+    part = content.part
+    walk = _Walk(source, content, content.fields, list(content.notices), parts=content.layers)
+    if not part.media_type.value.startswith("multipart/"):
+        part.end = _without_last_line_end(source, part)
+    shown = _together(_read(walk, part, depth=content.layers, first=True, main=True))
+    return _message(walk, shown)
 
 
 def _without_last_line_end(source: Source, root: Part) -> int:
     """Give the end of a text without its last line end, which inside a multipart is the delimiter's."""
-    if not root.media_type.value.startswith("text/"):
+    if not root.media_type.value.startswith("text/") or root.end < source.size:
         return root.end
     last = bytes(source.read(max(root.start, root.end - 2), root.end))
     return root.end - (2 if last == b"\r\n" else last.endswith(b"\n"))
@@ -124,21 +119,13 @@ def _without_last_line_end(source: Source, root: Part) -> int:
 # -- the header fields -----------------------------------------------------------------------------
 
 
-def _protected_fields(source: Source, root: Part) -> read.Fields:
-    """Give the header fields of the message.
-
-    In a payload that is signed inside (RFC 3156, section 6.1) older programs put them into the signed part.
-    """
-    if root.media_type.value != "multipart/signed":
-        return root.fields
-    parts = parts_of(source, root.start, root.end, root.media_type.parameters.get("boundary", ""))
-    signed = read.read_header(source, *parts[0]).fields if parts else {}
-    return {**signed, **root.fields}
-
-
-def _message(fields: read.Fields, shown: _Shown, attachments: tuple[Attachment, ...]) -> Message:
+def _message(walk: _Walk, shown: _Shown) -> Message:
+    fields = walk.fields
     subject = fields.get("subject")
     senders = addresses(fields.get("from", []))
+    _note_fields(walk, senders)
+    if shown.html is not None and would_load(shown.html):
+        walk.note(notices.REMOTE_CONTENT)
     message_ids = read.ids(fields.get("message-id", []))
     in_reply_to = read.ids(fields.get("in-reply-to", []))
     dates = fields.get("date")
@@ -146,7 +133,7 @@ def _message(fields: read.Fields, shown: _Shown, attachments: tuple[Attachment, 
         text=shown.text or text_of_html(shown.html or ""),
         html=shown.html,
         subject=read.free_text(subject[0])[:MAX_SUBJECT] if subject else None,
-        attachments=attachments,
+        attachments=tuple(walk.attachments),
         to=addresses(fields.get("to", [])),
         cc=addresses(fields.get("cc", [])),
         claimed_sender=senders[0] if senders else None,
@@ -155,7 +142,24 @@ def _message(fields: read.Fields, shown: _Shown, attachments: tuple[Attachment, 
         references=tuple(trim_references(read.ids(fields.get("references", [])))),
         date=read.date(dates[0]) if dates else None,
         headers=_other_fields(fields),
+        hidden=hidden_fields(fields, walk.content.part.media_type),
+        signed=walk.content.signed,
+        notices=tuple(walk.notices),
     )
+
+
+def _note_fields(walk: _Walk, senders: tuple[str, ...]) -> None:
+    fields = walk.fields
+    if not has_message_fields(fields):
+        walk.note(notices.NO_FIELDS)
+        return
+    if len({sender.casefold() for sender in senders}) > 1:
+        walk.note(notices.SEVERAL_SENDERS)
+    elif not senders and any(fields.get("from", ())):
+        walk.note(notices.UNREADABLE_SENDER)
+    repeated = [name for name in _ONCE if len(fields.get(name, ())) > 1]
+    if repeated:
+        walk.note(notices.repeated_fields(repeated))
 
 
 def _other_fields(fields: read.Fields) -> Mapping[str, tuple[str, ...]]:
@@ -171,47 +175,70 @@ def _other_fields(fields: read.Fields) -> Mapping[str, tuple[str, ...]]:
 # -- the structure ---------------------------------------------------------------------------------
 
 
-def _read(walk: _Walk, part: Part, *, depth: int, first: bool) -> list[_Shown]:
+def _read(walk: _Walk, part: Part, *, depth: int, first: bool, main: bool) -> list[_Shown]:
     """Give what is to be read in a part, and collect its attachments.
 
     Arguments:
         walk: the state.
         part: the part.
-        depth: how many multiparts are around it.
+        depth: how many parts are around it.
         first: it may be a body even if it has a file name, as the first part of a message.
+        main: it is, or is a form of, the main body of the message (RFC 9788, section 1.3).
     """
     walk.count()
     kind = part.media_type.value
     if kind.startswith("multipart/"):
-        children = parts_of(walk.source, part.start, part.end, part.media_type.parameters.get("boundary", ""))
+        children = parts_of(walk.source, part.start, part.end, part.boundary)
         if children:
             if depth == MAX_DEPTH:
                 raise ParseFailed(f"The message has parts nested deeper than {MAX_DEPTH}", limit=MAX_DEPTH)
-            return _read_multipart(walk, kind, children, depth + 1, first=first)
+            return _read_multipart(walk, part, children, depth + 1, first=first, main=main)
         # Without a delimiter there is no structure. Show what is there.
         part.media_type = read.Structured("text/plain", part.media_type.parameters)
     length = part.end - part.start
     if _is_body(part, first=first) and length <= walk.room:
         walk.room -= length
-        return [_shown(walk.source, part)]
-    if not _repeats_header(part):
-        walk.attachments.append(attachment_of(walk.source, part))
+        protected = main and "hp" in walk.content.part.media_type.parameters
+        return [_shown(walk.source, part, protected=protected)]
+    _attach(walk, part)
     return []
 
 
+def _attach(walk: _Walk, part: Part, *, related: bool = False) -> None:
+    kind = part.media_type.value
+    if kind in _SMIME:
+        walk.note(notices.SMIME)
+    elif kind in _ENCRYPTED:
+        walk.note(notices.ENCRYPTED_INSIDE)
+    walk.attachments.append(attachment_of(walk.source, part, related=related))
+
+
 def _read_multipart(
-    walk: _Walk, kind: str, children: list[tuple[int, int]], depth: int, *, first: bool
+    walk: _Walk, around: Part, children: list[tuple[int, int]], depth: int, *, first: bool, main: bool
 ) -> list[_Shown]:
+    kind = around.media_type.value
     default = MESSAGE_TYPES[0] if kind == "multipart/digest" else "text/plain"
     all_shown: list[_Shown] = []
     forms = _Shown()
+    if kind == "multipart/encrypted":
+        walk.note(notices.ENCRYPTED_INSIDE)
     for number, (start, end) in enumerate(children):
-        part = _part(walk.source, start, end, default)
-        if kind == "multipart/related" and number:
-            _collect(walk, part)
+        part = part_of(walk.source, start, end, default)
+        # What is encrypted a second time is kept apart from what is shown (EFAIL).
+        if kind == "multipart/encrypted" or (kind == "multipart/related" and number):
+            walk.count()
+            _attach(walk, part, related=kind == "multipart/related")
             continue
-        shown = _read(walk, part, depth=depth, first=first and number == 0)
-        if kind != "multipart/alternative":
+        if number == 0 and around is walk.content.part and _is_copy_of_header(walk, part):
+            walk.count()
+            continue
+        if kind == "multipart/signed" and number:
+            walk.note(notices.PARTLY_SIGNED if part.media_type.value == SIGNATURE_TYPE else notices.SMIME)
+        alternative = kind == "multipart/alternative"
+        shown = _read(
+            walk, part, depth=depth, first=first and number == 0, main=main and (alternative or number == 0)
+        )
+        if not alternative:
             all_shown += shown
         elif shown:
             # Of several forms in one language the last is the best (RFC 2046, section 5.1.4).
@@ -219,12 +246,6 @@ def _read_multipart(
             forms.text = forms.text if form.text is None else form.text
             forms.html = forms.html if form.html is None else form.html
     return [forms] if forms != _Shown() else all_shown
-
-
-def _collect(walk: _Walk, part: Part) -> None:
-    """Take a part that the text refers to, whatever its type, as an attachment."""
-    walk.count()
-    walk.attachments.append(attachment_of(walk.source, part, related=True))
 
 
 def _is_body(part: Part, *, first: bool) -> bool:
@@ -236,24 +257,35 @@ def _is_body(part: Part, *, first: bool) -> bool:
     )
 
 
-def _repeats_header(part: Part) -> bool:
-    """Tell the copy of protected fields that older programs show as a part of its own."""
-    return (
-        part.media_type.value == "text/rfc822-headers" and "protected-headers" in part.media_type.parameters
-    )
+def _is_copy_of_header(walk: _Walk, part: Part) -> bool:
+    """Tell the copy of protected fields that older programs show as a part of its own, and read what is only there."""
+    around = walk.content.part
+    if (
+        around.media_type.value != "multipart/mixed"
+        or "protected-headers" not in around.media_type.parameters
+    ):
+        return False
+    copy = copied_fields(walk.source, part)
+    if copy is None:
+        return False
+    if not has_message_fields(around.fields):
+        walk.fields = {**around.fields, **copy}
+        walk.notices = [notice for notice in walk.notices if notice is not notices.UNSIGNED_FIELDS]
+        return True
+    return repeats(copy, around.fields)
 
 
 # -- the bodies ------------------------------------------------------------------------------------
 
 
-def _shown(source: Source, part: Part) -> _Shown:
+def _shown(source: Source, part: Part, *, protected: bool) -> _Shown:
     parameters = part.media_type.parameters
     raw = decode(source.read(part.start, part.end), part.encoding)
     text = to_text(raw, parameters.get("charset", ""))
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     is_html = part.media_type.value == "text/html"
-    if parameters.get("hp-legacy-display") == "1":
+    if protected and parameters.get("hp-legacy-display") == "1":
         text = without_legacy_display(text, is_html=is_html)
     if is_html:
         return _Shown(html=text)
