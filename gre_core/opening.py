@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 
 _UNREADABLE: Final = "The message was decrypted, but could not be read: "
+_SECOND_SIGNATURE: Final = Notice(
+    "signature-unchecked",
+    "The message has a second signature inside, which was not judged: the one around it was.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class Opener:
         message = await self._parse(formatter, opened, job)
         if message.signed is not None and opened.verdict.signature is Signature.UNSIGNED:
             opened = await self._judge_signed(encrypter, message.signed, opened, job)
+        elif message.signed is not None:
+            opened = replace(opened, warnings=(*opened.warnings, _SECOND_SIGNATURE))
         notices = [*read_notes(incoming.stanza), *opened.warnings, *message.notices]
         if incoming.direction is Direction.RECEIVED:
             notices += _sender_mismatch(message, job)

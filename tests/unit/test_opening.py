@@ -170,7 +170,9 @@ def test_an_unknown_signer_inside_is_asked_for_once_more(
 
 def test_a_signature_around_the_whole_is_not_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = with_signed_part(scene, monkeypatch)
-    assert opened_by(scene).verdict.signature is Signature.GOOD
+    received = opened_by(scene)
+    assert received.verdict.signature is Signature.GOOD
+    assert [notice.code for notice in received.notices] == ["signature-unchecked", "mended"]
     assert asked == []
 
 
