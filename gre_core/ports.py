@@ -42,6 +42,15 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Creating(Protocol):
+    """What a store may offer besides: two processes that use it at the same time do not overwrite each other."""
+
+    async def create(self, key: str, value: bytes, /) -> bool:
+        """Keep the value if there is none yet; tell whether it was kept. Of several callers one gets True."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One item of a pubsub node (XEP-0060, section 6.5.2)."""
@@ -216,6 +225,26 @@ async def no_passphrase(_request: PassphraseRequest, /) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupOffer:
+    """A backup of our own keys that could be made now.
+
+    Arguments:
+        account: our bare JID.
+        key: fingerprint of the key that exists on this device only.
+        code: the backup code that the user has to write down before he agrees. It is kept nowhere.
+    """
+
+    account: str
+    key: str
+    code: str = field(repr=False)
+
+
+OfferBackup = Callable[["BackupOffer"], Awaitable[bool | None]]
+"""Shows the user a backup code. True: it was written down, make the backup. False: no backup is wanted, do not ask
+again. None: later."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """What a plugin may use of its host.
 
@@ -227,6 +256,7 @@ class Ports:
         worker: an isolated process, when the host has one.
         web: look-ups by HTTPS, when the host has them and the user did not switch them off.
         passphrase: unlocks our own keys.
+        backup: offers the user a backup of our own keys; None when there is no user at hand.
     """
 
     store: Store
@@ -236,3 +266,4 @@ class Ports:
     worker: Worker | None = None
     web: Web | None = None
     passphrase: AskPassphrase = no_passphrase
+    backup: OfferBackup | None = None

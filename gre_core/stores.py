@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from gre_core.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["FileStore", "MemoryStore", "default_directory"]
@@ -49,6 +49,13 @@ class MemoryStore:
     async def put(self, key: str, value: bytes, /) -> None:
         """Keep the value until the process ends."""
         self._values[_checked(key)] = bytes(value)
+
+    async def create(self, key: str, value: bytes, /) -> bool:
+        """Keep the value if there is none yet; tell whether it was kept."""
+        if _checked(key) in self._values:
+            return False
+        self._values[key] = bytes(value)
+        return True
 
     async def delete(self, key: str, /) -> None:
         """Forget the value; nothing happens when there is none."""
@@ -98,6 +105,21 @@ class FileStore:
         Raises:
             StoreError: it cannot be written, or the directory is not safe. The old value is still there.
         """
+        self._write(key, value, _replace)
+
+    async def create(self, key: str, value: bytes, /) -> bool:
+        """Keep the value if there is none yet; tell whether it was kept. Of several processes one gets True.
+
+        Raises:
+            StoreError: as :meth:`put`.
+        """
+        try:
+            self._write(key, value, _link)
+        except FileExistsError:
+            return False
+        return True
+
+    def _write(self, key: str, value: bytes, place: Callable[[Path, Path], object]) -> None:
         name = _file_name(key)
         self._open_directory(create=True)
         temporary = self._directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
@@ -108,8 +130,11 @@ class FileStore:
                 file.write(value)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(self._directory / name)
+            place(temporary, self._directory / name)
             self._sync()
+        except FileExistsError:
+            temporary.unlink()
+            raise
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink()
@@ -236,6 +261,20 @@ def default_directory(account: str) -> Path:
         text = "The place for an account's data is not known: install gre-core[slixmpp], or name a directory"
         raise StoreError(text) from error
     return platformdirs.user_data_path("gre", appauthor=False) / "accounts" / _file_name(account)
+
+
+def _replace(written: Path, target: Path) -> None:
+    written.replace(target)
+
+
+def _link(written: Path, target: Path) -> None:
+    """Move a file to a name that must be free.
+
+    Raises:
+        FileExistsError: it is not.
+    """
+    target.hardlink_to(written)
+    written.unlink()
 
 
 # -- names of files ---------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from gre_core.model import Message, Notice
 from gre_core.ports import Ports, no_passphrase, refuse
 from gre_core.registry import Plugins
 from gre_core.slixmpp.announce import Announcer
+from gre_core.slixmpp.asking import once_at_a_time
 from gre_core.slixmpp.caps import CAPS_TAG
 from gre_core.slixmpp.hardening import harden_stream
 from gre_core.slixmpp.ports import SlixmppNetwork, SlixmppPubSub, new_id
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from slixmpp.xmlstream.stanzabase import StanzaBase
 
     from gre_core.policy import Policy
-    from gre_core.ports import AskPassphrase, Decide, Store, Web
+    from gre_core.ports import AskPassphrase, Decide, OfferBackup, Store, Web
 
 CARBONS: Final = "urn:xmpp:carbons:2"
 EVENT: Final = "http://jabber.org/protocol/pubsub#event"
@@ -303,6 +304,7 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     policy: Policy | None = None,
     decide: Decide = refuse,
     passphrase: AskPassphrase = no_passphrase,
+    backup: OfferBackup | None = None,
     web: Web | None = None,
     max_stanza: int | None = DEFAULT_MAX_STANZA,
     reconnect: bool = True,
@@ -317,6 +319,7 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
         policy: the user's preferences.
         decide: asks the user; refuses everything otherwise, and then :meth:`Client.send` raises ``PolicyChanged``.
         passphrase: asks for the passphrases of our keys; they stay locked otherwise.
+        backup: offers the user a backup of our keys; none is offered otherwise.
         web: look-ups by HTTPS, such as :class:`gre_core.web.HttpsWeb`; none otherwise.
         max_stanza: bytes that the server takes in one stanza, unless it announces them itself (XEP-0478); None for no
             limit.
@@ -330,7 +333,9 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     mend_sending(xmpp)
     harden_stream(xmpp)
     stream = Stream(xmpp, max_stanza=max_stanza)
-    ports = Ports(store=store, pubsub=SlixmppPubSub(stream), decide=decide, passphrase=passphrase, web=web)
+    ports = Ports(
+        store, SlixmppPubSub(stream), decide, passphrase=once_at_a_time(passphrase), backup=backup, web=web
+    )
     engine = ClientEngine(
         xmpp.boundjid.bare, plugins or Plugins.discover(), ports, SlixmppNetwork(stream), policy
     )

@@ -9,7 +9,8 @@ from xml.etree.ElementTree import Element, SubElement
 import pysequoia
 import pytest
 from gre_encrypter_openpgp.keymaking import _pgpy, add_user_id
-from gre_encrypter_openpgp.own import ACTIVE, KEYS, OwnKey, export_own_key, import_own_key
+from gre_encrypter_openpgp.own import OwnKey, export_own_key, import_own_key
+from gre_encrypter_openpgp.own_store import ACTIVE, KEYS
 from gre_openpgp.armor import PRIVATE_KEY, armor
 from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PUBLIC_KEYS, SECRET_KEY, read_list
@@ -162,7 +163,7 @@ async def test_a_name_is_added_with_the_users_word_and_published(world: Any) -> 
 
 def test_adding_a_name_keeps_every_byte_that_was_there(make_secret: Any) -> None:
     secret = make_secret(OURS)
-    longer = add_user_id(secret, "<second@mail.example>", None)
+    longer = add_user_id(secret, "<second@mail.example>")
     start = next(at for at in range(len(secret)) if secret[at] != longer[at])
     assert longer[start + len(longer) - len(secret) :] == secret[start:]
     tsk = pysequoia.Tsk.from_bytes(longer)
@@ -219,7 +220,7 @@ async def test_a_locked_key_is_used_with_its_password(world: Any, make_secret: A
     await import_own_key(world.ports, locked, "secret words")
     message = await world.seal()
     assert (await world.open(message, direction=Direction.SENT)).verdict.signature is Signature.GOOD
-    assert "secret words" not in repr(OwnKey.read(locked, "secret words"))
+    assert "secret words" not in repr(OwnKey.read(make_secret(OURS), "secret words"))
 
 
 @pytest.mark.parametrize(

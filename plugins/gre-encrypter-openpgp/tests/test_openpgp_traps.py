@@ -17,7 +17,8 @@ import gre_encrypter_openpgp
 import pysequoia
 import pytest
 from gre_encrypter_openpgp import sequoia
-from gre_encrypter_openpgp.own import OwnKey, import_own_key, save_own
+from gre_encrypter_openpgp.own import OwnKey, import_own_key
+from gre_encrypter_openpgp.own_store import save_own
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import walk
 

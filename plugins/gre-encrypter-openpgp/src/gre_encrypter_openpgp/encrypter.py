@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from gre_core.model import Body, Notice, Opened, OpenJob, SealJob, SignedPart
     from gre_core.ports import Ports, Store
+    from gre_encrypter_openpgp.keyring import Unlocking
+    from gre_encrypter_openpgp.management import OwnKeys
 
 NAMESPACE = "urn:xmpp:gre:encrypter:openpgp:0"
 _PANICKED = "The OpenPGP library failed on this message; it was not opened. Ask the sender to send it again"
@@ -79,16 +81,26 @@ class OpenPGPEncrypter:
     """The encrypter ``urn:xmpp:gre:encrypter:openpgp:0``; see ``gre_core.api.Encrypter`` for each method.
 
     It may serve several accounts: what it keeps hangs on the account's store.
+
+    Arguments:
+        unlocking: how long our keys stay unlocked; 10 minutes without use, at most 2 hours otherwise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unlocking: Unlocking | None = None) -> None:
         self._accounts: dict[int, tuple[Store, Account]] = {}
+        self._unlocking = unlocking
 
     def _account(self, jid: str, ports: Ports) -> Account:
         found = self._accounts.get(id(ports.store))
         if found is None:
-            found = self._accounts[id(ports.store)] = (ports.store, Account(jid))
+            found = self._accounts[id(ports.store)] = (ports.store, Account(jid, self._unlocking))
         return found[1]
+
+    def own_keys(self, account: str, ports: Ports) -> OwnKeys:
+        """Give the management of an account's keys; what it unlocks is unlocked here too."""
+        from gre_encrypter_openpgp.management import OwnKeys  # noqa: PLC0415 - most sessions do not need it
+
+        return OwnKeys(account, ports, self._account(account, ports).ring)
 
     # -- sealing -----------------------------------------------------------------------------------
 
@@ -107,6 +119,7 @@ class OpenPGPEncrypter:
         for recipient in job.recipients:
             certs += await account.contacts.to_encrypt(recipient, form, ports)
             form = None  # the form is about the first recipient
+        await account.ring.unlock((own,), ports)  # a question to the user may have taken long
         signer = own.signer(ports.now())
         certs += [own.parsed.cert, *(cert.cert for cert in account.others if not cert.problem)]
         return SealKeys(certs, signer, account)
@@ -139,10 +152,12 @@ class OpenPGPEncrypter:
         Raises:
             BadEncrypted: it is no OpenPGP message of the one shape that is allowed.
             NotForUs: it is not encrypted to a key of ours.
+            KeyLocked: it is, and nobody gave the passphrase of that key.
         """
         message = message_of(body)
         checked = check_message(message)
         account, contact, certs = await self._signers(job, ports)
+        await account.unlock_for(checked.key_ids, ports)
         wanted, decryptors = _choose(checked, account)
         return OpenKeys(body, checked.keep(message, wanted), decryptors, certs, contact, account, job)
 
@@ -176,7 +191,7 @@ class OpenPGPEncrypter:
         """Decrypt into a new file of mode 0600, and judge the signature. On failure there is no target.
 
         Raises:
-            BadEncrypted, NotForUs, DecryptFailed: as :meth:`open_keys` and :meth:`decrypt`.
+            BadEncrypted, NotForUs, KeyLocked, DecryptFailed: as :meth:`open_keys` and :meth:`decrypt`.
         """
         account, contact, certs = await self._signers(job, ports)
         while True:
@@ -186,6 +201,9 @@ class OpenPGPEncrypter:
             except Panicked:
                 account.renew()
                 raise DecryptFailed(_PANICKED) from None
+            except _Locked as locked:
+                await account.unlock_for(locked.key_ids, ports)
+                continue
             result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs, contact.warnings)
             if not result.missing or job.missing:
                 return result
@@ -237,6 +255,14 @@ class OpenPGPEncrypter:
         return ()
 
 
+class _Locked(Exception):
+    """A file is for a key of ours that must be unlocked first."""
+
+    def __init__(self, key_ids: frozenset[str]) -> None:
+        super().__init__()
+        self.key_ids = key_ids
+
+
 def _choose(
     checked: CheckedMessage, account: Account
 ) -> tuple[tuple[SessionKey, ...], list[pysequoia.PyDecryptor]]:
@@ -244,12 +270,17 @@ def _choose(
 
     Raises:
         NotForUs: there is none.
+        _Locked: one is for a key of ours that is locked.
     """
+    if account.locked_for(checked.key_ids):
+        raise _Locked(checked.key_ids)
     ours = account.decryptors()
     wanted = checked.for_keys(ours)
     if not wanted or not ours:
         raise NotForUs(
-            "The message is not encrypted to a key of this device. Ask the sender to fetch your current key",
+            "The message is not encrypted to a key of this device. The sender may have an old key of yours, or one "
+            "that somebody else serves as yours: compare fingerprints (gre keys list) by another way, and let the "
+            "sender fetch your current key",
             key_ids=", ".join(key.key_id for key in checked.session_keys[:8]),
         )
     if any(key.key_id == ANONYMOUS for key in wanted):

@@ -12,78 +12,30 @@ What needs the secret key asks ``ports.passphrase``, at most three times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from gre_openpgp.armor import PRIVATE_KEY, PUBLIC_KEY, armor, dearmor, is_armored
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.xep0373 import read_announced
+
+from gre_core.errors import NoUsableKey
+from gre_encrypter_openpgp.announcing import publish_now, refuse_second_key
+from gre_encrypter_openpgp.backups import make_backup, restore_backup
+from gre_encrypter_openpgp.keyinfo import OwnKeyInfo, OwnSubkey, RevocationReason, describe
+from gre_encrypter_openpgp.keymaking import DEFAULT_LIFETIME
+from gre_encrypter_openpgp.keyring import KeyRing
+from gre_encrypter_openpgp.own import OwnKey, user_id_for
+from gre_encrypter_openpgp.own_store import ANNOUNCED
+from gre_encrypter_openpgp.transferable import MAX_SECRET, is_locked, merged
+
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from gre_core.ports import Ports
 
-DEFAULT_LIFETIME: Final = timedelta(days=730)
-"""How long a new key lives unless it is extended: two years."""
+__all__ = ["DEFAULT_LIFETIME", "OwnKeyInfo", "OwnKeys", "OwnSubkey", "RevocationReason"]
 
-
-class RevocationReason(StrEnum):
-    """Why a key is given up (RFC 9580, section 5.2.3.31)."""
-
-    SUPERSEDED = "superseded"
-    COMPROMISED = "compromised"
-    RETIRED = "retired"
-
-
-@dataclass(frozen=True, slots=True)
-class OwnSubkey:
-    """The primary key or a subkey of a key of ours.
-
-    Arguments:
-        fingerprint: in upper-case hex.
-        id: the key id, in upper-case hex.
-        created: when.
-        expires: when it ends; None: when the whole key does.
-        revoked: it was given up. Old mail still opens with it.
-        signs: it signs messages.
-        encrypts: others encrypt to it.
-        primary: it is the primary key.
-    """
-
-    fingerprint: str
-    id: str
-    created: datetime
-    expires: datetime | None
-    revoked: bool
-    signs: bool
-    encrypts: bool
-    primary: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OwnKeyInfo:
-    """What is known of a key of ours without its passphrase.
-
-    Arguments:
-        fingerprint: of the primary key, in upper-case hex.
-        user_ids: those that are not revoked.
-        created: when.
-        expires: when it ends; None: never.
-        active: it signs what we send.
-        revoked: it was given up.
-        locked: it is protected by a passphrase in the store.
-        announced: when it was published as it is now (XEP-0082 date and time); ``""``: not yet, or in an older form.
-        subkeys: the primary key first, then the subkeys.
-        version: of the key: 4 or 6.
-    """
-
-    fingerprint: str
-    user_ids: tuple[str, ...]
-    created: datetime
-    expires: datetime | None
-    active: bool
-    revoked: bool
-    locked: bool
-    announced: str
-    subkeys: tuple[OwnSubkey, ...]
-    version: int
+_SHORTEST: Final = 16
 
 
 class OwnKeys:
@@ -97,19 +49,23 @@ class OwnKeys:
     Arguments:
         account: our bare JID.
         ports: of the host.
+        ring: the keys of a running session (``OpenPGPEncrypter.own_keys``); read from the store otherwise. A session
+            in another process sees a change within five seconds.
     """
 
-    def __init__(self, account: str, ports: Ports) -> None:
+    def __init__(self, account: str, ports: Ports, ring: KeyRing | None = None) -> None:
         self._jid = account
         self._ports = ports
+        self._ring = ring or KeyRing(account)
 
     async def list(self) -> tuple[OwnKeyInfo, ...]:
         """List our keys, the active one first. Needs no passphrase."""
-        raise NotImplementedError
+        await self._ring.load(self._ports)
+        return tuple([await self._info(key) for key in self._ring.keys])
 
     async def show(self, fingerprint: str | None = None) -> OwnKeyInfo:
         """Show one key. Needs no passphrase."""
-        raise NotImplementedError
+        return await self._info(await self._key(fingerprint))
 
     async def make(
         self, address: str, *, expires_in: timedelta | None = DEFAULT_LIFETIME, force: bool = False
@@ -121,7 +77,20 @@ class OwnKeys:
             expires_in: how long it lives; None: forever.
             force: also when the account has a key already, here or elsewhere. Others then encrypt to both.
         """
-        raise NotImplementedError
+        user_id = user_id_for(address)
+        own = await self._ring.load(self._ports)
+        if not force:
+            if own is not None:
+                raise NoUsableKey(
+                    f"You have the key {own.fingerprint} already. A second key is not made by itself"
+                )
+            await refuse_second_key(self._jid, self._ports)
+        from gre_encrypter_openpgp.keymaking import make_key  # noqa: PLC0415 - loads PGPy
+
+        made = OwnKey.read(make_key(user_id, self._ports.now(), lifetime=expires_in))
+        if own is None:
+            return await self._info(await self._ring.first(made, self._ports))
+        return await self._keep(await self._ring.protect(made, self._ports), active=True)
 
     async def import_key(self, data: bytes, passphrase: str | None = None) -> OwnKeyInfo:
         """Take an existing secret key, and let it sign. What is here already of the same key is kept beside it.
@@ -130,7 +99,26 @@ class OwnKeys:
             data: binary or armored, such as ``gpg --export-secret-keys`` writes it.
             passphrase: of a locked key. The host is then asked for the passphrase that protects it here.
         """
-        raise NotImplementedError
+        if len(data) > MAX_SECRET * 2:
+            raise NoUsableKey(f"The secret key has {len(data)} bytes; at most {MAX_SECRET} are read")
+        try:
+            secret = dearmor(data, PRIVATE_KEY) if is_armored(data) else bytes(data)
+            if is_locked(secret):
+                from gre_encrypter_openpgp.keymaking import unlocked  # noqa: PLC0415 - loads PGPy
+
+                secret = unlocked(secret, passphrase)
+        except BadOpenPGP as error:
+            raise NoUsableKey(f"This is no secret key: {error.text}") from None
+        key = OwnKey.read(secret)
+        key.signer(self._ports.now())
+        if not key.decryptors():
+            raise NoUsableKey("The key holds no secret subkey that decrypts")
+        await self._ring.load(self._ports)
+        same = next((old for old in self._ring.keys if old.fingerprint == key.fingerprint), None)
+        if same is None:
+            return await self._keep(await self._ring.protect(key, self._ports), active=True)
+        await self._ring.unlock((same,), self._ports)
+        return await self._keep(same.changed(merged(same.secret, secret)), active=True)
 
     async def export(
         self, fingerprint: str | None = None, *, secret: bool = False, passphrase: str | None = None
@@ -142,19 +130,30 @@ class OwnKeys:
             secret: with the secret part. Whoever gets it reads everything.
             passphrase: locks the secret part, as ``gpg --import`` reads it; None: not locked.
         """
-        raise NotImplementedError
+        key = await self._key(fingerprint)
+        if not secret:
+            return armor(key.parsed.key.data, PUBLIC_KEY)
+        await self._ring.unlock((key,), self._ports)
+        data = key.secret
+        if passphrase:
+            from gre_encrypter_openpgp.keymaking import locked  # noqa: PLC0415 - loads PGPy
+
+            data = locked(data, passphrase)
+        return armor(data, PRIVATE_KEY)
 
     async def activate(self, fingerprint: str) -> OwnKeyInfo:
         """Let another one of our keys sign from now on."""
-        raise NotImplementedError
+        return await self._keep(await self._key(fingerprint), active=True)
 
-    async def publish(self) -> OwnKeyInfo:
-        """Publish the active key now (XEP-0373, section 4), also when it was published already.
+    async def publish(self, fingerprint: str | None = None) -> OwnKeyInfo:
+        """Publish a key now (XEP-0373, section 4), also when it was published already.
 
         Raises:
             PeerError, PeerTimeout, BadOpenPGP: it did not work.
         """
-        raise NotImplementedError
+        key = await self._key(fingerprint)
+        await publish_now(key, await read_announced(self._jid, self._ports.pubsub), self._ports)
+        return await self._info(key)
 
     async def backup(self, code: str | None = None) -> str:
         """Put all our secret keys on the server, encrypted with a backup code (XEP-0373, section 5).
@@ -169,10 +168,10 @@ class OwnKeys:
             PolicyChanged: a backup is there that this device did not make, and the user did not agree to replace it.
             PeerError, PeerTimeout: it did not work.
         """
-        raise NotImplementedError
+        return await make_backup(self._ring, self._ports, code)
 
     async def restore(self, code: str) -> tuple[OwnKeyInfo, ...]:
-        """Take all keys from the backup of the account. The one that is announced signs from now on.
+        """Take all keys from the backup of the account. One that is announced signs, unless a usable key is here.
 
         Arguments:
             code: the backup code, in any case, with or without dashes.
@@ -181,20 +180,30 @@ class OwnKeys:
             NoUsableKey: no backup, another code, or nothing usable in it; the text says which.
             PeerError, PeerTimeout: the backup cannot be read.
         """
-        raise NotImplementedError
+        found = {key.fingerprint for key in await restore_backup(self._ring, self._ports, code)}
+        return tuple(info for info in await self.list() if info.fingerprint in found)
 
     async def rotate(self, fingerprint: str | None = None) -> OwnKeyInfo:
         """Make a new encryption subkey, and give up the old ones, which still open old mail.
 
         Publish the key afterwards, and make a new backup: the old one does not hold the new subkey.
         """
-        raise NotImplementedError
+        from gre_encrypter_openpgp.keymaking import rotate  # noqa: PLC0415 - loads PGPy
+
+        key = await self._unlocked(fingerprint)
+        return await self._keep(key.changed(rotate(key.secret, self._ports.now())))
 
     async def extend(
         self, expires_in: timedelta | None = DEFAULT_LIFETIME, fingerprint: str | None = None
     ) -> OwnKeyInfo:
         """Let a key end later (or earlier): this long from now; None: never. Publish it afterwards."""
-        raise NotImplementedError
+        from gre_encrypter_openpgp.keymaking import extend  # noqa: PLC0415 - loads PGPy
+
+        key = await self._unlocked(fingerprint)
+        now = self._ports.now()
+        return await self._keep(
+            key.changed(extend(key.secret, None if expires_in is None else now + expires_in, now))
+        )
 
     async def revoke(
         self, reason: RevocationReason, text: str = "", fingerprint: str | None = None
@@ -209,8 +218,49 @@ class OwnKeys:
         Raises:
             PeerError, PeerTimeout: it is revoked here, but that could not be published; call :meth:`publish` later.
         """
-        raise NotImplementedError
+        from gre_encrypter_openpgp.keymaking import revoke  # noqa: PLC0415 - loads PGPy
+
+        key = await self._unlocked(fingerprint)
+        revoked = key.changed(revoke(key.secret, RevocationReason(reason).value, text, self._ports.now()))
+        await self._keep(revoked)
+        present = await read_announced(self._jid, self._ports.pubsub)
+        if any(entry.fingerprint == key.fingerprint for entry in present):
+            await publish_now(revoked, present, self._ports)
+        return await self._info(revoked)
 
     async def change_passphrase(self, fingerprint: str | None = None) -> OwnKeyInfo:
         """Ask for the old passphrase and then for a new one; no new one leaves the key unprotected here."""
-        raise NotImplementedError
+        key = await self._unlocked(fingerprint)
+        return await self._keep(await self._ring.protect(OwnKey.read(key.secret), self._ports))
+
+    # -- shared ------------------------------------------------------------------------------------
+
+    async def _key(self, fingerprint: str | None) -> OwnKey:
+        own = await self._ring.load(self._ports)
+        if own is None:
+            raise NoUsableKey(
+                "There is no key of yours yet. One is made when you send the first message, or by gre keys make"
+            )
+        if fingerprint is None:
+            return own
+        wanted = "".join(fingerprint.split()).upper()
+        found = [key for key in self._ring.keys if key.fingerprint.endswith(wanted)]
+        if len(wanted) < _SHORTEST or len(found) != 1:
+            raise NoUsableKey(
+                f"No key of yours has the fingerprint {fingerprint[:80]}. gre keys list shows them"
+            )
+        return found[0]
+
+    async def _unlocked(self, fingerprint: str | None) -> OwnKey:
+        key = await self._key(fingerprint)
+        await self._ring.unlock((key,), self._ports)
+        return key
+
+    async def _keep(self, key: OwnKey, *, active: bool = False) -> OwnKeyInfo:
+        await self._ring.keep(key, self._ports, active=active)
+        return await self._info(key)
+
+    async def _info(self, key: OwnKey) -> OwnKeyInfo:
+        announced = await self._ports.store.get(ANNOUNCED + key.fingerprint) or b""
+        active = self._ring.active is not None and self._ring.active.fingerprint == key.fingerprint
+        return describe(key, active=active, announced=announced.decode("ascii", "replace"))

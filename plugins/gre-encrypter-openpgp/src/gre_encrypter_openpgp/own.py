@@ -1,100 +1,193 @@
-"""Our own key pair: kept in the store, parsed once, never made twice.
-
-Store keys::
-
-    openpgp/own/active               fingerprint of the key that signs
-    openpgp/own/keys/FINGERPRINT     binary secret key, as it was made or imported
-    openpgp/own/passwords/FINGERPRINT    only for an imported key that is locked
-    openpgp/own/announced/FINGERPRINT    when we published it (XEP-0373); empty: what is published is outdated
-"""
+"""Our own key pairs: parsed once, locked while nobody gave the passphrase."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
-from gre_openpgp.armor import PRIVATE_KEY, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.packets import MAX_CERT, key_id
+from gre_openpgp.packets import key_id
 from gre_openpgp.user_ids import is_bound
 from gre_openpgp.xep0373 import PublicKey
 from pysequoia.packet import Packet, PacketPile, Tag
 
-from gre_core.errors import NoUsableKey
+from gre_core.errors import NoUsableKey, OpenError
+from gre_encrypter_openpgp import vault
 from gre_encrypter_openpgp.certs import ParsedCert, parse_cert
 from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 
 if TYPE_CHECKING:
-    from gre_core.ports import Ports, Store
+    from datetime import datetime, timedelta
 
-OWN: Final = "openpgp/own/"
-ACTIVE: Final = OWN + "active"
-KEYS: Final = OWN + "keys/"
-PASSWORDS: Final = OWN + "passwords/"
-ANNOUNCED: Final = OWN + "announced/"
-OUTDATED: Final = b""
+    from gre_core.ports import Ports
+
+_KEY_ID: Final = 16
+_MAX_SENDER_ID: Final = 254
+
+
+class KeyLocked(NoUsableKey, OpenError):
+    """A key of ours is needed, and nobody gave its passphrase. A message that came stays kept."""
+
+    code = "key-locked"
 
 
 @dataclass(slots=True)
 class OwnKey:
-    """A key pair of ours, ready for use.
+    """A key pair of ours.
 
     Arguments:
-        secret: the binary secret key.
-        password: of a locked key.
+        stored: what lies in the store: the binary secret key, or that encrypted with the passphrase.
         parsed: its public part.
     """
 
-    secret: bytes = field(repr=False)
-    password: str | None = field(repr=False)
+    stored: bytes = field(repr=False)
     parsed: ParsedCert
+    _secret: bytes | None = field(default=None, repr=False)
+    _passphrase: str | None = field(default=None, repr=False)
     _signer: pysequoia.PySigner | None = field(default=None, repr=False)
     _decryptors: dict[str, pysequoia.PyDecryptor] | None = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, secret: bytes, password: str | None = None) -> OwnKey:
-        """Parse a binary secret key.
+    def read(cls, secret: bytes, passphrase: str | None = None) -> OwnKey:
+        """Parse a binary secret key that no other program has locked.
+
+        Arguments:
+            secret: the key.
+            passphrase: protects it in the store; None or empty: nothing does.
 
         Raises:
             NoUsableKey: it is no secret key that Sequoia reads.
         """
-        try:
-            public = bytes(pysequoia.Tsk.from_bytes(secret).extract_certificate())
-            return cls(secret, password, parse_cert(PublicKey.read(public)))
-        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
-            if isinstance(error, BadOpenPGP):
-                raise NoUsableKey(f"Your key cannot be used: {error.text}") from None
-            guard_panic(error)
-            raise NoUsableKey(f"Your key cannot be read: {first_line(error)}") from None
+        parsed = _parsed(_public_part(secret))
+        stored = vault.lock(secret, passphrase) if passphrase else secret
+        return cls(stored, parsed, secret, passphrase or None)
+
+    @classmethod
+    def from_store(cls, stored: bytes, public: bytes | None) -> OwnKey:
+        """Take what lies in the store; a protected key is locked at first.
+
+        Raises:
+            NoUsableKey: it is damaged.
+        """
+        if not vault.is_locked(stored):
+            return cls.read(stored)
+        if public is None:
+            raise NoUsableKey("The public part of your key is missing in the store. Restore it from a backup")
+        return cls(stored, _parsed(public))
+
+    def changed(self, secret: bytes) -> OwnKey:
+        """Give this key in a new form, protected by the same passphrase.
+
+        Raises:
+            NoUsableKey: Sequoia cannot read it, or it is another key.
+        """
+        new = OwnKey.read(secret, self._passphrase)
+        if new.fingerprint != self.fingerprint:
+            raise NoUsableKey(f"Your key {self.fingerprint} could not be changed. Nothing was")
+        return new
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the primary key, in upper-case hex."""
         return self.parsed.key.fingerprint
 
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The key ids of the primary key and all subkeys, in upper-case hex."""
+        return frozenset(name.upper() for name in self.parsed.ids if len(name) == _KEY_ID)
+
+    @property
+    def lifetime(self) -> timedelta | None:
+        """How long it lives from its making on; None: for ever."""
+        created, expires = self.created, self.parsed.cert.expiration
+        return None if expires is None else expires - created
+
+    @property
+    def created(self) -> datetime:
+        """When it was made."""
+        made: datetime | None = next(iter(PacketPile.from_bytes(self.parsed.key.data))).key_created
+        assert made is not None
+        return made
+
     def bears(self, sender_id: str) -> bool:
         """Tell whether a user id names this sender."""
         return is_bound(self.parsed.user_ids, sender_id)
+
+    # -- the lock ----------------------------------------------------------------------------------
+
+    @property
+    def protected(self) -> bool:
+        """Whether a passphrase protects it in the store."""
+        return vault.is_locked(self.stored)
+
+    @property
+    def locked(self) -> bool:
+        """Whether its passphrase is needed now."""
+        return self._secret is None
+
+    @property
+    def secret(self) -> bytes:
+        """The binary secret key.
+
+        Raises:
+            KeyLocked: nobody unlocked it.
+        """
+        if self._secret is None:
+            raise KeyLocked(
+                f"Your key {self.fingerprint} is locked. Unlock it with its passphrase, and try again",
+                fingerprint=self.fingerprint,
+            )
+        return self._secret
+
+    def unlock(self, passphrase: str) -> bool:
+        """Unlock it; tell whether that was its passphrase. Takes some 50 ms.
+
+        Raises:
+            NoUsableKey: it is damaged.
+        """
+        secret = vault.unlock(self.stored, passphrase)
+        if secret is None:
+            return False
+        if PublicKey.read(_public_part(secret)).fingerprint != self.fingerprint:
+            raise NoUsableKey(
+                f"The store holds another key than {self.fingerprint}. Restore it from a backup"
+            )
+        self._secret, self._passphrase = secret, passphrase
+        return True
+
+    def lock(self) -> None:
+        """Forget the secret part and the passphrase, if it is protected."""
+        if self.protected:
+            self._secret = self._passphrase = None
+            self.renew()
+
+    # -- use ---------------------------------------------------------------------------------------
+
+    def problem(self, now: datetime) -> str:
+        """Say why it signs nothing now, or ``""``."""
+        if self.parsed.problem or self.parsed.expires is None or self.parsed.expires > now:
+            return self.parsed.problem
+        return f"it expired on {self.parsed.expires:%Y-%m-%d}"
 
     def signer(self, now: datetime) -> pysequoia.PySigner:
         """Give the signer.
 
         Raises:
             NoUsableKey: the key is revoked, expired, or cannot sign.
+            KeyLocked: nobody unlocked it.
         """
-        problem = self.parsed.problem
-        if not problem and self.parsed.expires is not None and self.parsed.expires <= now:
-            problem = f"it expired on {self.parsed.expires:%Y-%m-%d}"
+        problem = self.problem(now)
         if problem:
+            remedy = "Extend it (gre keys extend)" if "expired" in problem else "Make or import another one"
             raise NoUsableKey(
-                f"Your own key {self.fingerprint} cannot be used any more: {problem}. Import another one",
+                f"Your own key {self.fingerprint} cannot be used any more: {problem}. {remedy}",
                 fingerprint=self.fingerprint,
             )
         if self._signer is None:
+            secret = self.secret
             try:
-                self._signer = pysequoia.Tsk.from_bytes(self.secret).signer(self.password)
+                self._signer = pysequoia.Tsk.from_bytes(secret).signer()
             except BaseException as error:  # noqa: BLE001 - a panic is no Exception
                 guard_panic(error)
                 raise NoUsableKey(
@@ -104,9 +197,13 @@ class OwnKey:
         return self._signer
 
     def decryptors(self) -> dict[str, pysequoia.PyDecryptor]:
-        """Give one decryptor for each subkey (pysequoia's have only one), by key id in upper-case hex."""
+        """Give one decryptor for each subkey (pysequoia's have only one), by key id in upper-case hex.
+
+        Raises:
+            KeyLocked: nobody unlocked it.
+        """
         if self._decryptors is None:
-            self._decryptors = _decryptors(self.secret, self.password)
+            self._decryptors = _decryptors(self.secret)
         return self._decryptors
 
     def renew(self) -> None:
@@ -115,7 +212,22 @@ class OwnKey:
         self._decryptors = None
 
 
-def _decryptors(secret: bytes, password: str | None) -> dict[str, pysequoia.PyDecryptor]:
+def _public_part(secret: bytes) -> bytes:
+    try:
+        return bytes(pysequoia.Tsk.from_bytes(secret).extract_certificate())
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        guard_panic(error)
+        raise NoUsableKey(f"Your key cannot be read: {first_line(error)}") from None
+
+
+def _parsed(public: bytes) -> ParsedCert:
+    try:
+        return parse_cert(PublicKey.read(public))
+    except BadOpenPGP as error:
+        raise NoUsableKey(f"Your key cannot be used: {error.text}") from None
+
+
+def _decryptors(secret: bytes) -> dict[str, pysequoia.PyDecryptor]:
     groups: list[list[Packet]] = []
     for packet in PacketPile.from_bytes(secret):
         if packet.tag == Tag.Signature and groups:
@@ -132,12 +244,12 @@ def _decryptors(secret: bytes, password: str | None) -> dict[str, pysequoia.PyDe
         fingerprint = name.upper()
         packets = base if group[0].tag == Tag.SecretKey else base + group
         try:
-            found[key_id(fingerprint)] = pysequoia.Tsk.from_packets(packets).decryptor(password)
+            found[key_id(fingerprint)] = pysequoia.Tsk.from_packets(packets).decryptor()
         except RuntimeError:
             if any(_encrypts(packet) for packet in group[1:]):
                 ended.append(fingerprint)
     if ended:
-        found.update(_revive(secret, password, ended))
+        found.update(_revive(secret, ended))
     return found
 
 
@@ -146,7 +258,7 @@ def _encrypts(signature: Packet) -> bool:
     return flags is not None and (flags.transport_encryption or flags.storage_encryption)
 
 
-def _revive(secret: bytes, password: str | None, wanted: list[str]) -> dict[str, pysequoia.PyDecryptor]:
+def _revive(secret: bytes, wanted: list[str]) -> dict[str, pysequoia.PyDecryptor]:
     """Give decryptors for expired and revoked subkeys, for old mail."""
     from gre_encrypter_openpgp.keymaking import revive_subkeys  # noqa: PLC0415 - loads PGPy
 
@@ -154,79 +266,35 @@ def _revive(secret: bytes, password: str | None, wanted: list[str]) -> dict[str,
     try:
         for fingerprint, data in revive_subkeys(secret).items():
             if fingerprint in wanted:
-                found[key_id(fingerprint)] = pysequoia.Tsk.from_bytes(data).decryptor(password)
+                found[key_id(fingerprint)] = pysequoia.Tsk.from_bytes(data).decryptor()
     except (NoUsableKey, RuntimeError):
         pass  # then old mail is "not for us", as it would be without this attempt
     return found
 
 
-# -- the store -------------------------------------------------------------------------------------
-
-
-async def load_own(store: Store) -> tuple[OwnKey, ...]:
-    """Load our keys, the one that signs first; nothing when there is none.
+def user_id_for(sender_id: str) -> str:
+    """Give the user id for a sender: the address in angle brackets, as mail programs write it.
 
     Raises:
-        NoUsableKey: a stored key is damaged.
-        StoreError: the store cannot be read.
+        NoUsableKey: it is no address.
     """
-    active = (await store.get(ACTIVE) or b"").decode("ascii", "replace")
-    names = sorted(await store.keys(KEYS), key=lambda name: name != KEYS + active)
-    loaded: list[OwnKey] = []
-    for name in names:
-        secret = await store.get(name)
-        if secret is not None:
-            password = await store.get(PASSWORDS + name.removeprefix(KEYS))
-            loaded.append(OwnKey.read(secret, None if password is None else password.decode()))
-    return tuple(loaded)
-
-
-async def save_own(key: OwnKey, store: Store) -> None:
-    """Keep a key and make it the one that signs; raises :class:`StoreError`."""
-    if key.password is not None:
-        await store.put(PASSWORDS + key.fingerprint, key.password.encode())
-    await store.put(KEYS + key.fingerprint, key.secret)
-    await store.put(ACTIVE, key.fingerprint.encode("ascii"))
+    plain = sender_id.strip()
+    if not 0 < len(plain) <= _MAX_SENDER_ID or not plain.isprintable() or set(plain) & set("<>"):
+        raise NoUsableKey(f"No key can be made for the name {sender_id[:80]!r}: it is no address")
+    return f"<{plain}>"
 
 
 async def import_own_key(ports: Ports, data: bytes, password: str | None = None) -> str:
-    """Take an existing secret key as ours; it signs from now on, and is published with the next message.
+    """Take an existing secret key as ours; see :meth:`OwnKeys.import_key`."""
+    from gre_encrypter_openpgp.management import OwnKeys  # noqa: PLC0415
 
-    Arguments:
-        ports: of the account.
-        data: the secret key, binary or armored, for example of ``gpg --export-secret-keys``. It is kept as
-            it is.
-        password: of a locked key. It is kept beside the key, which is as safe as the store is.
-
-    Returns:
-        The fingerprint.
-
-    Raises:
-        NoUsableKey: no secret key, a wrong password, or a key that cannot sign or decrypt.
-        StoreError: it could not be kept.
-    """
-    if len(data) > MAX_CERT * 2:
-        raise NoUsableKey(f"The secret key has {len(data)} bytes; at most {MAX_CERT * 2} are read")
-    try:
-        secret = dearmor(data, PRIVATE_KEY) if is_armored(data) else bytes(data)
-    except BadOpenPGP as error:
-        raise NoUsableKey(f"This is no secret key: {error.text}") from None
-    key = OwnKey.read(secret, password)
-    key.signer(datetime.now(UTC))
-    if not key.decryptors():
-        raise NoUsableKey("The key holds no secret subkey that decrypts, or the password is wrong")
-    await save_own(key, ports.store)
-    return key.fingerprint
+    return (await OwnKeys("", ports).import_key(data, password)).fingerprint
 
 
 async def export_own_key(ports: Ports) -> bytes:
-    """Give our binary secret key, as it was made or imported (a locked one stays locked).
+    """Give our binary secret key; see :meth:`OwnKeys.export`."""
+    from gre_openpgp.armor import PRIVATE_KEY, dearmor  # noqa: PLC0415
 
-    Raises:
-        NoUsableKey: there is none.
-        StoreError: the store cannot be read.
-    """
-    keys = await load_own(ports.store)
-    if not keys:
-        raise NoUsableKey("There is no key of yours yet. One is made when you send the first message")
-    return keys[0].secret
+    from gre_encrypter_openpgp.management import OwnKeys  # noqa: PLC0415
+
+    return dearmor(await OwnKeys("", ports).export(secret=True), PRIVATE_KEY)

@@ -64,6 +64,11 @@ class CheckedMessage:
     container: int
     version: int
 
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The key ids that it is for; :data:`ANONYMOUS` for hidden recipients."""
+        return frozenset(key.key_id for key in self.session_keys)
+
     def for_keys(self, key_ids: Container[str]) -> tuple[SessionKey, ...]:
         """Give the session keys that are for one of the key ids, or for a hidden recipient."""
         return tuple(key for key in self.session_keys if key.key_id in key_ids or key.key_id == ANONYMOUS)
