@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
+from gre_core.addressing import ADDRESS, recipients_of
 from gre_core.capabilities import DATA_POLICY
 from gre_core.errors import GreError, InvalidAddress, Refused, RemoteProtocolError
 from gre_core.incoming import STANZAS
@@ -91,7 +92,7 @@ class GatewayEngine:
         """Give the disco#info features, for the domain and for each contact (GRE, "Discovering Support")."""
         only = (ENCRYPTED_ONLY,) if self.encrypted_only else ()
         names = sorted(map(str, self.formatters)) + sorted(map(str, self.encrypters))
-        return (GRE, *only, *names, EME, wire.RECEIPTS, JID_ESCAPING)
+        return (GRE, *only, *names, EME, wire.RECEIPTS, JID_ESCAPING, ADDRESS)
 
     def forms(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """Give the extended disco#info forms by FORM_TYPE: the data policy (XEP-0504, section 4)."""
@@ -243,10 +244,10 @@ class GatewayEngine:
             )
         if not elements and self.encrypted_only:
             raise Refused(ENCRYPT_TEXT, condition="policy-violation", error_type="modify")
-        recipient = self.check_contact(stanza.get("to", ""))
+        recipients, hidden = recipients_of(stanza, self.domain, self.check_contact)
         sender_id = await self._registered(user)
         if not elements:
-            return read_plain(stanza, user, user_full, sender_id, recipient)
+            return read_plain(stanza, user, user_full, sender_id, recipients, hidden)
         if len(elements) > 1:
             raise Refused(
                 "A message has one <encrypted/> element.", condition="bad-request", error_type="modify"
@@ -263,12 +264,13 @@ class GatewayEngine:
             user,
             user_full,
             sender_id,
-            (recipient,),
+            recipients,
             encrypted.formatter,
             encrypted.encrypter,
             encrypted.body,
             wire.stanza_id(stanza),
             stanza,
+            hidden,
         )
 
     def jid_of(self, legacy_id: str) -> str:

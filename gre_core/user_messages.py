@@ -31,12 +31,13 @@ class Relayed:
         user: bare JID of the sender.
         user_full: full JID of the sender, for the receipt.
         sender_id: the sender's identifier on the legacy network.
-        recipients: who it is for.
+        recipients: who it is for; all of them may see each other.
         formatter: as the message names it; it is one of ours.
         encrypter: as the message names it; the pair is one of ours.
         body: opaque to the gateway.
         id: the origin-id, else the stanza's id; a resent message bears the same. None when it has neither.
         stanza: the message as it came, for the receipt or the error.
+        hidden: who gets it besides and is shown to nobody (XEP-0033, ``bcc``).
     """
 
     user: str
@@ -48,6 +49,7 @@ class Relayed:
     body: Body
     id: str | None
     stanza: Element = field(repr=False)
+    hidden: tuple[Recipient, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,12 @@ class Plain:
         user: bare JID of the sender.
         user_full: full JID of the sender.
         sender_id: the sender's identifier on the legacy network.
-        recipients: who it is for.
+        recipients: who it is for; all of them may see each other.
         text: its body.
         subject: or None.
         id: the origin-id, else the stanza's id; None when it has neither.
         stanza: the message as it came.
+        hidden: who gets it besides and is shown to nobody (XEP-0033, ``bcc``).
     """
 
     user: str
@@ -73,6 +76,7 @@ class Plain:
     subject: str | None = field(repr=False)
     id: str | None
     stanza: Element = field(repr=False)
+    hidden: tuple[Recipient, ...] = ()
 
 
 def has_content(stanza: Element) -> bool:
@@ -94,7 +98,14 @@ def _is_encrypted(node: Element) -> bool:
     return name in {"encrypted", "openpgp"} or namespace == "jabber:x:encrypted"
 
 
-def read_plain(stanza: Element, user: str, user_full: str, sender_id: str, recipient: Recipient) -> Plain:
+def read_plain(
+    stanza: Element,
+    user: str,
+    user_full: str,
+    sender_id: str,
+    recipients: tuple[Recipient, ...],
+    hidden: tuple[Recipient, ...],
+) -> Plain:
     """Read a message that is not encrypted with GRE.
 
     Raises:
@@ -113,9 +124,10 @@ def read_plain(stanza: Element, user: str, user_full: str, sender_id: str, recip
         user,
         user_full,
         sender_id,
-        (recipient,),
+        recipients,
         body.text or "",
         None if subject is None else subject.text,
         wire.stanza_id(stanza),
         stanza,
+        hidden,
     )

@@ -33,15 +33,25 @@ def body_of(data: bytes) -> Body:
 
 
 def relayed(
-    text: str, *, to: str = "bob@example.net", id_: str | None = "id-1", origin: bool = True
+    text: str, *, to: str = "bob@example.net", bcc: str = "", id_: str | None = "id-1", origin: bool = True
 ) -> Relayed:
     stanza = ET.Element("{jabber:client}message", {"id": id_ or ""})
     if origin and id_:
         ET.SubElement(stanza, "{urn:xmpp:sid:0}origin-id", {"id": id_})
-    jid = to.replace("@", "\\40") + "@mail.localhost"
-    who = (Recipient(jid, to),)
+    who, hidden = (
+        tuple(Recipient(one.replace("@", "\\40") + "@mail.localhost", one) for one in names.split())
+        for names in (to, bcc)
+    )
     return Relayed(
-        "juliet@localhost", "juliet@localhost/r", "juliet@example.org", who, *PAIR, Body(text), id_, stanza
+        "juliet@localhost",
+        "juliet@localhost/r",
+        "juliet@example.org",
+        who,
+        *PAIR,
+        Body(text),
+        id_,
+        stanza,
+        hidden,
     )
 
 

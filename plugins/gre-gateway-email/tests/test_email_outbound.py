@@ -69,6 +69,35 @@ async def test_an_encrypted_message_becomes_a_mail(desk, kit, text):
     assert PgpMime().unwrap(mail).body.text == text
 
 
+async def test_one_mail_for_several_recipients_that_shows_no_blind_copy(desk, kit, text):
+    await desk.outbound.encrypted(
+        kit.relayed(text, to="bob@example.net carol@example.net", bcc="dave@example.net")
+    )
+    ((_, recipients, mail),) = desk.relay.mails
+    assert recipients == ("bob@example.net", "carol@example.net", "dave@example.net")
+    assert message_from_bytes(mail, policy=policy.default)["To"] == "bob@example.net, carol@example.net"
+    assert b"dave" not in mail
+
+
+async def test_a_mail_of_blind_copies_only(desk, kit, text):
+    await desk.outbound.encrypted(kit.relayed(text, to="", bcc="dave@example.net"))
+    ((_, recipients, mail),) = desk.relay.mails
+    assert recipients == ("dave@example.net",)
+    assert message_from_bytes(mail)["To"] == "undisclosed-recipients:;"
+    assert b"dave" not in mail
+
+
+async def test_the_same_origin_id_to_others_is_another_mail(desk, kit, text):
+    await desk.outbound.encrypted(kit.relayed(text))
+    await desk.outbound.encrypted(kit.relayed(text, to="dave@example.net"))
+    await desk.outbound.encrypted(kit.relayed(text, to="dave@example.net"))
+    assert [recipients for _, recipients, _ in desk.relay.mails] == [
+        ("bob@example.net",),
+        ("dave@example.net",),
+    ]
+    assert len({message_from_bytes(mail)["Message-ID"] for *_, mail in desk.relay.mails}) == 1
+
+
 async def test_a_resent_stanza_is_answered_and_not_mailed_twice(desk, kit, text):
     await desk.outbound.encrypted(kit.relayed(text))
     await desk.outbound.encrypted(kit.relayed(text))

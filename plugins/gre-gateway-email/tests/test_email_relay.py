@@ -82,10 +82,40 @@ async def test_refusals_become_errors_with_the_relays_words(relay, scripted_rela
     assert len(scripted_relay.mails) == 1
 
 
-async def test_one_refused_recipient_refuses_the_mail_for_all(relay, scripted_relay):
-    scripted_relay.answers["RCPT"] = ["550 5.1.1 no such user"]
-    with pytest.raises(Refused):
-        await send(relay, "nobody@example.net", "bob@example.net")
+async def test_one_refused_recipient_refuses_the_mail_for_all_and_is_named(relay, scripted_relay):
+    scripted_relay.answers["RCPT"] = ["250 2.1.5 ok", "550 5.1.1 no such user", "450 4.2.0 greylisted"]
+    with pytest.raises(Refused) as refused:
+        await send(relay, "bob@example.net", "nobody@example.net", "dave@example.net", "eve@example.net")
+    assert (refused.value.error_type, refused.value.condition) == ("cancel", "item-not-found")
+    assert "nobody@example.net (550 5.1.1 no such user)" in refused.value.text
+    assert "dave@example.net (450 4.2.0 greylisted)" in refused.value.text
+    assert "bob@example.net" not in refused.value.text
+    assert "eve@example.net" not in refused.value.text
+    assert scripted_relay.mails == []
+    await send(relay, "bob@example.net", "eve@example.net")
+    assert scripted_relay.mails == [("juliet@example.org", ["bob@example.net", "eve@example.net"], MAIL)]
+
+
+async def test_recipients_that_are_refused_for_now_may_be_tried_again(relay, scripted_relay):
+    scripted_relay.answers["RCPT"] = ["250 2.1.5 ok", "450 4.2.0 greylisted"]
+    with pytest.raises(Refused, match="Nobody got the message") as refused:
+        await send(relay, "bob@example.net", "eve@example.net")
+    assert refused.value.error_type == "wait"
+    assert scripted_relay.mails == []
+
+
+async def test_many_refused_recipients_are_counted(relay, scripted_relay):
+    names = [f"u{number}@example.net" for number in range(7)]
+    scripted_relay.answers["RCPT"] = ["550 no"] * 7
+    with pytest.raises(Refused, match=r"u4@example\.net .*2 more"):
+        await send(relay, *names)
+
+
+async def test_a_relay_that_closes_among_the_recipients(relay, scripted_relay):
+    scripted_relay.answers["RCPT"] = ["421 4.3.2 shutting down"]
+    with pytest.raises(Refused, match=r"bob@example\.net") as refused:
+        await send(relay, "bob@example.net", "eve@example.net")
+    assert refused.value.error_type == "wait"
     assert scripted_relay.mails == []
 
 

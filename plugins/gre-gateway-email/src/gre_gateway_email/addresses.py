@@ -12,9 +12,12 @@ here, after XEP-0106 was undone, and is used as it stands from then on.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import InvalidAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_ADDRESS: Final = 254
 """Longest address, in characters (RFC 5321, section 4.5.3.1.3, without the angle brackets)."""
@@ -61,6 +64,11 @@ def check_address(address: str) -> None:
 def domain_of(address: str) -> str:
     """Give the part after the last @, or ``""``: what a log may show of an address."""
     return address.rpartition("@")[2] if "@" in address else ""
+
+
+def address_list(addresses: Sequence[str]) -> str:
+    """Write checked addresses for a header field, one a line; without any, all get blind copies (RFC 5322, 3.6.3)."""
+    return ",\r\n ".join(addresses) or "undisclosed-recipients:;"
 
 
 def _check_local_part(address: str, local: str) -> None:

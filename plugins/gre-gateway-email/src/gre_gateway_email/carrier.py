@@ -31,7 +31,7 @@ class Envelope:
 
     Arguments:
         sender: mail address of the user.
-        recipients: mail addresses, at least one.
+        recipients: mail addresses that the mail shows; none when all get a blind copy.
         message_id: without angle brackets.
         date: with time zone UTC.
         autocrypt: the value of an Autocrypt header with the sender's key, folded, or None.

@@ -20,6 +20,7 @@ from gre_gateway_email.plain_mail import write_plain
 
 if TYPE_CHECKING:
     from gre_core.gateway import Plain
+    from gre_core.model import Recipient
     from gre_gateway_email.carrier import Carriers
     from gre_gateway_email.journal import Journal
     from gre_gateway_email.relay import Relay
@@ -94,7 +95,7 @@ class Outbound:
             await self._send(message, make)
             return
         if self._journal.seen(*key):
-            _log.info("resent-stanza", peer_domain=domain_of(message.recipients[0].legacy_id))
+            _log.info("resent-stanza", peer_domain=domain_of(_all(message)[0].legacy_id))
             return
         running = self._running.get(key)
         if running is not None:
@@ -116,7 +117,7 @@ class Outbound:
 
     async def _send(self, message: Relayed | Plain, make: Callable[[], Awaitable[bytes]]) -> None:
         mail = await make()
-        recipients = [recipient.legacy_id for recipient in message.recipients]
+        recipients = [recipient.legacy_id for recipient in _all(message)]
         await self._relay.send(message.sender_id, recipients, mail)
         _log.info("mail-relayed", peer_domain=domain_of(recipients[0]), size=len(mail))
 
@@ -129,17 +130,19 @@ class Outbound:
 
 
 def _identity(message: Relayed | Plain) -> tuple[str, str] | None:
-    """Tell what makes a resent message the same: user and origin-id.
+    """Tell what makes a resent message the same: user, origin-id and recipients.
 
+    A client sends the same message to others in a stanza of its own, with the same origin-id: so it does with blind
+    copies.
     Without an origin-id (XEP-0359) there is only the stanza's id, which some clients count anew in each session:
     then the content has to be the same as well, or a new message would be taken for an old one, and lost.
     """
     if message.id is None:
         return None
-    if message.stanza.find(ORIGIN_TAG) is not None:
-        return message.user, message.id
-    content = message.body.text if isinstance(message, Relayed) else message.text
-    seed = "\0".join([message.id, *(recipient.jid for recipient in message.recipients), content])
+    parts = [message.id, *(recipient.jid for recipient in _all(message))]
+    if message.stanza.find(ORIGIN_TAG) is None:
+        parts.append(message.body.text if isinstance(message, Relayed) else message.text)
+    seed = "\0".join(parts)
     return message.user, hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -156,6 +159,10 @@ def message_id(origin_id: str | None, address: str) -> str:
     else:
         left = hashlib.sha256(origin_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{left}@{domain_of(address)}"
+
+
+def _all(message: Relayed | Plain) -> tuple[Recipient, ...]:
+    return (*message.recipients, *message.hidden)
 
 
 def _envelope(message: Relayed | Plain, autocrypt: str | None) -> Envelope:

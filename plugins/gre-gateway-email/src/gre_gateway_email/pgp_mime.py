@@ -17,11 +17,10 @@ from gre_openpgp.messages import check_message
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted
 from gre_gateway_email import encrypted_part, mime_scan
+from gre_gateway_email.addresses import address_list
 from gre_gateway_email.carrier import Carried
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gre_gateway_email.carrier import Envelope
 
 FORMATTER: Final = formatter("mime")
@@ -77,7 +76,7 @@ class PgpMime:
         return _TEMPLATE.format(
             date=format_datetime(envelope.date),
             sender=envelope.sender,
-            recipients=_addresses(envelope.recipients),
+            recipients=address_list(envelope.recipients),
             message_id=envelope.message_id,
             autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
             # Always with a checksum: some relays take the last "=" for its beginning, and refuse what has only padding.
@@ -144,7 +143,3 @@ def _binary(content: bytes) -> bytes:
         raise BadEncrypted(f"The encrypted part of the mail is damaged. {error.text}.") from error
     check_message(data)
     return data
-
-
-def _addresses(recipients: Sequence[str]) -> str:
-    return ",\r\n ".join(recipients)

@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
 from gre_gateway_email import mime_scan
+from gre_gateway_email.addresses import address_list
 from gre_gateway_email.html_text import text_of
 
 if TYPE_CHECKING:
@@ -67,11 +68,10 @@ def write_plain(text: str, subject: str | None, envelope: Envelope) -> bytes:
         text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "replace"), newline=False
     )
     lines = b"\r\n".join([body[at : at + _COLUMNS] for at in range(0, len(body), _COLUMNS)])
-    recipients = ",\r\n ".join(envelope.recipients)
     head = (
         f"Date: {format_datetime(envelope.date)}\r\n"
         f"From: {envelope.sender}\r\n"
-        f"To: {recipients}\r\n"
+        f"To: {address_list(envelope.recipients)}\r\n"
         f"Message-ID: <{envelope.message_id}>\r\n"
         f"Subject: {_encoded(subject)}\r\n"
         "MIME-Version: 1.0\r\n"

@@ -30,6 +30,9 @@ KEPT_IDLE: Final = 60.0
 STALL_SECONDS: Final = 5.0
 """After a time-out, messages that wait are refused for so long without another try."""
 
+MAX_NAMES: Final = 5
+"""How many refused recipients are named to the user."""
+
 MAX_WORDS: Final = 200
 """How much of a relay's reply is passed on to the user, in characters."""
 
@@ -129,7 +132,7 @@ class Relay:
 def explain(error: Exception) -> Refused:
     """Say in a stanza error what went wrong with the relay (RFC 5321, section 4.2.1)."""
     if isinstance(error, NotTaken):
-        return _explain_reply(error)
+        return _explain_recipients(error) if error.refused and error.others else _explain_reply(error)
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return _refused(
             "wait",
@@ -172,9 +175,28 @@ def _explain_reply(error: NotTaken) -> Refused:
         return _refused(
             "modify", "policy-violation", f"The mail relay says that the message is too large ({said})."
         )
-    if error.recipient:
+    if error.refused:
         return _refused("cancel", "item-not-found", f"The mail relay refused the recipient ({said}).")
     return _refused("cancel", "not-acceptable", f"The mail relay refused the message ({said}).")
+
+
+def _explain_recipients(error: NotTaken) -> Refused:
+    """Name who was refused. Nobody got the mail: a half-sent one could neither be repeated nor taken back."""
+    shown = [f"{address} ({_said(*reply)})" for address, reply in error.refused[:MAX_NAMES]]
+    if len(error.refused) > MAX_NAMES:
+        shown.append(f"{len(error.refused) - MAX_NAMES} more")
+    names = ", ".join(shown)
+    if all(reply.code // 100 == _TEMPORARY for _, reply in error.refused):
+        return _refused(
+            "wait",
+            "recipient-unavailable",
+            f"Nobody got the message: the mail relay cannot take it now for {names}. Try again later.",
+        )
+    return _refused(
+        "cancel",
+        "item-not-found",
+        f"Nobody got the message: the mail relay refused {names}. Send it without them.",
+    )
 
 
 def unreachable() -> Refused:

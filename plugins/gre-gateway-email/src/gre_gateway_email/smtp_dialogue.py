@@ -21,6 +21,7 @@ MAX_REPLY: Final = 64 * 1024
 """Longest reply that is read, in bytes."""
 
 _START_INPUT: Final = 354
+_CLOSING: Final = 421
 _CODE: Final = 3
 
 
@@ -41,13 +42,17 @@ class NotTaken(Exception):
 
     Attributes:
         reply: what it said.
-        recipient: whether it was about a recipient.
+        refused: the recipients that it refused, with what it said of each; empty when it was about something else.
+        others: whether there were recipients besides the first.
     """
 
-    def __init__(self, reply: Reply, *, recipient: bool = False) -> None:
+    def __init__(
+        self, reply: Reply, refused: Sequence[tuple[str, Reply]] = (), *, others: bool = False
+    ) -> None:
         super().__init__(reply.code)
         self.reply = reply
-        self.recipient = recipient
+        self.refused = tuple(refused)
+        self.others = others
 
 
 class Broken(Exception):
@@ -109,14 +114,19 @@ class Dialogue(asyncio.Protocol):
             "DATA\r\n",
         ]
         last = len(commands) - 1
+        refused: list[tuple[str, Reply]] = []
         if self._pipelining:
             self._write("".join(commands).encode("ascii"))
         for number, command in enumerate(commands):
             if not self._pipelining:
                 self._write(command.encode("ascii"))
             reply = await self._reply(began=False)
-            if not (reply.code == _START_INPUT if number == last else reply.positive):
-                raise NotTaken(reply, recipient=0 < number < last)
+            if 0 < number < last and not reply.positive:
+                refused.append((recipients[number - 1], reply))
+            if refused and (number >= last - 1 or reply.code == _CLOSING):
+                raise NotTaken(refused[0][1], refused, others=len(recipients) > 1)
+            if not refused and not (reply.code == _START_INPUT if number == last else reply.positive):
+                raise NotTaken(reply)
         stuffed = mail.replace(b"\r\n.", b"\r\n..")
         self._write((b"." if mail.startswith(b".") else b"") + stuffed + b".\r\n")
         reply = await self._reply(began=True)
