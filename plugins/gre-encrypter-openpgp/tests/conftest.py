@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import warnings
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pysequoia
@@ -222,6 +224,17 @@ def public_of() -> Callable[[bytes], bytes]:
 @pytest.fixture
 def make_compressed() -> Callable[..., bytes]:
     return compressed
+
+
+@pytest.fixture(scope="session")
+def forge() -> Any:
+    """The module that makes packets by hand."""
+    spec = importlib.util.spec_from_file_location("gre_forging", Path(__file__).with_name("forging.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from gre_openpgp.messages import ANONYMOUS, MAX_SESSION_KEYS, check_message
+from gre_openpgp.messages import ANONYMOUS, MAX_SAME_KEY, MAX_SESSION_KEYS, check_message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +58,20 @@ def test_hidden_recipients_are_kept() -> None:
     hidden = packet(1, b"\x06\x00" + bytes(40))
     checked = check_message(pkesk(ANONYMOUS) + hidden + pkesk() + seipd())
     assert [key.key_id for key in checked.for_keys(set())] == [ANONYMOUS, ANONYMOUS]
+
+
+def test_6_a_flood_that_names_our_key_is_cut(message: bytes) -> None:
+    flood = pkesk() * 40 + pkesk("FEDCBA9876543210") * 2 + seipd()
+    checked = check_message(flood)
+    ours = checked.for_keys({"0123456789ABCDEF", "FEDCBA9876543210"})
+    assert [key.key_id for key in ours] == ["0123456789ABCDEF"] * MAX_SAME_KEY + ["FEDCBA9876543210"] * 2
+    assert check_message(checked.keep(flood, ours)).session_keys[-1].key_id == "FEDCBA9876543210"
+
+
+def test_the_body_of_a_container_in_parts_is_joined() -> None:
+    assert check_message(pkesk() + partial(512, 1024)).body(pkesk() + partial(512, 1024)) == (
+        b"\x01" * 1536 + bytes(50)
+    )
 
 
 @pytest.mark.parametrize("sizes", [(512,), (512, 1024), (8192, 8192, 512)])

@@ -5,24 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import pysequoia
 from gre_openpgp.armor import dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import MARKER, PADDING, SIGNATURE, walk
 
 from gre_core.errors import ParseFailed
-from gre_encrypter_openpgp.sequoia import (
-    NO_VALID_SIGNATURE,
-    Judged,
-    Panicked,
-    first_line,
-    guard_panic,
-    store_of,
-)
+from gre_encrypter_openpgp.sequoia import Judged, Panicked, verify
 from gre_encrypter_openpgp.unwrap import MAX_SIGNATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pysequoia
 
     from gre_core.model import SignedPart
 
@@ -53,11 +47,15 @@ def judge_detached(part: SignedPart, certs: Mapping[str, pysequoia.Cert]) -> Jud
             f"The content is signed in a way that OpenPGP does not know ({part.protocol[:80]!r}), and was not judged"
         )
     signatures = split_signatures(part.signature)
-    judged = _judge(signatures, part.content, certs)
-    if not judged.signers and judged.asked and (lone := _LONE_LF.search(part.content)):
-        canonical = part.content[: lone.start()] + _LONE_LF.sub(b"\r\n", part.content[lone.start() :])
-        return _judge(signatures, canonical, certs)
-    return judged
+    try:
+        signers, asked = verify(part.content, signatures, certs)
+        if not signers and asked and _LONE_LF.search(part.content):
+            signers, asked = verify(_LONE_LF.sub(b"\r\n", part.content), signatures, certs)
+    except Panicked:
+        raise ParseFailed("The OpenPGP library failed on the signature; it was not judged") from None
+    if not asked:
+        raise ParseFailed("The signature of the content cannot be read: it is damaged, or of an unknown kind")
+    return Judged(b"", signers, asked)
 
 
 def split_signatures(data: bytes) -> tuple[bytes, ...]:
@@ -78,27 +76,3 @@ def split_signatures(data: bytes) -> tuple[bytes, ...]:
     except BadOpenPGP as error:
         raise ParseFailed(f"The signature of the content cannot be read: {error.text}") from None
     return tuple(raw[packet.start : packet.end] for packet in packets)
-
-
-def _judge(signatures: tuple[bytes, ...], content: bytes, certs: Mapping[str, pysequoia.Cert]) -> Judged:
-    asked: list[str] = []
-    signers: list[str] = []
-    for signature in signatures:
-        try:
-            found = pysequoia.verify(
-                content, store_of(certs, asked), signature=pysequoia.Sig.from_bytes(signature)
-            )
-            signers += [each.certificate for each in found.valid_sigs]
-        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
-            _accept_failure(error)
-    return Judged(b"", tuple(dict.fromkeys(signers)), tuple(dict.fromkeys(asked)))
-
-
-def _accept_failure(error: BaseException) -> None:
-    """Let an invalid signature count for nothing; raise for one that cannot be read."""
-    try:
-        guard_panic(error)
-    except Panicked:
-        raise ParseFailed("The OpenPGP library failed on the signature; it was not judged") from None
-    if first_line(error) != NO_VALID_SIGNATURE:
-        raise ParseFailed("The signature of the content cannot be read: it is damaged") from None

@@ -18,7 +18,7 @@ from gre_encrypter_openpgp.codec import body_of, message_of
 from gre_encrypter_openpgp.contacts import Contact
 from gre_encrypter_openpgp.detached import judge_detached
 from gre_encrypter_openpgp.files import decrypt_to, encrypt_to
-from gre_encrypter_openpgp.sequoia import Panicked, decrypt, first_line, guard_panic
+from gre_encrypter_openpgp.sequoia import MAX_TRIES, Panicked, decrypt, first_line, guard_panic
 from gre_encrypter_openpgp.verdicts import opened
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _choose(
             key_ids=", ".join(key.key_id for key in checked.session_keys[:8]),
         )
     if any(key.key_id == ANONYMOUS for key in wanted):
-        return wanted, list(ours.values())
+        return wanted, list(ours.values())[: max(1, MAX_TRIES // len(wanted))]
     return wanted, [ours[key_id] for key_id in dict.fromkeys(key.key_id for key in wanted)]
 
 

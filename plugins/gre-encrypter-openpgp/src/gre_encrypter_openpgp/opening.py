@@ -6,7 +6,7 @@ gives nothing out before the integrity of all of it was checked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gre_openpgp.messages import ANONYMOUS, check_message
 from gre_openpgp.packets import key_id
@@ -14,15 +14,13 @@ from gre_openpgp.packets import key_id
 from gre_core.errors import DecryptFailed, NotForUs, NoUsableKey
 from gre_encrypter_openpgp.container import open_container
 from gre_encrypter_openpgp.secretkeys import SecretSubkey, read_subkeys
+from gre_encrypter_openpgp.sequoia import MAX_TRIES
 from gre_encrypter_openpgp.sessionkeys import open_session_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gre_encrypter_openpgp.sequoia import Secret
-
-MAX_TRIES: Final = 64
-"""How many public-key operations one message may cost."""
 
 
 def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:

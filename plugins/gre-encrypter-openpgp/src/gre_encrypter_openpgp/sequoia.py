@@ -18,9 +18,12 @@ from typing import Final
 import pysequoia
 
 from gre_core.errors import DecryptFailed, GreError, NotForUs
-from gre_encrypter_openpgp.unwrap import Unwrapped, unwrap
+from gre_encrypter_openpgp.unwrap import unwrap
 
 Store = Callable[[list[str]], list[pysequoia.Cert]]
+
+MAX_TRIES: Final = 128
+"""How many public-key operations it may take to find out which of our keys opens a message."""
 
 NO_VALID_SIGNATURE: Final = "Signature verification failed: no valid signatures found."
 UNEXPECTED_STRUCTURE: Final = "Unexpected message structure"
@@ -119,7 +122,8 @@ def open_unreadable(message: bytes, certs: Mapping[str, pysequoia.Cert], secrets
     """Open a message that Sequoia does not judge: unwrap it, then let Sequoia judge; see :func:`decrypt`."""
     from gre_encrypter_openpgp.opening import open_message  # noqa: PLC0415 - few messages need it
 
-    return verify(unwrap(open_message(message, secrets)), certs)
+    content, signatures = unwrap(open_message(message, secrets))
+    return Judged(content, *verify(content, signatures, certs))
 
 
 def judge(
@@ -152,31 +156,31 @@ def judge(
     )
 
 
-def verify(message: Unwrapped, certs: Mapping[str, pysequoia.Cert]) -> Judged:
-    """Judge the signatures of a message that is not encrypted any more.
+def verify(
+    content: bytes, signatures: Sequence[bytes], certs: Mapping[str, pysequoia.Cert]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Judge signatures over a content, each for itself.
 
     Arguments:
-        message: see there.
+        content: what they should cover, and nothing else.
+        signatures: one packet each.
         certs: see :func:`decrypt`.
 
+    Returns:
+        ``signers`` and ``asked`` of :class:`Judged`. A signature that Sequoia cannot read counts for nothing.
+
     Raises:
-        DecryptFailed: Sequoia finds another content in it than we did.
         Panicked: see there.
     """
-    if not message.signed:
-        return Judged(message.content, (), ())
     asked: list[str] = []
-    try:
-        result = pysequoia.verify(message.packets, store_of(certs, asked))
-    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
-        guard_panic(error)
-        reason = first_line(error)
-        if reason != NO_VALID_SIGNATURE:
-            raise _failed(reason) from None
-        return Judged(message.content, (), tuple(asked))
-    if result.bytes != message.content:
-        raise _failed("two readings of one message")
-    return Judged(message.content, signers_of(result), tuple(asked))
+    signers: list[str] = []
+    for signature in signatures:
+        try:
+            parsed = pysequoia.Sig.from_bytes(signature)
+            signers += signers_of(pysequoia.verify(content, store_of(certs, asked), signature=parsed))
+        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+            guard_panic(error)
+    return tuple(dict.fromkeys(signers)), tuple(dict.fromkeys(asked))
 
 
 def store_of(certs: Mapping[str, pysequoia.Cert], asked: list[str]) -> Store:

@@ -1,8 +1,8 @@
-"""What lies inside the encryption, brought into the one form whose signatures pysequoia verifies.
+"""What lies inside the encryption, taken apart: the content, and the signatures over it.
 
 GnuPG and others compress what they signed, and pysequoia refuses to judge that. Here the compression is taken off,
-bounded, and the packets are written anew, uncompressed; signatures cover the content only, so that they stay as
-valid or as invalid as they were. Whether they are valid is Sequoia's judgement, never ours.
+bounded. Signatures cover the content and nothing around it, so that each can be judged like a detached one. Whether
+it is valid is Sequoia's judgement, never ours.
 """
 
 from __future__ import annotations
@@ -47,14 +47,12 @@ class Unwrapped(NamedTuple):
     """A message without encryption and compression.
 
     Arguments:
-        packets: of the signed message, uncompressed, with plain lengths.
         content: that of its literal packet.
-        signed: whether there is any signature.
+        signatures: the packets, with headers. Not judged.
     """
 
-    packets: bytes
     content: bytes
-    signed: bool
+    signatures: tuple[bytes, ...]
 
 
 class _Packet(NamedTuple):
@@ -78,8 +76,8 @@ def unwrap(data: bytes) -> Unwrapped:
     name_end = 2 + literal.body[1] + 4
     if len(literal.body) < name_end:
         raise _odd()
-    packets = b"".join(_written(packet) for packet in (*before, literal, *after))
-    return Unwrapped(packets, literal.body[name_end:], bool(before))
+    signatures = tuple(_written(packet) for packet in (*before, *after) if packet.tag == SIGNATURE)
+    return Unwrapped(literal.body[name_end:], signatures)
 
 
 def _odd() -> DecryptFailed:

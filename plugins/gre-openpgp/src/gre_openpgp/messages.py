@@ -13,6 +13,7 @@ was never encrypted.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_SESSION_KEYS: Final = 64
 """How many session-key packets a message may have: each costs a public-key operation."""
+
+MAX_SAME_KEY: Final = 4
+"""How many session-key packets may name one key id. Programs write one; a flood of them would cost time."""
 
 MAX_PKESK: Final = 8192
 """Longest session-key packet, in bytes. The largest known (ML-KEM-1024 with X448) has about 1,700."""
@@ -70,8 +74,19 @@ class CheckedMessage:
         return frozenset(key.key_id for key in self.session_keys)
 
     def for_keys(self, key_ids: Container[str]) -> tuple[SessionKey, ...]:
-        """Give the session keys that are for one of the key ids, or for a hidden recipient."""
-        return tuple(key for key in self.session_keys if key.key_id in key_ids or key.key_id == ANONYMOUS)
+        """Give the session keys that are for one of the key ids, or for a hidden recipient.
+
+        Of those that name one key id, only the first :data:`MAX_SAME_KEY`.
+        """
+        named: Counter[str] = Counter()
+        wanted: list[SessionKey] = []
+        for key in self.session_keys:
+            if key.key_id == ANONYMOUS:
+                wanted.append(key)
+            elif key.key_id in key_ids and named[key.key_id] < MAX_SAME_KEY:
+                named[key.key_id] += 1
+                wanted.append(key)
+        return tuple(wanted)
 
     def keep(self, data: bytes, wanted: tuple[SessionKey, ...]) -> bytes:
         """Give the message without the other session keys. No copy is made when nothing changes."""
