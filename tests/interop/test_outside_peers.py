@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.everyone import PEERS
 from peers.meeting import FILES
-from peers.peer import DEFAULT
-from peers.table import READS, WRITES, lines_of
+from peers.table import DEFAULT, READS, WRITES, lines_of
 
 from gre_core.model import Signature
 
@@ -39,7 +38,7 @@ def test_it_reads_what_we_send_and_says_good(kind: type[Peer], meet: Meet, tell:
 @pytest.mark.parametrize(("kind", "way"), WAYS)
 def test_we_read_what_it_sends_and_say_good(kind: type[Peer], way: str, meet: Meet, tell: Tell) -> None:
     meeting = meet(kind)
-    row, came = meeting.writes(way, answers="a-letter-before@capulet.example")
+    row, came = meeting.writes(way)
     assert came.verdict.signature is Signature.GOOD
     assert (row.opens, row.signature, row.attachments) == ("yes", "good", ALL)
     assert not came.notices

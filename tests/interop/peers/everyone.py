@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from peers.gnupg import GnuPG
+from peers.mutt import Mutt, NeoMutt
+from peers.notmuch import Notmuch
 from peers.openpgpjs import OpenPGPjs
 from peers.rnp import Rnp
 from peers.sqop import Sqop
@@ -12,4 +14,4 @@ from peers.sqop import Sqop
 if TYPE_CHECKING:
     from peers.peer import Peer
 
-PEERS: tuple[type[Peer], ...] = (GnuPG, Sqop, Rnp, OpenPGPjs)
+PEERS: tuple[type[Peer], ...] = (GnuPG, Mutt, NeoMutt, Notmuch, OpenPGPjs, Rnp, Sqop)

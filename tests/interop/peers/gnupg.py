@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from peers.peer import DEFAULT, Peer, status_of_gnupg
+from peers.peer import Peer, status_of_gnupg
+from peers.table import DEFAULT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from gre_core.testing import require
+from peers.table import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DEFAULT = "default"
 SECONDS = 60
 """How long a program may take for one step."""
 
@@ -61,8 +61,8 @@ class Seen:
     signer: str
     subject: str
     text: str
-    files: Mapping[str, bytes]
-    raw: bytes = b""
+    files: Mapping[str, bytes] = field(repr=False)
+    raw: bytes = field(default=b"", repr=False)
 
 
 class Peer:

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
+DEFAULT = "default"
 READS = "reads what we send"
 WRITES = "writes to us"
 
@@ -27,7 +28,8 @@ writes goes through the gateway, and our client opens it.
 - **Opens**: it decrypts, and the text is the one that was written.
 - **Signature**: what the program says, and that it names the right key; for the other direction, the verdict of our
   client.
-- **Header**: the subject is hidden outside. Which fields of the header inside are shown, or understood.
+- **Header**: which fields of the header inside the encryption are shown, or understood. What a program leaves outside
+  only, where everybody can change it, our client does not show.
 - **Attachments**: those with the same name and the same bytes.
 
 """
@@ -91,7 +93,7 @@ def lines_of(page: str) -> list[tuple[str, str]]:
 
 
 def _in_order(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row.program.casefold(), row.message))
+    return sorted(rows, key=lambda row: (row.program.casefold(), row.message != DEFAULT, row.message))
 
 
 def main(source: str, target: str) -> None:
