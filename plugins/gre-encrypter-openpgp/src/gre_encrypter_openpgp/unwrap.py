@@ -73,8 +73,9 @@ def unwrap(data: bytes) -> Unwrapped:
         before, literal, after = _message(data, 0)
     except (BadOpenPGP, IndexError, zlib.error, OSError, ValueError, EOFError):
         raise _odd() from None
-    name_end = 2 + literal.body[1] + 4
-    if len(literal.body) < name_end:
+    # Before the content stand the format, the length of a file name, the name, and a date.
+    name_end = 2 + literal.body[1] + 4 if len(literal.body) > 1 else 0
+    if not 0 < name_end <= len(literal.body):
         raise _odd()
     signatures = tuple(_written(packet) for packet in (*before, *after) if packet.tag == SIGNATURE)
     return Unwrapped(literal.body[name_end:], signatures)
