@@ -243,7 +243,11 @@ class Learning(Protocol):
     async def learn(
         self, message: Message, opened: Opened, job: OpenJob, ports: Ports, /
     ) -> Iterable[Notice]:
-        """Look at a message once its signature is judged; what it returns is shown beside the message."""
+        """Look at a message once its signature is judged; what it returns is shown beside the message.
+
+        When signers were missing (``Opened.missing``), it is called before the engine judges the signature once more:
+        the message may have brought the key itself.
+        """
         ...
 
 

@@ -375,7 +375,7 @@ class Opened:
         verdict: the judgement of the signature.
         signer_ids: the identifiers of all signers whose signatures are valid.
         missing: identifiers of signers whose keys were not there. When it is not empty, the engine calls
-            ``open_keys`` once more with them and decrypts again.
+            ``open_keys`` once more with them and decrypts again; with an encrypter that learns, after it did so.
         warnings: to be shown.
         parsed: what ``OpenJob.parser`` gave for the payload inside the worker: the message, encoded by
             :mod:`gre_core.message_codec`; None when it was not run.

@@ -121,10 +121,16 @@ class Opener:
         )
         opened = await self._decrypt(encrypter, encrypted, job)
         message = await self._parse(formatter, opened, job)
-        if message.signed is not None and opened.verdict.signature is Signature.UNSIGNED:
-            opened = await self._judge_signed(encrypter, message.signed, opened, job)
-        elif message.signed is not None:
-            opened = replace(opened, warnings=(*opened.warnings, _SECOND_SIGNATURE))
+        judged = await self._with_signed_part(encrypter, message, opened, job)
+        if judged.missing and isinstance(encrypter, Learning):
+            # The message may have brought the key of its signer itself.
+            await self._learn(encrypter, message, judged, job)
+            again = replace(job, missing=judged.missing)
+            if opened.missing:
+                second = await self._decrypt(encrypter, encrypted, replace(again, parser=""))
+                opened = replace(second, parsed=opened.parsed)
+            judged = await self._with_signed_part(encrypter, message, opened, again)
+        opened = judged
         notices = [*read_notes(incoming.stanza), *opened.warnings, *message.notices]
         if incoming.direction is Direction.RECEIVED:
             notices += _sender_mismatch(message, job)
@@ -149,7 +155,7 @@ class Opener:
         try:
             keys = await encrypter.open_keys(encrypted.body, job, self._ports)
             opened = await encrypter.decrypt(encrypted.body, keys, self._ports)
-            if isinstance(opened, Opened) and opened.missing:
+            if isinstance(opened, Opened) and opened.missing and not isinstance(encrypter, Learning):
                 again = replace(job, missing=opened.missing)
                 keys = await encrypter.open_keys(encrypted.body, again, self._ports)
                 opened = await encrypter.decrypt(encrypted.body, keys, self._ports)
@@ -181,6 +187,16 @@ class Opener:
             raise ParseFailed(f"{job.formatter} gave no message. Tell its authors.")
         return message
 
+    async def _with_signed_part(
+        self, encrypter: Encrypter[Any], message: Message, opened: Opened, job: OpenJob
+    ) -> Opened:
+        """Let a signed part inside decide when nothing around it is signed."""
+        if message.signed is None:
+            return opened
+        if opened.verdict.signature is Signature.UNSIGNED:
+            return await self._judge_signed(encrypter, message.signed, opened, job)
+        return replace(opened, warnings=(*opened.warnings, _SECOND_SIGNATURE))
+
     async def _judge_signed(
         self, encrypter: Encrypter[Any], part: SignedPart, opened: Opened, job: OpenJob
     ) -> Opened:
@@ -189,7 +205,7 @@ class Opener:
             if not isinstance(encrypter, JudgesSigned):
                 raise DecryptFailed(f"{job.encrypter} does not check such signatures")
             judged = await encrypter.judge_signed(part, job, self._ports)
-            if judged.missing:
+            if judged.missing and not isinstance(encrypter, Learning):
                 again = replace(job, missing=judged.missing)
                 judged = await encrypter.judge_signed(part, again, self._ports)
         except Exception as error:  # noqa: BLE001 - the message was decrypted: it must not be lost

@@ -7,13 +7,15 @@ from typing import Any
 
 import pysequoia
 import pytest
+from gre_encrypter_openpgp.wanted import MAX_WANTED, want, wanted
 from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PUBLIC_KEYS, data_node, pubkey_element
 
-from gre_core.api import Signature
+from gre_core.api import Direction, Signature
 from gre_core.errors import NoUsableKey, PeerError, PeerTimeout, PolicyChanged
 from gre_core.ports import Item
 
+ALICE = "alice@xmpp.example"
 BOB = "bob\\40mail.example@gateway.example"
 ADDRESS = "bob@mail.example"
 
@@ -89,9 +91,14 @@ async def test_p3_a_message_signed_by_a_changed_key_is_not_good_until_the_user_a
     world.now = datetime.now(UTC) + timedelta(minutes=2)
     opened = await world.open(message)
     assert opened.verdict.signature is Signature.UNKNOWN_SIGNER
-    assert [notice.code for notice in opened.warnings] == ["key-changed"]
+    assert [notice.code for notice in opened.warnings] == ["signer-unknown"]
+    told = await world.encrypter.notified(BOB, PUBLIC_KEYS, world.ports)
+    assert [notice.code for notice in told] == ["key-changed"]
+    opened = await world.open(message)
+    assert opened.verdict.signature is Signature.UNKNOWN_SIGNER
+    assert [notice.code for notice in opened.warnings] == ["signer-not-accepted"]
     world.answer = True
-    world.now += timedelta(minutes=2)
+    await world.seal()
     assert (await world.open(message)).verdict.signature is Signature.GOOD
 
 
@@ -220,25 +227,44 @@ async def test_opening_asks_nobody_when_the_signer_is_known(world: Any) -> None:
     assert world.nodes.asked == []
 
 
-async def test_unknown_signers_make_us_fetch_only_once_a_minute(world: Any, make_secret: Any) -> None:
+async def test_opening_never_asks_anybody(world: Any, make_secret: Any) -> None:
     eve = pysequoia.Tsk.from_bytes(make_secret("eve@mail.example"))
-    message = pysequoia.encrypt(b"x", [await world.own_cert()], eve.signer(), armor=False)
-    world.now = datetime.now(UTC) + timedelta(hours=1)
+    alice = await world.own_cert()
     world.nodes.asked.clear()
-    for _ in range(5):
-        await world.open(message)
-    assert len(world.nodes.asked) == 1
+    for signer in (eve.signer(), world.bob.signer(), None):
+        message = pysequoia.encrypt(b"x", [alice], signer, armor=False)
+        for _ in range(3):
+            await world.open(message)
+            await world.open(message, direction=Direction.SENT)
+            await world.open(message, peer="stranger\\40x.example@gateway.example")
+    assert world.nodes.asked == []
 
 
-async def test_a_key_list_that_cannot_be_read_does_not_hide_the_message(world: Any) -> None:
+async def test_the_keys_of_an_unknown_signer_are_fetched_when_the_next_session_starts(world: Any) -> None:
     message = pysequoia.encrypt(b"x", [await world.own_cert()], world.bob.signer(), armor=False)
     await world.ports.store.delete(f"openpgp/contacts/{BOB}")
-    world.encrypter = type(world.encrypter)()
-    world.nodes.errors[BOB, PUBLIC_KEYS] = PeerTimeout("late")
     opened = await world.open(message)
     assert opened.payload == b"x"
     assert opened.verdict.signature is Signature.UNKNOWN_SIGNER
-    assert [notice.code for notice in opened.warnings] == ["keys-not-fetched"]
+    assert [notice.code for notice in opened.warnings] == ["signer-unknown"]
+    world.encrypter = type(world.encrypter)()
+    world.nodes.errors[BOB, PUBLIC_KEYS] = PeerTimeout("late")
+    assert list(await world.encrypter.prepare(ALICE, world.ports)) == []
+    assert await wanted(world.ports.store) == [BOB]
+    del world.nodes.errors[BOB, PUBLIC_KEYS]
+    assert list(await world.encrypter.prepare(ALICE, world.ports)) == []
+    assert await wanted(world.ports.store) == []
+    assert (await world.open(message)).verdict.signature is Signature.GOOD
+    assert world.questions == []
+
+
+async def test_the_list_of_wanted_keys_is_bounded(world: Any) -> None:
+    for number in range(MAX_WANTED + 5):
+        await want(f"n{number}@gateway.example", world.ports.store)
+    present = await wanted(world.ports.store)
+    assert (len(present), present[-1]) == (MAX_WANTED, f"n{MAX_WANTED + 4}@gateway.example")
+    await world.ports.store.put("openpgp/wanted", b"{nonsense")
+    assert await wanted(world.ports.store) == []
 
 
 async def test_no_key_or_plaintext_shows_in_a_repr(world: Any) -> None:

@@ -21,6 +21,7 @@ from gre_encrypter_openpgp.own import OwnKey, import_own_key
 from gre_encrypter_openpgp.own_store import save_own
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import walk
+from gre_openpgp.xep0373 import PUBLIC_KEYS
 
 from gre_core.api import Direction, Signature
 from gre_core.errors import BadEncrypted, DecryptFailed, EncryptFailed, NotForUs, NoUsableKey
@@ -51,7 +52,7 @@ async def test_1_a_compressed_and_signed_message_is_judged(
     assert opened.payload == b"from gpg"
     assert opened.verdict.signature is Signature.GOOD
     assert opened.verdict.source == "xep-0373"
-    assert opened.warnings == ()
+    assert [notice.code for notice in opened.warnings] == ["key-from-gateway-only"]
 
 
 @pytest.mark.parametrize("algorithm", ["ZIP", "ZLIB", "BZ2"])
@@ -290,15 +291,18 @@ async def test_8_files_are_private_and_whole(world: Any, tmp_path: Path) -> None
     assert {path.name for path in tmp_path.iterdir()} == {"source", "sealed", "target"}
 
 
-async def test_8_a_file_by_an_unknown_signer_is_asked_for_and_judged(world: Any, tmp_path: Path) -> None:
+async def test_8_a_file_by_an_unknown_signer_is_judged_without_asking_anybody(
+    world: Any, tmp_path: Path
+) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(await from_bob(world))
     world.nodes.asked.clear()
     world.encrypter = type(world.encrypter)()  # a new session
     await world.ports.store.delete(f"openpgp/contacts/{BOB}")
     opened = await world.encrypter.decrypt_file(source, target, world.open_job(), world.ports)
-    assert opened.verdict.signature is Signature.GOOD
-    assert world.nodes.asked
+    assert opened.verdict.signature is Signature.UNKNOWN_SIGNER
+    assert [notice.code for notice in opened.warnings] == ["signer-unknown"]
+    assert world.nodes.asked == []
 
 
 async def test_8_a_file_with_many_strangers_is_opened(
@@ -363,12 +367,16 @@ async def test_11_unknown_signer_is_asked_for_once(world: Any, make_secret: Any)
 async def test_11_a_valid_signature_by_a_key_of_another_name_is_the_wrong_signer(
     world: Any, make_secret: Any, public_of: Any
 ) -> None:
+    opened = await world.open(await from_bob(world), expected_sender="carol@mail.example")
+    assert opened.verdict.signature is Signature.WRONG_SIGNER
+    assert "bob@mail.example" in opened.verdict.detail
     both = make_secret("bob@mail.example"), make_secret("eve@mail.example")
     world.nodes.serve(BOB, *(public_of(secret) for secret in both))
+    await world.encrypter.notified(BOB, PUBLIC_KEYS, world.ports)
     eve = pysequoia.Tsk.from_bytes(both[1])
     opened = await world.open(pysequoia.encrypt(b"x", [await world.own_cert()], eve.signer(), armor=False))
-    assert opened.verdict.signature is Signature.WRONG_SIGNER
-    assert "eve@mail.example" in opened.verdict.detail
+    assert opened.verdict.signature is Signature.UNKNOWN_SIGNER
+    assert [notice.code for notice in opened.warnings] == ["signer-not-accepted"]
 
 
 async def test_11_our_own_signature_shown_as_theirs_is_reflected(world: Any) -> None:
@@ -388,8 +396,7 @@ async def test_11_a_signature_by_a_revoked_key_is_bad(world: Any) -> None:
     raw, revocation = bytes(cert), bytes(cert.revoke(world.bob.certifier()))
     end = next(walk(raw)).end
     world.nodes.serve(BOB, raw[:end] + revocation + raw[end:], date="2026-02-02T00:00:00Z")
-    await world.ports.store.delete(f"openpgp/contacts/{BOB}")
-    world.encrypter = type(world.encrypter)()  # a new session
+    await world.encrypter.notified(BOB, PUBLIC_KEYS, world.ports)
     opened = await world.open(message)
     assert opened.verdict.signature is Signature.BAD
     assert opened.payload == b"answer"
@@ -401,6 +408,7 @@ async def test_11_a_signature_by_a_revoked_key_is_bad(world: Any) -> None:
 async def test_12_every_subkey_decrypts(world: Any, make_odd: Any, public_of: Any) -> None:
     secret = make_odd(OURS, subkeys=[{}, {}, {}])
     await import_own_key(world.ports, secret)
+    await world.seal()  # so that Bob's key is known
     cert = pysequoia.Cert.from_bytes(public_of(secret))
     message = pysequoia.encrypt(b"x", [cert], world.bob.signer(), armor=False)
     keys = check_message(message).session_keys

@@ -1,33 +1,56 @@
-"""The keys of contacts for one session: fetched when needed first, kept parsed until something changes."""
+"""The keys of contacts for one session: fetched when needed first, kept parsed until something changes.
+
+Nothing is ever asked of anybody because a message is opened: what is not known then is noted, and fetched when
+something is sent, at the start of a session, by an event of the contact's key list, or when the user says so.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from gre_openpgp.contact_record import (
+    PREFIX,
+    By,
+    ContactRecord,
+    KeyState,
+    Source,
+    read_record,
+    save_record,
+)
 from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.trust import accept, remembered
-from gre_openpgp.xep0373 import Fetched, PublicKey, fetch_keys, normal_fingerprint
+from gre_openpgp.key_choice import Choice, TrustPolicy, choose, settle
+from gre_openpgp.trust import allowed
 
-from gre_core.errors import NoUsableKey, PeerError, PeerTimeout, PolicyChanged
-from gre_core.model import Notice
+from gre_core.errors import InvalidAddress, PeerTimeout, PolicyChanged
+from gre_core.jid_escape import contact as legacy_contact
+from gre_core.model import Direction, Recipient, Signature
+from gre_encrypter_openpgp import key_notices
 from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
+from gre_encrypter_openpgp.key_sources import (
+    Gathered,
+    all_served,
+    ask_domain,
+    ask_list,
+    domain_is_due,
+    remembered_answers,
+)
+from gre_encrypter_openpgp.wanted import unwant, want, wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
     import pysequoia
 
-    from gre_core.model import Recipient
-    from gre_core.ports import Ports
-
-ASK_AGAIN: Final = timedelta(minutes=1)
-"""How long no key list is fetched again for an unknown signer: such messages cost an attacker nothing."""
+    from gre_core.model import Notice, Opened, OpenJob
+    from gre_core.ports import Ports, Store
 
 MAX_CONTACTS: Final = 4096
 """How many contacts are kept parsed at a time (some 20 KB each)."""
 
-_NEVER: Final = (None,)
 FormValues = tuple[str, ...] | None
+_Terms = tuple[FormValues, TrustPolicy]
 
 
 @dataclass(slots=True)
@@ -35,34 +58,104 @@ class Contact:
     """What is known of one contact in this session.
 
     Arguments:
-        parsed: all accepted keys, also those that nothing may be encrypted to any more.
+        jid: bare JID.
+        record: what is remembered.
+        raw: the record as it lies in the store.
+        parsed: all trusted keys, also those that nothing may be encrypted to any more.
         by_id: the same by what signatures name, in lower-case hex.
         usable: what is encrypted to; empty until a message is sealed.
-        until: when one of the usable keys expires.
-        form: the gateway's data field when the keys were last compared with it.
-        current: False when the list must be fetched before the next message is sealed.
-        asked: when the list was last fetched.
-        warnings: what the user should know when a message of the contact is opened.
+        until: when one of the usable keys expires, or the contact's domain may be asked again.
+        terms: the gateway's data field and the policy when the usable keys were chosen.
+        current: False when the sources must be asked before the next message is sealed.
+        trial: the keys are only those that the message itself brought.
+        heard: the Autocrypt fields of the last message.
     """
 
+    jid: str = ""
+    record: ContactRecord = field(default_factory=ContactRecord)
+    raw: bytes | None = field(default=None, repr=False)
     parsed: tuple[ParsedCert, ...] = ()
     by_id: dict[str, pysequoia.Cert] = field(default_factory=dict)
-    usable: tuple[pysequoia.Cert, ...] = ()
+    usable: tuple[ParsedCert, ...] = ()
     until: datetime | None = None
-    form: FormValues | tuple[None] = _NEVER
+    terms: _Terms | None = None
     current: bool = False
-    asked: datetime | None = None
-    warnings: tuple[Notice, ...] = ()
+    trial: bool = False
+    heard: tuple[str, ...] = field(default=(), repr=False)
+    _certs: dict[str, ParsedCert] = field(default_factory=dict, repr=False)
 
-    def ended(self, ports: Ports) -> bool:
-        """Tell whether one of the usable keys expired since they were looked at."""
-        return self.until is not None and self.until <= ports.now()
+    def cert(self, fingerprint: str) -> ParsedCert:
+        """Give a known key, parsed once.
 
-    def hold(self, keys: tuple[ParsedCert, ...]) -> None:
-        """Take these keys as the accepted ones."""
-        self.parsed = keys
-        self.by_id = by_id(keys)
-        self.warnings = ()
+        Raises:
+            BadOpenPGP: it cannot be read.
+        """
+        key = self.record.keys[fingerprint].key
+        found = self._certs.get(fingerprint)
+        if found is None or found.key != key:
+            found = self._certs[fingerprint] = parse_cert(key)
+        return found
+
+    def problem(self, fingerprint: str, address: str, now: datetime) -> str:
+        """Say why nothing may be encrypted to a known key, or ``""``."""
+        if self.record.keys[fingerprint].revoked:
+            return "its owner revoked it"
+        try:
+            return self.cert(fingerprint).usable_problem(address, now)
+        except BadOpenPGP as error:
+            return error.text
+
+    def hold(self, record: ContactRecord, raw: bytes | None) -> None:
+        """Take a record, as it lies in the store, as what is known."""
+        self.record, self.raw = record, raw
+        self.parsed = self._readable(known.fingerprint for known in record.trusted())
+        self.by_id = by_id(self.parsed)
+
+    def on_trial(self) -> Contact:
+        """Give the contact with the keys that its own messages brought, when there is no other yet."""
+        names = [
+            name
+            for name, known in self.record.keys.items()
+            if Source.AUTOCRYPT in known.sources and known.state is KeyState.NEW and not known.revoked
+        ]
+        if self.parsed or not names:
+            return self
+        certs = self._readable(names)
+        return replace(self, parsed=certs, by_id=by_id(certs), trial=True)
+
+    def _readable(self, names: Iterable[str]) -> tuple[ParsedCert, ...]:
+        found = []
+        for name in names:
+            try:
+                found.append(self.cert(name))
+            except BadOpenPGP:
+                continue
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a message to a contact would be encrypted to.
+
+    Arguments:
+        gathered: what the sources say.
+        choice: the keys, or the question.
+        problems: why keys cannot be used, by fingerprint or source.
+    """
+
+    gathered: Gathered
+    choice: Choice
+    problems: dict[str, str]
+
+    def view(self, contact: Contact) -> Contact:
+        """Give the contact with what was gathered, which is not remembered yet; what is parsed is shared."""
+        return replace(contact, record=self.gathered.record)
+
+    def require_key(self, recipient: Recipient, form: FormValues) -> None:
+        """Go on only with a key; raises :class:`NoUsableKey`."""
+        if not self.choice.use:
+            pinned = self.choice.source is Source.PINNED
+            raise key_notices.no_key(recipient, self.problems, pinned=pinned, empty_form=form == ())
 
 
 class Contacts:
@@ -71,25 +164,40 @@ class Contacts:
     def __init__(self) -> None:
         self._known: dict[str, Contact] = {}
 
-    def changed(self, jid: str) -> bool:
-        """Fetch the keys of a contact again before the next message to it; tell whether it was known."""
+    async def recall(self, jid: str, ports: Ports) -> Contact:
+        """Give what is known of a contact; what the user said in another program counts at once.
+
+        Raises:
+            StoreError: the memory cannot be read.
+        """
+        raw = await ports.store.get(PREFIX + jid)
         contact = self._known.get(jid)
         if contact is None:
-            return False
+            while len(self._known) >= MAX_CONTACTS:
+                del self._known[next(iter(self._known))]
+            contact = self._known.setdefault(jid, Contact(jid))
+        elif contact.raw == raw:
+            return contact
+        contact.hold(read_record(raw, jid), raw)
         contact.current = False
-        contact.asked = None
-        return True
+        return contact
+
+    async def keep(self, contact: Contact, record: ContactRecord, store: Store) -> None:
+        """Remember a changed record; raises :class:`StoreError`."""
+        if record != contact.record or contact.raw is None:
+            contact.hold(record, await save_record(contact.jid, record, store))
 
     # -- sealing -----------------------------------------------------------------------------------
 
     async def to_encrypt(
-        self, recipient: Recipient, form: FormValues, ports: Ports
-    ) -> tuple[pysequoia.Cert, ...]:
+        self, recipient: Recipient, form: FormValues, policy: TrustPolicy, ports: Ports
+    ) -> tuple[ParsedCert, ...]:
         """Give all usable keys of a recipient; without any round trip when nothing changed.
 
         Arguments:
             recipient: whose.
             form: the fingerprints in the gateway's data form; None when it has no such field.
+            policy: when the user is asked.
             ports: of the host.
 
         Raises:
@@ -97,127 +205,194 @@ class Contacts:
             PolicyChanged: the keys changed and the user has to agree first.
             PeerTimeout, StoreError: they cannot be found out.
         """
-        contact = self._known.get(recipient.jid)
-        if contact is not None and contact.current and contact.form == form and not contact.ended(ports):
+        contact = await self.recall(recipient.jid, ports)
+        now = ports.now()
+        ended = contact.until is not None and contact.until <= now
+        if contact.current and contact.terms == (form, policy) and not ended:
             return contact.usable
-        if form == ():
-            raise NoUsableKey(
-                f"The gateway knows no OpenPGP key of {recipient.legacy_id}. Ask your contact for one, and "
-                f"the gateway's operator for adding it",
-                peer=recipient.jid,
-            )
-        contact = contact or await self._recall(recipient.jid, ports)
-        fetched = await self._fetch(recipient.jid, contact, ports)
-        await self._take(recipient, contact, fetched, form, ports)
+        contact.current = False
+        plan = await self.plan(contact, recipient, form, policy, ports)
+        choice, gathered = plan.choice, plan.gathered
+        if not choice.use:
+            await self.keep(contact, gathered.record, ports.store)
+        plan.require_key(recipient, form)
+        if choice.question is not None and not await allowed(choice.question, ports):
+            await self.keep(contact, gathered.record, ports.store)
+            raise PolicyChanged(choice.question.text, choice.question)
+        await self.keep(contact, settle(gathered.record, choice, gathered.served), ports.store)
+        contact.usable = tuple(contact.cert(name) for name in choice.use)
+        contact.until = self._until(contact, ports)
+        contact.terms, contact.current = (form, policy), True
         return contact.usable
 
-    async def _fetch(self, jid: str, contact: Contact, ports: Ports) -> Fetched:
-        try:
-            return await fetch_keys(jid, ports.pubsub, {p.key.fingerprint: p.key for p in contact.parsed})
-        except (PeerError, BadOpenPGP) as error:
-            raise NoUsableKey(f"The keys of {jid} cannot be fetched: {error.text}", peer=jid) from error
+    async def plan(
+        self, contact: Contact, recipient: Recipient, form: FormValues, policy: TrustPolicy, ports: Ports
+    ) -> Plan:
+        """Ask the sources and choose. Nothing is remembered, nobody is asked.
 
-    async def _take(
-        self, recipient: Recipient, contact: Contact, fetched: Fetched, form: FormValues, ports: Ports
-    ) -> None:
-        """Check fetched keys, ask the user where needed, and hold them for this session."""
-        problems = dict(fetched.problems)
-        parsed = _parse(fetched.keys, contact, problems)
-        usable: list[ParsedCert] = []
+        Raises:
+            PeerTimeout: the key list cannot be read, and no key is pinned.
+            NoUsableKey: the gateway says two different things about a contact that we know nothing of.
+        """
+        gathered = await self._gather(contact.jid, contact.record, recipient.legacy_id, form, ports)
+        usable, problems = _usable(contact, gathered, recipient.legacy_id, ports.now())
+        note = ""
+        listed = [name for name in gathered.served.get(Source.XEP0373, ()) if name in usable]
+        if form and listed and not _has_pin(contact.record):
+            first_use = not contact.record.trusted()
+            note = key_notices.form_contradiction(contact.jid, listed, form, first_use=first_use)
+        choice = choose(contact.jid, gathered.record, gathered.served, usable, policy, note=note)
+        return Plan(gathered, choice, problems)
+
+    async def _gather(
+        self, jid: str, record: ContactRecord, address: str, form: FormValues, ports: Ports
+    ) -> Gathered:
         now = ports.now()
-        for cert in parsed:
-            problem = cert.usable_problem(recipient.legacy_id, now)
-            if problem:
-                problems[cert.key.fingerprint] = problem
-            else:
-                usable.append(cert)
-        if not usable:
-            reasons = "; ".join(f"{name}: {text}" for name, text in problems.items()) or "none is announced"
-            raise NoUsableKey(
-                f"No key of {recipient.legacy_id} can be used ({reasons}). Ask your contact for a new one",
-                peer=recipient.jid,
-            )
-        keys = [cert.key for cert in parsed]
-        note = _contradiction(recipient.jid, keys, form, first_use=not contact.parsed)
-        await accept(recipient.jid, keys, ports, note=note)
-        contact.hold(parsed)
-        contact.usable = tuple(cert.cert for cert in usable)
-        contact.until = min((cert.expires for cert in usable if cert.expires is not None), default=None)
-        contact.form, contact.current, contact.asked = form, True, now
+        if form == ():
+            gathered = Gathered(record, {Source.XEP0373: ()})
+        else:
+            try:
+                gathered = await ask_list(jid, record, ports.pubsub, now)
+            except PeerTimeout as error:
+                if not _has_pin(record):
+                    raise
+                gathered = Gathered(record, {}, {Source.XEP0373: error.text}, listed=False)
+        record, problems = gathered.record, dict(gathered.problems)
+        if ports.web is not None and domain_is_due(record, address, now):
+            record, answer = await ask_domain(record, address, ports.web, now)
+            if answer.detail:
+                problems[Source.WKD] = answer.detail
+        served = {**gathered.served, **remembered_answers(record, address)}
+        return Gathered(record, served, problems, gathered.listed)
+
+    def _until(self, contact: Contact, ports: Ports) -> datetime | None:
+        ends = [cert.expires for cert in contact.usable if cert.expires is not None]
+        if ports.web is not None and contact.record.wkd is not None:
+            ends.append(contact.record.wkd.until)
+        return min(ends, default=None)
 
     # -- opening -----------------------------------------------------------------------------------
 
-    async def to_verify(self, jid: str, missing: tuple[str, ...], ports: Ports) -> Contact:
-        """Give what is known of a contact. Only a missing signer makes this fetch anything.
+    async def to_verify(self, jid: str, ports: Ports, *, again: bool = False) -> Contact:
+        """Give what is known of a contact. Nothing is fetched.
 
         Arguments:
             jid: the sender.
-            missing: ids of signers that ``decrypt`` did not find, upper or lower case.
             ports: of the host.
+            again: a signer was missing, and the message may have brought its key itself.
 
         Raises:
             StoreError: the memory cannot be read.
         """
-        contact = self._known.get(jid) or await self._recall(jid, ports)
-        if all(name.lower() in contact.by_id for name in missing):
-            return contact
-        now = ports.now()
-        if contact.asked is not None and now - contact.asked < ASK_AGAIN:
-            return contact
-        contact.asked = now
+        contact = await self.recall(jid, ports)
+        return contact.on_trial() if again else contact
+
+    async def judged(self, opened: Opened, seen: Contact, job: OpenJob, ports: Ports) -> Opened:
+        """Complete a verdict: name the source of the key, remember a first use, say what is missing.
+
+        Raises:
+            StoreError: the memory cannot be written.
+        """
+        if job.direction is not Direction.RECEIVED:
+            return opened
+        verdict = opened.verdict
+        if verdict.signature is Signature.UNKNOWN_SIGNER and opened.missing:
+            notice = await self._missing(seen, opened.missing, ports)
+            detail = f"The message is signed by the key {opened.missing[0]}, which is not known to be theirs"
+            verdict = replace(verdict, detail=detail)
+            return replace(opened, verdict=verdict, warnings=(*opened.warnings, notice))
+        known = seen.record.keys.get(verdict.signer or "")
+        if verdict.source is None or known is None:
+            return opened
+        opened = replace(opened, verdict=replace(verdict, source=known.source or Source.XEP0373))
+        if verdict.signature is not Signature.GOOD:
+            return opened
+        new = replace(known, state=KeyState.ACCEPTED, by=By.FIRST_USE) if seen.trial else known
+        if not known.confirmed and not known.told:
+            new = replace(new, told=True)
+            opened = replace(opened, warnings=(*opened.warnings, key_notices.not_verified(seen.jid, known)))
+        if new is not known:
+            contact = await self.recall(seen.jid, ports)
+            await self.keep(contact, contact.record.with_keys([new]), ports.store)
+            contact.current = contact.current and not seen.trial
+        return opened
+
+    async def _missing(self, seen: Contact, missing: tuple[str, ...], ports: Ports) -> Notice:
+        """Say what is known of an unknown signer, and note that the contact's keys are to be fetched."""
+        for known in seen.record.keys.values():
+            if not known.trusted and known.named_by(missing):
+                return key_notices.missing_signer(seen.jid, missing[0], known)
+        await want(seen.jid, ports.store)
+        contact = self._known.get(seen.jid)
+        if contact is not None:
+            contact.current = False
+        return key_notices.missing_signer(seen.jid, missing[0], None)
+
+    # -- sessions, events, the user ----------------------------------------------------------------
+
+    async def changed(self, jid: str, ports: Ports) -> list[Notice]:
+        """React to a change of a contact's key list: read it now, if the contact is one of ours.
+
+        Raises:
+            StoreError: the memory failed.
+        """
+        contact = await self.recall(jid, ports)
+        contact.current = False
+        if not contact.record.keys and jid not in await wanted(ports.store):
+            return []
+        return await self.refresh(jid, ports)
+
+    async def refresh_wanted(self, ports: Ports) -> list[Notice]:
+        """Fetch the keys of contacts whose messages bore an unknown signature.
+
+        Raises:
+            StoreError: the memory failed.
+        """
+        notices: list[Notice] = []
+        for jid in await wanted(ports.store):
+            notices += await self.refresh(jid, ports)
+        return notices
+
+    async def refresh(self, jid: str, ports: Ports) -> list[Notice]:
+        """Read a contact's key list without asking the user: a first use is remembered, a change is told."""
+        contact = await self.recall(jid, ports)
+        contact.current = False
         try:
-            fetched = await fetch_keys(jid, ports.pubsub, {p.key.fingerprint: p.key for p in contact.parsed})
-            parsed = _parse(fetched.keys, contact, {})
-            if parsed:
-                await accept(jid, [cert.key for cert in parsed], ports)
-                contact.hold(parsed)
-                contact.current = False
-        except PolicyChanged as error:
-            contact.warnings = (Notice(error.question.code, error.question.text, {"peer": jid}),)
-        except (PeerError, PeerTimeout, BadOpenPGP) as error:
-            contact.warnings = (
-                Notice("keys-not-fetched", f"The keys of {jid} cannot be fetched: {error.text}"),
-            )
-        return contact
-
-    async def _recall(self, jid: str, ports: Ports) -> Contact:
-        """Make an entry from the memory of earlier sessions."""
-        contact = Contact()
-        contact.hold(_parse(await remembered(jid, ports.store), contact, {}))
-        while len(self._known) >= MAX_CONTACTS:
-            del self._known[next(iter(self._known))]
-        return self._known.setdefault(jid, contact)
+            recipient = Recipient(*legacy_contact(jid))
+            gathered = await ask_list(jid, contact.record, ports.pubsub, ports.now())
+        except (PeerTimeout, InvalidAddress):
+            return []
+        if not gathered.listed:
+            return []
+        await unwant(jid, ports.store)
+        served = {**gathered.served, **remembered_answers(gathered.record, recipient.legacy_id)}
+        gathered = replace(gathered, served=served)
+        usable, _ = _usable(contact, gathered, recipient.legacy_id, ports.now())
+        choice = choose(jid, gathered.record, served, usable)
+        if choice.question is not None or not choice.use:
+            await self.keep(contact, gathered.record, ports.store)
+            return [] if choice.question is None else [key_notices.changed(choice.question)]
+        await self.keep(contact, settle(gathered.record, choice, served), ports.store)
+        return []
 
 
-def _parse(keys: tuple[PublicKey, ...], contact: Contact, problems: dict[str, str]) -> tuple[ParsedCert, ...]:
-    """Parse keys, reusing what is parsed; note what cannot be read."""
-    have = {cert.key: cert for cert in contact.parsed}
-    parsed: list[ParsedCert] = []
-    for key in keys:
-        try:
-            parsed.append(have.get(key) or parse_cert(key))
-        except BadOpenPGP as error:
-            problems[key.fingerprint] = error.text
-    return tuple(parsed)
+def _usable(
+    contact: Contact, gathered: Gathered, address: str, now: datetime
+) -> tuple[set[str], dict[str, str]]:
+    """Tell which of the served and pinned keys can be encrypted to, and what is wrong with the others."""
+    view = replace(contact, record=gathered.record)  # shares what is parsed
+    problems = dict(gathered.problems)
+    usable: set[str] = set()
+    pinned = [name for name, known in view.record.keys.items() if known.state is KeyState.PINNED]
+    for name in dict.fromkeys([*pinned, *all_served(gathered.served)]):
+        if name in view.record.keys:
+            problem = view.problem(name, address, now)
+            if problem:
+                problems[name] = problem
+            else:
+                usable.add(name)
+    return usable, problems
 
 
-def _contradiction(jid: str, keys: list[PublicKey], form: FormValues, *, first_use: bool) -> str:
-    """Compare served keys with those that the data form names; give a sentence for the user's question.
-
-    Raises:
-        NoUsableKey: the gateway says two different things about a contact that we know nothing of.
-    """
-    if form is None:
-        return ""
-    named = {normal_fingerprint(text) for text in form}
-    others = [key.fingerprint for key in keys if key.fingerprint not in named]
-    if not others:
-        return ""
-    text = f"The gateway serves the key {', '.join(others)} for {jid}, which its data form does not name."
-    if first_use:
-        raise NoUsableKey(
-            f"{text} Nothing is sent while the gateway contradicts itself. Try again later, or ask its "
-            f"operator",
-            peer=jid,
-        )
-    return text
+def _has_pin(record: ContactRecord) -> bool:
+    return any(known.state is KeyState.PINNED for known in record.keys.values())

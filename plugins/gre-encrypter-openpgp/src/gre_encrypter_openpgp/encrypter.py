@@ -8,16 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pysequoia
+from gre_openpgp.key_choice import TrustPolicy
 from gre_openpgp.messages import ANONYMOUS, check_message
 from gre_openpgp.xep0373 import PUBLIC_KEYS
 
 from gre_core.errors import DecryptFailed, EncryptFailed, NotForUs
 from gre_core.model import Direction
+from gre_encrypter_openpgp import autocrypt_fields
 from gre_encrypter_openpgp.account import Account
 from gre_encrypter_openpgp.codec import body_of, message_of
 from gre_encrypter_openpgp.contacts import Contact
 from gre_encrypter_openpgp.detached import judge_detached
+from gre_encrypter_openpgp.explaining import explain
 from gre_encrypter_openpgp.files import decrypt_to, encrypt_to
+from gre_encrypter_openpgp.own_watch import watch_own
 from gre_encrypter_openpgp.sequoia import MAX_TRIES, Panicked, decrypt, first_line, guard_panic
 from gre_encrypter_openpgp.verdicts import opened
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
     from gre_openpgp.messages import CheckedMessage, SessionKey
 
-    from gre_core.model import Body, Notice, Opened, OpenJob, SealJob, SignedPart
+    from gre_core.model import Body, Message, Notice, Opened, OpenJob, SealJob, SignedPart
     from gre_core.ports import Ports, Store
     from gre_encrypter_openpgp.keyring import Unlocking
     from gre_encrypter_openpgp.management import OwnKeys
@@ -44,11 +48,15 @@ class SealKeys:
         certs: all that it is encrypted to: the recipients' and ours.
         signer: ours.
         account: to renew the signer after a panic.
+        own: our public key.
+        theirs: the address and the first public key of each recipient.
     """
 
     certs: list[pysequoia.Cert] = field(repr=False)
     signer: pysequoia.PySigner = field(repr=False)
     account: Account = field(repr=False)
+    own: bytes = field(repr=False)
+    theirs: tuple[tuple[str, bytes], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +122,33 @@ class OpenPGPEncrypter:
         account = self._account(job.account, ports)
         # Our key first: once it is published, a contact without a key can already write to us.
         own = await account.signing_key(job.data.sender_id, ports)
+        policy = TrustPolicy.read(job.option(NAMESPACE, "trust"))
         certs: list[pysequoia.Cert] = []
+        theirs: list[tuple[str, bytes]] = []
         form = job.data.values(NAMESPACE, "fingerprints")
         for recipient in job.recipients:
-            certs += await account.contacts.to_encrypt(recipient, form, ports)
+            keys = await account.contacts.to_encrypt(recipient, form, policy, ports)
+            certs += [key.cert for key in keys]
+            theirs.append((recipient.legacy_id, keys[0].key.data))
             form = None  # the form is about the first recipient
         await account.ring.unlock((own,), ports)  # a question to the user may have taken long
         signer = own.signer(ports.now())
         certs += [own.parsed.cert, *(cert.cert for cert in account.others if not cert.problem)]
-        return SealKeys(certs, signer, account)
+        return SealKeys(certs, signer, account, own.parsed.key.data, tuple(theirs))
+
+    def protected_fields(self, keys: KeyMaterial, job: SealJob, /) -> Iterable[tuple[str, str]]:
+        """Give the Autocrypt fields: our key, and with several recipients theirs (Autocrypt Level 1)."""
+        assert isinstance(keys, SealKeys)
+        return autocrypt_fields.fields_for(job.data.sender_id, keys.own, keys.theirs)
+
+    async def explain(self, job: SealJob, ports: Ports, /) -> Iterable[Notice]:
+        """Tell which keys a message would be encrypted to, and in which format, without asking the user.
+
+        Raises:
+            NoUsableKey: there is no key for a recipient.
+            PeerTimeout, StoreError: it cannot be found out.
+        """
+        return await explain(self._account(job.account, ports), job, NAMESPACE, ports)
 
     async def encrypt(self, payload: bytes, keys: KeyMaterial, _ports: Ports, /) -> Body:
         """Sign, encrypt to everybody including ourselves, and write base64.
@@ -178,14 +204,9 @@ class OpenPGPEncrypter:
         except Panicked:
             keys.account.renew()
             raise DecryptFailed(_PANICKED) from None
-        return opened(
-            judged,
-            keys.job,
-            keys.contact.parsed,
-            keys.account.ours.fingerprints,
-            keys.certs,
-            keys.contact.warnings,
-        )
+        account, contact = keys.account, keys.contact
+        result = opened(judged, keys.job, contact.parsed, account.ours.fingerprints, keys.certs)
+        return await account.contacts.judged(result, contact, keys.job, ports)
 
     async def decrypt_file(self, source: Path, target: Path, job: OpenJob, ports: Ports, /) -> Opened:
         """Decrypt into a new file of mode 0600, and judge the signature. On failure there is no target.
@@ -204,7 +225,8 @@ class OpenPGPEncrypter:
             except _Locked as locked:
                 await account.unlock_for(locked.key_ids, ports)
                 continue
-            result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs, contact.warnings)
+            result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs)
+            result = await account.contacts.judged(result, contact, job, ports)
             if not result.missing or job.missing:
                 return result
             job = replace(job, missing=result.missing)
@@ -219,7 +241,8 @@ class OpenPGPEncrypter:
         """
         account, contact, certs = await self._signers(job, ports)
         judged = judge_detached(part, certs)
-        return opened(judged, job, contact.parsed, account.ours.fingerprints, certs, contact.warnings)
+        result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs)
+        return await account.contacts.judged(result, contact, job, ports)
 
     async def _signers(
         self, job: OpenJob, ports: Ports
@@ -229,14 +252,18 @@ class OpenPGPEncrypter:
         await account.load(ports)
         if job.direction is Direction.SENT:
             return account, Contact(), account.ours.certs
-        contact = await account.contacts.to_verify(job.peer, job.missing, ports)
+        contact = await account.contacts.to_verify(job.peer, ports, again=bool(job.missing))
         return account, contact, {**account.ours.certs, **contact.by_id}
 
     # -- sessions and notifications ----------------------------------------------------------------
 
     async def prepare(self, account: str, ports: Ports, /) -> Iterable[Notice]:
-        """Check at the start of a session that our key is still announced, and look at what else is."""
-        return await self._account(account, ports).check_announced(ports)
+        """Begin a session: look after our published key, and fetch the contacts' keys that were missing."""
+        ours = self._account(account, ports)
+        notices = await ours.check_announced(ports)
+        if ours.own is not None:
+            notices += await watch_own(ours.own.parsed.user_ids, ours.ours.fingerprints, ports)
+        return [*notices, *await ours.contacts.refresh_wanted(ports)]
 
     @property
     def nodes(self) -> Iterable[str]:
@@ -244,15 +271,22 @@ class OpenPGPEncrypter:
         return (PUBLIC_KEYS,)
 
     async def notified(self, jid: str, node: str, ports: Ports, /) -> Iterable[Notice]:
-        """Fetch a contact's keys anew before the next message; guard our own list."""
+        """Read a contact's keys anew; guard our own list."""
         found = self._accounts.get(id(ports.store))
         if node != PUBLIC_KEYS or found is None:
             return ()
         account = found[1]
         if jid == account.jid:
             return await account.check_announced(ports)
-        account.contacts.changed(jid)
-        return ()
+        return await account.contacts.changed(jid, ports)
+
+    async def learn(
+        self, message: Message, opened: Opened, job: OpenJob, ports: Ports, /
+    ) -> Iterable[Notice]:
+        """Take in the Autocrypt fields of a message, once its signature is judged (Autocrypt Level 1)."""
+        account = self._account(job.account, ports)
+        names = () if account.own is None else account.own.parsed.user_ids
+        return await autocrypt_fields.learn(account.contacts, message, opened, job, ports, names)
 
 
 class _Locked(Exception):

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from gre_core.errors import StoreError
+from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PublicKey, timestamp
 
 if TYPE_CHECKING:
@@ -109,6 +110,13 @@ class KnownKey:
         """In upper-case hex."""
         return self.key.fingerprint
 
+    def named_by(self, ids: Iterable[str]) -> bool:
+        """Tell whether one of these fingerprints or key ids, in upper-case hex, is one of its keys."""
+        names = set(ids)
+        return any(
+            part.fingerprint in names or part.key_id in names for part in read_certificate(self.key.data).keys
+        )
+
     @property
     def trusted(self) -> bool:
         """Whether signatures by it count."""
@@ -147,7 +155,7 @@ class WkdMemory:
         address: that was asked about.
         until: how long it is not asked again.
         fingerprints: of the keys that it gave last; a failed attempt does not change them.
-        outcome: of the last attempt: ``keys``, ``nothing``, ``offline`` or ``refused``.
+        outcome: of the last attempt: as :class:`gre_openpgp.wkd.WkdOutcome`.
     """
 
     address: str
@@ -187,11 +195,13 @@ class ContactRecord:
         keys: by fingerprint.
         wkd: the last answer of the contact's domain; None when it was never asked.
         autocrypt: what the contact's messages said.
+        overruled: keys of the contact's domain that the user decided against.
     """
 
     keys: Mapping[str, KnownKey] = field(default_factory=dict)
     wkd: WkdMemory | None = None
     autocrypt: AutocryptMemory = AutocryptMemory()
+    overruled: tuple[str, ...] = ()
 
     def trusted(self) -> tuple[KnownKey, ...]:
         """The keys whose signatures count."""
@@ -231,6 +241,7 @@ def read_record(raw: bytes | None, jid: str) -> ContactRecord:
             {known.fingerprint: known for known in keys},
             _read_wkd(content.get("wkd")),
             _read_autocrypt(content.get("autocrypt") or {}),
+            tuple(map(str, content.get("overruled", ()))),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise StoreError(
@@ -251,6 +262,8 @@ def write_record(record: ContactRecord) -> bytes:
             if (value := getattr(record.autocrypt, name))
         },
     }
+    if record.overruled:
+        content["overruled"] = list(record.overruled)
     if record.wkd is not None:
         content["wkd"] = {
             "address": record.wkd.address,

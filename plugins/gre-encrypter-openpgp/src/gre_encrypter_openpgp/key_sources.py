@@ -1,0 +1,168 @@
+"""Asking the sources of a contact's keys, and putting together what they say. Nothing is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import pysequoia
+from gre_openpgp.contact_record import KnownKey, Source, WkdMemory
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.packets import MAX_CERT
+from gre_openpgp.wkd import WkdAnswer, WkdOutcome, look_up
+from gre_openpgp.xep0373 import PublicKey, fetch_keys
+
+from gre_core.errors import PeerError
+from gre_encrypter_openpgp.sequoia import guard_panic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from gre_openpgp.contact_record import ContactRecord
+
+    from gre_core.ports import PubSub, Web
+
+WKD_AGAIN: Final = {
+    WkdOutcome.KEYS: timedelta(days=1),
+    WkdOutcome.NOTHING: timedelta(hours=12),
+    WkdOutcome.NO_DIRECTORY: timedelta(days=1),
+    WkdOutcome.REFUSED: timedelta(hours=6),
+    WkdOutcome.OFFLINE: timedelta(minutes=15),
+}
+"""After how long a contact's domain is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What the sources say.
+
+    Arguments:
+        record: with all keys that came, none of them decided.
+        served: fingerprints by source; a source that was not asked, or did not answer, speaks as it did last.
+        problems: texts for people, by fingerprint or name of the source.
+        listed: whether the key list could be read.
+    """
+
+    record: ContactRecord
+    served: Mapping[Source, tuple[str, ...]]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    listed: bool = True
+
+
+async def ask_list(jid: str, record: ContactRecord, pubsub: PubSub, now: datetime) -> Gathered:
+    """Read the key list of a contact (XEP-0373, section 4).
+
+    Raises:
+        PeerTimeout: no answer.
+    """
+    try:
+        fetched = await fetch_keys(jid, pubsub, {name: known.key for name, known in record.keys.items()})
+    except (PeerError, BadOpenPGP) as error:
+        return Gathered(
+            record, {}, {Source.XEP0373: f"the key list cannot be read: {error.text}"}, listed=False
+        )
+    record, problems = note(record, Source.XEP0373, fetched.keys, now)
+    names = tuple(key.fingerprint for key in fetched.keys)
+    return Gathered(record, {Source.XEP0373: names}, {**fetched.problems, **problems})
+
+
+def domain_is_due(record: ContactRecord, address: str, now: datetime) -> bool:
+    """Tell whether the contact's domain may be asked again."""
+    return record.wkd is None or record.wkd.address != address.lower() or record.wkd.until <= now
+
+
+async def ask_domain(
+    record: ContactRecord, address: str, web: Web, now: datetime
+) -> tuple[ContactRecord, WkdAnswer]:
+    """Ask the contact's domain (Web Key Directory), and remember the answer. Raises nothing."""
+    answer = await look_up(address, web)
+    before = record.wkd.fingerprints if record.wkd and record.wkd.address == address.lower() else ()
+    names = tuple(key.fingerprint for key in answer.keys)
+    if answer.outcome not in {WkdOutcome.KEYS, WkdOutcome.NOTHING}:
+        names = before  # who keeps the domain from answering must not make it unsay what it said
+    record, _ = note(record, Source.WKD, answer.keys, now)
+    until = now + WKD_AGAIN[answer.outcome]
+    return replace(record, wkd=WkdMemory(address.lower(), until, names, answer.outcome.value)), answer
+
+
+def remembered_answers(record: ContactRecord, address: str) -> dict[Source, tuple[str, ...]]:
+    """Give what the other sources said last: the domain, the contact's messages, those of others."""
+    served: dict[Source, tuple[str, ...]] = {}
+    if record.wkd is not None and record.wkd.address == address.lower():
+        served[Source.WKD] = record.wkd.fingerprints
+    if record.autocrypt.fingerprint:
+        served[Source.AUTOCRYPT] = (record.autocrypt.fingerprint,)
+    if record.autocrypt.gossip_fingerprint:
+        served[Source.GOSSIP] = (record.autocrypt.gossip_fingerprint,)
+    return served
+
+
+def note(
+    record: ContactRecord, source: Source, keys: Iterable[PublicKey], now: datetime
+) -> tuple[ContactRecord, dict[str, str]]:
+    """Put served keys into the record; give the problems of those that cannot be read, by fingerprint."""
+    changed: list[KnownKey] = []
+    problems: dict[str, str] = {}
+    for key in keys:
+        known = record.keys.get(key.fingerprint)
+        try:
+            if known is None:
+                new = KnownKey(key, revoked=_is_revoked(key))
+            elif known.key.data == key.data:
+                new = known
+            else:
+                new = _united(known, key)
+        except BadOpenPGP as error:
+            problems[key.fingerprint] = error.text
+            continue
+        if source is Source.XEP0373 and new.key.date != key.date:
+            new = replace(new, key=replace(new.key, date=key.date))
+        new = new.seen(source, now)
+        if new is not known:
+            changed.append(new)
+    return (record.with_keys(changed) if changed else record), problems
+
+
+def _is_revoked(key: PublicKey) -> bool:
+    return _read(key).is_revoked
+
+
+def _united(known: KnownKey, served: PublicKey) -> KnownKey:
+    """Put together what two sources know of one key, so that none can take back a revocation by leaving it out."""
+    try:
+        cert = _read(known.key).merge(_read(served))
+        data = bytes(cert)
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        _unreadable(error, served.fingerprint)
+        raise BadOpenPGP(f"The key {served.fingerprint} cannot be joined with what is known of it") from None
+    if len(data) > MAX_CERT:
+        return replace(known, revoked=known.revoked or _is_revoked(served))
+    return replace(
+        known,
+        key=PublicKey(known.fingerprint, data, known.key.date),
+        revoked=known.revoked or cert.is_revoked,
+    )
+
+
+def _read(key: PublicKey) -> pysequoia.Cert:
+    try:
+        return pysequoia.Cert.from_bytes(key.data)
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        _unreadable(error, key.fingerprint)
+        raise BadOpenPGP(f"The key {key.fingerprint} cannot be read") from None
+
+
+def _unreadable(error: BaseException, fingerprint: str) -> None:
+    if isinstance(error, BadOpenPGP):
+        raise error
+    try:
+        guard_panic(error)
+    except Exception:  # noqa: BLE001
+        raise BadOpenPGP(f"The key {fingerprint} makes the OpenPGP library fail") from None
+
+
+def all_served(served: Mapping[Source, Sequence[str]]) -> list[str]:
+    """Give every fingerprint once, best source first."""
+    return list(dict.fromkeys(name for names in served.values() for name in names))
