@@ -24,7 +24,8 @@ _BLOCK: Final = 57 * 8192
 """Bytes of an attachment that are encoded at a time: whole lines of 76 columns."""
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_NOT_ALPHABET: Final = bytes(sorted(set(range(256)) - set(_ALPHABET)))
+_NOT_ALPHABET: Final = bytes(sorted(set(range(256)) - set(_ALPHABET + b"=")))
+_PAD: Final = re.compile(rb"=")
 _MAX_UU: Final = 16 << 20
 
 
@@ -118,14 +119,29 @@ def decode(raw: bytes | memoryview, encoding: str) -> bytes:
 
 
 def decode_base64(raw: bytes | memoryview) -> bytes:
-    """Decode base64 as far as it goes; what is not of its alphabet is skipped."""
-    try:
-        return pybase64.b64decode(raw)
-    except (binascii.Error, ValueError):
-        letters = bytes(raw).translate(None, _NOT_ALPHABET)
-        if len(letters) % 4 == 1:
-            letters = letters[:-1]
-        return pybase64.b64decode(letters + b"=" * (-len(letters) % 4))
+    """Decode base64 as far as it goes; what is not of its alphabet is skipped.
+
+    Padding ends it (RFC 2045, section 6.8): what follows is no content, but for more whole blocks of base64, as some
+    programs put several one behind the other.
+    """
+    pad = _PAD.search(raw)
+    if pad is None or not bytes(raw[pad.start() :]).strip(b"= \t\r\n"):
+        try:
+            return pybase64.b64decode(raw)
+        except (binascii.Error, ValueError):
+            pass
+    dense = bytes(raw).translate(None, b" \t\r\n")
+    signs = dense.translate(None, _NOT_ALPHABET)
+    blocks = signs.split(b"=")
+    if len(signs) < len(dense) or len(signs) % 4:
+        blocks = blocks[:1]
+    return b"".join(map(_decode_block, blocks))
+
+
+def _decode_block(letters: bytes) -> bytes:
+    if len(letters) % 4 == 1:
+        letters = letters[:-1]
+    return pybase64.b64decode(letters + b"=" * (-len(letters) % 4))
 
 
 def _decode_uu(raw: bytes) -> bytes:
