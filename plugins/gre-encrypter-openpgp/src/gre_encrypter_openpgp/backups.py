@@ -17,7 +17,8 @@ from gre_encrypter_openpgp import vault
 from gre_encrypter_openpgp.announcing import holds_something
 from gre_encrypter_openpgp.own import OwnKey
 from gre_encrypter_openpgp.own_store import BACKUP
-from gre_encrypter_openpgp.transferable import is_locked, merged, split_secret_keys
+from gre_encrypter_openpgp.secretkeys import is_locked
+from gre_encrypter_openpgp.transferable import merged, split_secret_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,7 +26,6 @@ from gre_encrypter_openpgp.transferable import (
     SECRET_SUBKEY,
     Component,
     components,
-    is_locked,
     joined,
     signed,
     with_component,
@@ -241,43 +240,6 @@ def revoke(secret: bytes, reason: str, text: str, now: datetime) -> bytes:
             created=_after_all(key, now),
         )
         return signed(secret, _name(key), bytes(revocation))
-
-
-def unlocked(secret: bytes, passphrase: str | None) -> bytes:
-    """Give a secret key without the lock that another program put on it (string-to-key usage octet 0).
-
-    Raises:
-        NoUsableKey: it is locked and there is no passphrase, another one, or a lock that PGPy does not know.
-    """
-    if not is_locked(secret):
-        return secret
-    if passphrase is None:
-        raise NoUsableKey("The key is locked with a passphrase. Give the passphrase with it")
-    pgpy, _ = _pgpy()
-    with _opened(secret, "") as (key, _, _):
-        parts = {_name(part): part for part in (key, *key.subkeys.values())}
-        for part in parts.values():
-            if part._key.protected:  # noqa: SLF001
-                _take_lock_off(part._key, passphrase, pgpy)  # noqa: SLF001
-        return _with_secrets(secret, parts)
-
-
-def _take_lock_off(packet: Any, passphrase: str, pgpy: Any) -> None:
-    material = packet.keymaterial
-    try:
-        packet.unprotect(passphrase)
-    except (pgpy.errors.PGPDecryptionError, ValueError, IndexError):
-        raise NoUsableKey("The passphrase of the key is another one. Try again") from None
-    except Exception as error:  # noqa: BLE001 - PGPy raises what it likes
-        raise NoUsableKey(
-            "The key is locked in a way that is not supported here. Take its passphrase off with the program "
-            "that made it, and import it again",
-            reason=type(error).__name__,
-        ) from None
-    material.s2k = type(material.s2k)()
-    material.encbytes = bytearray()
-    material._compute_chksum()  # noqa: SLF001
-    packet.update_hlen()
 
 
 def locked(secret: bytes, passphrase: str) -> bytes:

@@ -26,7 +26,8 @@ from gre_encrypter_openpgp.keymaking import DEFAULT_LIFETIME
 from gre_encrypter_openpgp.keyring import KeyRing
 from gre_encrypter_openpgp.own import OwnKey, user_id_for
 from gre_encrypter_openpgp.own_store import ANNOUNCED
-from gre_encrypter_openpgp.transferable import MAX_SECRET, is_locked, merged
+from gre_encrypter_openpgp.secretkeys import is_locked, without_lock
+from gre_encrypter_openpgp.transferable import MAX_SECRET, merged
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -104,9 +105,7 @@ class OwnKeys:
         try:
             secret = dearmor(data, PRIVATE_KEY) if is_armored(data) else bytes(data)
             if is_locked(secret):
-                from gre_encrypter_openpgp.keymaking import unlocked  # noqa: PLC0415 - loads PGPy
-
-                secret = unlocked(secret, passphrase)
+                secret = without_lock(secret, _needed(passphrase))
         except BadOpenPGP as error:
             raise NoUsableKey(f"This is no secret key: {error.text}") from None
         key = OwnKey.read(secret)
@@ -264,3 +263,9 @@ class OwnKeys:
         announced = await self._ports.store.get(ANNOUNCED + key.fingerprint) or b""
         active = self._ring.active is not None and self._ring.active.fingerprint == key.fingerprint
         return describe(key, active=active, announced=announced.decode("ascii", "replace"))
+
+
+def _needed(passphrase: str | None) -> str:
+    if not passphrase:
+        raise NoUsableKey("The key is locked with a passphrase. Give the passphrase with it")
+    return passphrase

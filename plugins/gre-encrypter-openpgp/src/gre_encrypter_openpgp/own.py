@@ -15,6 +15,7 @@ from pysequoia.packet import Packet, PacketPile, Tag
 from gre_core.errors import NoUsableKey, OpenError
 from gre_encrypter_openpgp import vault
 from gre_encrypter_openpgp.certs import ParsedCert, parse_cert
+from gre_encrypter_openpgp.secretkeys import public_part
 from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class OwnKey:
         Raises:
             NoUsableKey: it is no secret key that Sequoia reads.
         """
-        parsed = _parsed(_public_part(secret))
+        parsed = _parsed_secret(secret)
         stored = vault.lock(secret, passphrase) if passphrase else secret
         return cls(stored, parsed, secret, passphrase or None)
 
@@ -149,7 +150,7 @@ class OwnKey:
         secret = vault.unlock(self.stored, passphrase)
         if secret is None:
             return False
-        if PublicKey.read(_public_part(secret)).fingerprint != self.fingerprint:
+        if _parsed_secret(secret).key.fingerprint != self.fingerprint:
             raise NoUsableKey(
                 f"The store holds another key than {self.fingerprint}. Restore it from a backup"
             )
@@ -212,9 +213,14 @@ class OwnKey:
         self._decryptors = None
 
 
-def _public_part(secret: bytes) -> bytes:
+def _parsed_secret(secret: bytes) -> ParsedCert:
     try:
-        return bytes(pysequoia.Tsk.from_bytes(secret).extract_certificate())
+        pysequoia.Tsk.from_bytes(secret)
+        return _parsed(public_part(secret))
+    except NoUsableKey:
+        raise
+    except BadOpenPGP as error:
+        raise NoUsableKey(f"Your key cannot be used: {error.text}") from None
     except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         guard_panic(error)
         raise NoUsableKey(f"Your key cannot be read: {first_line(error)}") from None

@@ -16,6 +16,7 @@ import secrets as random
 from typing import TYPE_CHECKING, Final
 
 from gre_encrypter_openpgp.own import OwnKey
+from gre_encrypter_openpgp.secretkeys import without_lock
 
 if TYPE_CHECKING:
     from gre_core.ports import Store
@@ -59,9 +60,7 @@ async def _without_password_beside(stored: bytes, password: str, store: Store) -
 
     It becomes what it always was, unprotected; the user may give it a passphrase.
     """
-    from gre_encrypter_openpgp.keymaking import unlocked  # noqa: PLC0415 - loads PGPy
-
-    key = OwnKey.read(unlocked(stored, password))
+    key = OwnKey.read(without_lock(stored, password))
     await store.put(KEYS + key.fingerprint, key.stored)
     await store.delete(_PASSWORDS + key.fingerprint)
     return key

@@ -1,7 +1,6 @@
-"""Our own secret subkeys as numbers (RFC 9580, sections 3.7 and 5.5.3).
+"""Our own secret subkeys as numbers, and the lock that another program put on a key (RFC 9580, section 5.5.3).
 
-They open the session keys of messages that Sequoia decrypts but cannot judge. Only keys that encrypt are read, and
-nothing here sees a message.
+The numbers open the session keys of messages that Sequoia decrypts but cannot judge. Nothing here sees a message.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.packets import Packet, key_fingerprint, walk
+from gre_openpgp.packets import PUBLIC_KEY, PUBLIC_SUBKEY, Packet, key_fingerprint, walk
 
 from gre_core.errors import NoUsableKey
 from gre_encrypter_openpgp.ciphers import AES_SIZES, NONCES, open_cfb, open_sealed
@@ -30,9 +29,23 @@ MLKEM1024_X448: Final = 36
 SECRET_KEY: Final = 5
 SECRET_SUBKEY: Final = 7
 
-_PUBLIC_SIZES: Final = {X25519: 32, X448: 56, MLKEM768_X25519: 32 + 1184, MLKEM1024_X448: 56 + 1568}
+_DECRYPT: Final = frozenset({*RSA, ECDH, X25519, X448, MLKEM768_X25519, MLKEM1024_X448})
+_PUBLIC_SIZES: Final = {
+    X25519: 32,
+    X448: 56,
+    27: 32,
+    28: 57,
+    MLKEM768_X25519: 32 + 1184,
+    MLKEM1024_X448: 56 + 1568,
+}
+_PUBLIC_PARTS: Final = {1: "mm", 2: "mm", 3: "mm", 16: "mmm", 17: "mmmm", ECDH: "omo", 19: "om", 22: "om"}
+"""What stands in public keys of variable size: numbers (MPI), and octets with their count (RFC 9580, section 5.5.5)."""
+
 _SECRET_SIZES: Final = {X25519: 32, X448: 56, MLKEM768_X25519: 32 + 64, MLKEM1024_X448: 56 + 64}
+_SECRET: Final = frozenset({SECRET_KEY, SECRET_SUBKEY})
 _V6: Final = 6
+_AEAD: Final = 253  # RFC 9580, section 3.7.2.1
+_ELSEWHERE: Final = 101  # GnuPG's string-to-key method for a secret on a smart card
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +109,7 @@ def take_mpi(data: bytes, at: int) -> tuple[int, int]:
 
 def _read(body: bytes, packet: Packet, password: str | None) -> SecretSubkey | None:
     outline = _outline(body)
-    if outline is None:
+    if outline is None or outline.algorithm not in _DECRYPT:
         return None
     secret = _unlock(body, outline, packet.tag, password)
     if secret is None:
@@ -105,21 +118,106 @@ def _read(body: bytes, packet: Packet, password: str | None) -> SecretSubkey | N
     return SecretSubkey(fingerprint, outline.algorithm, body[outline.public : outline.end], secret)
 
 
+def is_locked(data: bytes) -> bool:
+    """Tell whether a part of a binary secret key is locked with a passphrase by the program that wrote it.
+
+    Raises:
+        BadOpenPGP: damaged.
+    """
+    try:
+        return any(_usage(data[packet.body : packet.end]) for packet in walk(data) if packet.tag in _SECRET)
+    except IndexError:
+        raise BadOpenPGP("The secret key is cut off") from None
+
+
+def without_lock(data: bytes, password: str) -> bytes:
+    """Give a binary secret key without the lock that another program put on it (string-to-key usage octet 0).
+
+    All other packets stay as they are, and secrets that lie elsewhere, such as on a smart card.
+
+    Raises:
+        NoUsableKey: the password is wrong, or the key is damaged or locked in an unknown way.
+        BadOpenPGP: damaged.
+    """
+    parts: list[bytes] = []
+    try:
+        for packet in walk(data):
+            body = data[packet.body : packet.end]
+            if packet.tag in _SECRET and _usage(body):
+                parts.append(_opened(body, packet.tag, password))
+            else:
+                parts.append(data[packet.start : packet.end])
+    except (IndexError, ValueError) as error:
+        raise NoUsableKey(
+            "The key is damaged, or locked in an unknown way. Take its passphrase off with the program that made it"
+        ) from error
+    return b"".join(parts)
+
+
+def public_part(data: bytes) -> bytes:
+    """Give the public key of a binary secret key, its packets in the same order.
+
+    Sequoia would sort the subkeys; ours has the newest first, since simple programs encrypt to the first one.
+
+    Raises:
+        BadOpenPGP: damaged, or a key of an unknown kind.
+    """
+    parts: list[bytes] = []
+    try:
+        for packet in walk(data):
+            if packet.tag not in _SECRET:
+                parts.append(data[packet.start : packet.end])
+                continue
+            body = data[packet.body : packet.end]
+            outline = _outline(body)
+            if outline is None:
+                raise BadOpenPGP("The secret key is of an unknown kind")
+            tag = PUBLIC_KEY if packet.tag == SECRET_KEY else PUBLIC_SUBKEY
+            parts.append(_written(tag, body[: outline.end]))
+    except IndexError:
+        raise BadOpenPGP("The secret key is cut off") from None
+    return b"".join(parts)
+
+
+def _written(tag: int, body: bytes) -> bytes:
+    """Write a packet (RFC 9580, section 4.2.1)."""
+    size = len(body)
+    if size < 192:  # noqa: PLR2004
+        return bytes([0xC0 | tag, size]) + body
+    if size < 8384:  # noqa: PLR2004
+        return bytes([0xC0 | tag, (size - 192 >> 8) + 192, size - 192 & 0xFF]) + body
+    return bytes([0xC0 | tag, 0xFF]) + size.to_bytes(4, "big") + body
+
+
+def _opened(body: bytes, tag: int, password: str) -> bytes:
+    outline = _outline(body)
+    assert outline is not None
+    secret = _unlock(body, outline, tag, password)
+    assert secret is not None
+    check = b"" if outline.version == _V6 else (sum(secret) & 0xFFFF).to_bytes(2, "big")
+    new = body[: outline.end] + b"\x00" + secret + check
+    return _written(tag, new)
+
+
+def _usage(body: bytes) -> int:
+    """Give the string-to-key usage octet; 0 when nothing can be unlocked: unknown, or the secret lies elsewhere."""
+    outline = _outline(body)
+    if outline is None or not body[outline.end]:
+        return 0
+    at = outline.end + 2 + 2 * (outline.version == _V6) + (body[outline.end] == _AEAD)
+    return 0 if body[at] == _ELSEWHERE else body[outline.end]
+
+
 def _outline(body: bytes) -> _Outline | None:
-    """Find the public part; None when the key is of a kind that cannot decrypt."""
+    """Find the public part; None when the key is of an unknown kind."""
     version, algorithm = body[0], body[5]
     start = at = 10 if version == _V6 else 6
-    if algorithm in RSA:
-        for _ in range(2):
-            _, at = take_mpi(body, at)
-    elif algorithm == ECDH:
-        at += 1 + body[at]
-        _, at = take_mpi(body, at)
-        at += 1 + body[at]
-    elif algorithm in _PUBLIC_SIZES:
-        at += _PUBLIC_SIZES[algorithm]
-    else:
+    if algorithm in _PUBLIC_SIZES:
+        return _Outline(version, algorithm, start, start + _PUBLIC_SIZES[algorithm])
+    if algorithm not in _PUBLIC_PARTS:
         return None
+    for part in _PUBLIC_PARTS[algorithm]:
+        at = take_mpi(body, at)[1] if part == "m" else at + 1 + body[at]
     return _Outline(version, algorithm, start, at)
 
 
@@ -144,9 +242,9 @@ def _unlock(body: bytes, outline: _Outline, tag: int, password: str | None) -> b
     v6 = outline.version == _V6
     at += v6  # the count of the fields that follow
     cipher = body[at]
-    aead = body[at + 1] if usage == 253 else 0  # noqa: PLR2004 - RFC 9580, section 3.7.2.1
+    aead = body[at + 1] if usage == _AEAD else 0
     at += 1 + bool(aead) + v6
-    if body[at] == 101:  # noqa: PLR2004 - GnuPG: the secret lies elsewhere
+    if body[at] == _ELSEWHERE:
         return None
     if password is None:
         raise NoUsableKey("Your secret key is locked, and its password is not known here")
