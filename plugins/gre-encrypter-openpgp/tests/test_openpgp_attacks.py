@@ -379,8 +379,6 @@ async def test_damaged_compression_is_refused(field: Field, forge: Any, name: st
     for data in (
         body[:-1],
         body[:1],
-        body + b"x",
-        body + body[1:],
         b"\x04" + body[1:],
         b"\x6e" + body[1:],
         b"",
@@ -394,6 +392,18 @@ async def test_damaged_compression_is_refused(field: Field, forge: Any, name: st
             continue
         # BZIP2 and ZLIB have check sums; a change that ZIP does not notice is judged with the signature.
         assert name == "zip" or found == unwrapping.unwrap(made)
+
+
+@pytest.mark.parametrize("name", ["zip", "zlib", "bzip2"])
+async def test_octets_behind_a_compressed_stream_are_not_looked_at(
+    field: Field, forge: Any, name: str
+) -> None:
+    """Thunderbird writes such; nobody shows them."""
+    compress = forge.COMPRESSIONS[name]
+    body = compress(field.bob.signed(CONTENT))[6:]
+    for behind in (b"x", bytes(100_000), compress(forge.literal(b"Pay 1000 coins."))[7:]):
+        opened = await field.open(forge.packet(8, body + behind))
+        assert (opened.payload, opened.verdict.signature) == (CONTENT, Signature.GOOD)
 
 
 # -- who signed, and how ---------------------------------------------------------------------------

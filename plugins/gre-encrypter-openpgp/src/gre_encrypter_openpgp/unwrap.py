@@ -167,13 +167,14 @@ def _decompressed(body: bytes) -> bytes:
     return b"".join(parts)
 
 
+# What follows the end of a compressed stream within its packet is not looked at: Thunderbird leaves some octets there.
+
+
 def _inflated(source: memoryview, kind: int) -> Iterator[bytes]:
     machine = zlib.decompressobj(-15 if kind == _ZIP else 15)
     for at in range(0, len(source), _STEP):
-        if machine.eof:
-            raise _odd()
         waiting: bytes | memoryview = source[at : at + _STEP]
-        while waiting:
+        while waiting and not machine.eof:
             yield machine.decompress(waiting, _STEP)
             waiting = machine.unconsumed_tail
     while not machine.eof:
@@ -181,8 +182,6 @@ def _inflated(source: memoryview, kind: int) -> Iterator[bytes]:
         if not piece:
             raise _odd()
         yield piece
-    if machine.unused_data:
-        raise _odd()
 
 
 def _bunzipped(source: memoryview, kind: int) -> Iterator[bytes]:
@@ -191,11 +190,10 @@ def _bunzipped(source: memoryview, kind: int) -> Iterator[bytes]:
     machine = bz2.BZ2Decompressor()
     at = 0
     while not machine.eof:
-        step = b"" if not machine.needs_input else source[at : at + _STEP]
+        step: bytes | memoryview = b""
         if machine.needs_input:
+            step = source[at : at + _STEP]
+            at += len(step)
             if not step:
                 raise _odd()
-            at += len(step)
         yield machine.decompress(step, _STEP)
-    if machine.unused_data or at < len(source):
-        raise _odd()
