@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from peers.deltachat import DeltaChat
 from peers.gnupg import GnuPG
 from peers.mutt import Mutt, NeoMutt
 from peers.notmuch import Notmuch
@@ -14,4 +15,4 @@ from peers.sqop import Sqop
 if TYPE_CHECKING:
     from peers.peer import Peer
 
-PEERS: tuple[type[Peer], ...] = (GnuPG, Mutt, NeoMutt, Notmuch, OpenPGPjs, Rnp, Sqop)
+PEERS: tuple[type[Peer], ...] = (DeltaChat, GnuPG, Mutt, NeoMutt, Notmuch, OpenPGPjs, Rnp, Sqop)

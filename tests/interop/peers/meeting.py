@@ -16,6 +16,8 @@ from peers.peer import Letter, autocrypt_key
 from peers.table import DEFAULT, READS, WRITES, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from peers.office import Office
     from peers.peer import Peer, Seen
 
@@ -67,24 +69,25 @@ class Meeting:
             self.program, READS, message,
             "yes" if seen.text == letter.text else "no",
             seen.signature if right or seen.signature != "good" else "good, by another key",
-            header, _compare(seen.files),
+            header, _compare(seen.files, FILES),
         )  # fmt: skip
         return row, seen
 
     def writes(self, way: str) -> tuple[Row, Received]:
         """Let our user read an answer of the peer; give what the table says about it, and what came."""
-        letter = replace(FROM_PEER, answers=self.first)
-        mail = self.peer.write(letter, ADDRESS, way)
-        assert b"Hello Juliet" not in mail
-        came = self.office.deliver(mail, self.peer.address)
+        files = dict(list(FILES.items())[: self.peer.most_files])
+        letter = replace(FROM_PEER, files=files, answers=self.first)
+        written = self.peer.write(letter, ADDRESS, way)
+        assert b"Hello Juliet" not in written.mail
+        came = self.office.deliver(written.mail, self.peer.address)
         assert isinstance(came, Received), came
         message, verdict = came.message, came.verdict
         right = verdict.signer == self.key.fingerprint
         understood = [
             name
             for name, good in (
-                ("subject", message.subject == letter.subject),
-                ("threading", message.in_reply_to == self.first),
+                ("subject", message.subject == written.subject),
+                ("threading", message.in_reply_to == written.answers),
                 ("sender", message.claimed_sender == self.peer.address),
             )
             if good
@@ -93,7 +96,7 @@ class Meeting:
             self.program, WRITES, way,
             "yes" if message.text.replace("\r\n", "\n").rstrip() == letter.text else "no",
             verdict.signature if right or verdict.signature != "good" else "good, by another key",
-            ", ".join(understood) or "none", _compare({each.name: each.read() for each in message.attachments}),
+            ", ".join(understood) or "none, and we say so", _compare({each.name: each.read() for each in message.attachments}, files),
         )  # fmt: skip
         return row, came
 
@@ -103,8 +106,7 @@ class Meeting:
         return self.peer.name + ("" if self.peer.knows_mail else " ¹")
 
 
-def _compare(files: object) -> str:
-    assert isinstance(files, dict)
-    same = sum(files.get(name) == content for name, content in FILES.items())
-    more = len(files.keys() - FILES.keys())
-    return f"{same} of {len(FILES)}" + (f", and {more} more" if more else "")
+def _compare(came: Mapping[str, bytes], sent: Mapping[str, bytes]) -> str:
+    same = sum(came.get(name) == content for name, content in sent.items())
+    more = len(came.keys() - sent.keys())
+    return f"{same} of {len(sent)}" + (f", and {more} more" if more else "")

@@ -7,7 +7,7 @@ from email import message_from_bytes
 from typing import ClassVar
 
 from peers.gnupg import Keyring
-from peers.peer import SECONDS, Letter, Seen
+from peers.peer import SECONDS, Letter, Seen, Written
 from peers.table import DEFAULT
 from peers.terminal import run_in_terminal
 
@@ -95,7 +95,7 @@ class Mutt(Keyring):
         self.press(f"<view-attachments>{''.join(keys)}<exit>")
         return {name: target.read_bytes() for name, target in zip(names, targets, strict=True)}
 
-    def write(self, letter: Letter, to: str, way: str) -> bytes:
+    def write(self, letter: Letter, to: str, way: str) -> Written:
         """Answer the first mail."""
         self.receive(self.first)
         (self.home / "text").write_text(letter.text + "\n")
@@ -111,7 +111,8 @@ class Mutt(Keyring):
         self.press(
             f"{keys}<send-message>", *(["crypt_protected_headers_write=yes"] if way == PROTECTED else [])
         )
-        return sent.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        mail = sent.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        return Written(mail, letter.subject, letter.answers)
 
 
 class NeoMutt(Mutt):

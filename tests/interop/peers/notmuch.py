@@ -51,10 +51,14 @@ class Notmuch(Keyring):
             elif part["content-type"] == "text/plain":
                 text = part["content"].rstrip()
         good = [each for each in signatures if each["status"] == "good"]
-        judged = (
-            ("good", good[0]["fingerprint"]) if len(good) == len(signatures) == 1 else (str(signatures), "")
+        only = len(good) == len(signatures) == 1
+        return Seen(
+            "good" if only else str(signatures),
+            good[0]["fingerprint"] if only else "",
+            message["headers"]["Subject"],
+            text,
+            files,
         )
-        return Seen(*judged, message["headers"]["Subject"], text, files)
 
 
 def _leaves(part: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -65,6 +65,21 @@ class Seen:
     raw: bytes = field(default=b"", repr=False)
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a program wrote.
+
+    Arguments:
+        mail: as it gives it to a mail server.
+        subject: that the user wrote, or the program.
+        answers: Message-ID of the mail that it answers, without angle brackets.
+    """
+
+    mail: bytes
+    subject: str
+    answers: str
+
+
 class Peer:
     """A mail user with a program that is not ours, and a key of his own in a home of his own."""
 
@@ -75,8 +90,8 @@ class Peer:
     """False: OpenPGP alone. What it decrypts is read by Python's ``email``, which also writes its mails."""
     ways: ClassVar[tuple[str, ...]] = (DEFAULT,)
     """What it writes: with the options that it has by default, or others; none if it cannot write."""
-    subject: ClassVar[bool] = True
-    """Whether it shows the subject that is inside, or lets the user choose one."""
+    most_files: ClassVar[int] = 2
+    """How many attachments it puts into one mail."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -128,10 +143,11 @@ class Peer:
         opened = self.decrypt(encrypted_part(mail))
         return read_mime(*opened)
 
-    def write(self, letter: Letter, to: str, way: str) -> bytes:
-        """Write a mail in one of its ways."""
+    def write(self, letter: Letter, to: str, way: str) -> Written:
+        """Answer a mail in one of its ways."""
         content = write_mime(letter, self.address, to)
-        return pgp_mime(self.encrypt(content, to, way), self.address, to)
+        mail = pgp_mime(self.encrypt(content, to, way), self.address, to)
+        return Written(mail, letter.subject, letter.answers)
 
     def decrypt(self, armored: bytes) -> tuple[bytes, str, str]:
         """Give the content, the judgement of the signature, and the signer's fingerprint."""
