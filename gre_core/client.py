@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
+from gre_core.archive import archive_id
 from gre_core.assessing import Assessor
 from gre_core.capabilities import Capabilities
 from gre_core.errors import GreError, ParseFailed, PeerTimeout, Refused, TooLarge
-from gre_core.incoming import Incoming, read_error, receipt_for, sort_message
+from gre_core.handled import Handled, Mark
+from gre_core.incoming import Incoming, read_error, receipt_for, sort_archived, sort_message
 from gre_core.jid_escape import canonical, contact
 from gre_core.kept import Kept
 from gre_core.log import get_logger
@@ -31,6 +33,7 @@ from gre_core.sealing import Agreed, Sealed, Sealer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from gre_core.archive import Archived
     from gre_core.model import Question
     from gre_core.negotiation import Offer
     from gre_core.ports import Network, Ports
@@ -94,6 +97,7 @@ class ClientEngine:
         self._index = MessageIndex(ports.store)
         assessor = Assessor(self._memory, self._index, self.ports)
         self._opener = Opener(self.account, plugins, self.ports, assessor)
+        self.handled: Handled = Handled(ports.store)
         self._outbox = Outbox(ports.store)
         self._kept = Kept(ports.store)
         self._events = PluginEvents(self.account, plugins, self.ports)
@@ -144,7 +148,7 @@ class ClientEngine:
             except PeerTimeout:
                 break
             except (TooLarge, DamagedEntry) as error:
-                await self._outbox.settle(sent.id, None, SendState.REFUSED)
+                await self._settle(sent.id, None, SendState.REFUSED)
                 text = f"A message to {sent.to or 'an unknown contact'} is lost, write it again: {error.text}"
                 notices.append(Notice("not-sent", text, {"id": sent.id, "peer": sent.to}))
         return tuple(notices)
@@ -213,7 +217,7 @@ class ClientEngine:
         except PeerTimeout:
             return sent
         except GreError:
-            await self._outbox.settle(stanza_id, None, SendState.REFUSED)
+            await self._settle(stanza_id, None, SendState.REFUSED)
             raise
 
     async def _transmit(self, stanza_id: str, stanza: Element | None = None) -> Sent | None:
@@ -222,7 +226,16 @@ class ClientEngine:
         await self.network.send_message(stanza)
         sent = await self._outbox.attempted(stanza_id)
         if stanza.find(wire.REQUEST_TAG) is None:
-            return await self._outbox.settle(stanza_id, None, SendState.SENT) or sent
+            return await self._settle(stanza_id, None, SendState.SENT) or sent
+        return sent
+
+    async def _settle(
+        self, stanza_id: str, peer: str | None, state: SendState, *, error: str = "", condition: str = ""
+    ) -> Sent | None:
+        """Note the final state of a message, and that this device sent it: the archive will show it, too."""
+        sent = await self._outbox.settle(stanza_id, peer, state, error=error, condition=condition)
+        if sent is not None:
+            await self.handled.add(Mark(Direction.SENT, sent.to, sent.id))
         return sent
 
     async def pending(self) -> list[Sent]:
@@ -231,7 +244,7 @@ class ClientEngine:
 
     async def give_up(self, stanza_id: str) -> Sent | None:
         """Stop sending a message again: by the user's word."""
-        return await self._outbox.settle(stanza_id, None, SendState.REFUSED, error="Given up by the user.")
+        return await self._settle(stanza_id, None, SendState.REFUSED, error="Given up by the user.")
 
     async def explain(self, jid: str) -> Explanation:
         """Tell what a peer offers, what we have, what was chosen and why. Raises nothing of ours."""
@@ -267,13 +280,44 @@ class ClientEngine:
             StoreError: the store failed. Nothing else, whatever the stanza holds.
         """
         incoming = sort_message(stanza, self.account)
-        if incoming is None:
+        return None if incoming is None else await self._handle(incoming)
+
+    async def handle_archived(self, archived: Archived) -> Received | Unopened | Sent | None:
+        """Look at a message from the archive of our account.
+
+        Result:
+            As :meth:`handle`. None also for what was handled before, and for what this device sent.
+
+        Raises:
+            StoreError: the store failed. Nothing else, whatever the stanza holds.
+        """
+        incoming = sort_archived(archived.stanza, self.account, archived.stamp)
+        if incoming is None or await self.handled.knows(_mark(incoming, archived.id)):
             return None
+        if incoming.direction is Direction.SENT and any(
+            sent.id == incoming.id for sent in await self.pending()
+        ):
+            return None
+        result = await self._handle(incoming)
+        return replace(result, archived=True) if isinstance(result, Received | Unopened) else result
+
+    def mark(self, stanza: Element, *, trusted_ids: bool) -> Mark | None:
+        """Give the names by which a message that came live is recognised in the archive; None when it has no sender.
+
+        Arguments:
+            stanza: the ``<message/>``.
+            trusted_ids: our server removes archive ids that others made up (XEP-0359).
+        """
+        incoming = sort_message(stanza, self.account)
+        known = archive_id(stanza, self.account) if trusted_ids else None
+        return None if incoming is None else _mark(incoming, known)
+
+    async def _handle(self, incoming: Incoming) -> Received | Unopened | Sent | None:
         if not incoming.carbon:
             error = read_error(incoming.stanza)
             if error is not None:
                 ours = incoming.peer in {self.account, wire.domain(self.account)}
-                return await self._outbox.settle(
+                return await self._settle(
                     incoming.stanza.get("id", ""),
                     None if ours else incoming.peer,
                     SendState.REFUSED,
@@ -282,7 +326,7 @@ class ClientEngine:
                 )
             confirmed = receipt_for(incoming.stanza)
             if confirmed is not None:
-                return await self._outbox.settle(confirmed, incoming.peer, SendState.RELAYED)
+                return await self._settle(confirmed, incoming.peer, SendState.RELAYED)
         elements = incoming.stanza.findall(wire.ENCRYPTED_TAG)
         if not elements or incoming.stanza.get("type") in {"error", "groupchat"}:
             return None
@@ -344,3 +388,7 @@ class ClientEngine:
         )
         SubElement(receipt, wire.RECEIVED_TAG, {"id": stanza_id})
         return receipt
+
+
+def _mark(incoming: Incoming, known: str | None) -> Mark:
+    return Mark(incoming.direction, incoming.peer, incoming.id, known)

@@ -73,6 +73,22 @@ def sort_message(stanza: Element, account: str) -> Incoming | None:
     return _incoming(stanza, Direction.RECEIVED, account, delayed(stanza, account), carbon=False)
 
 
+def sort_archived(stanza: Element, account: str, received: datetime | None) -> Incoming | None:
+    """Tell whose message the archive of our account gave (XEP-0313).
+
+    Arguments:
+        stanza: the ``<message/>`` as it was archived.
+        account: our bare JID, in its canonical form.
+        received: when it was archived.
+
+    Result:
+        None for a message without sender or recipient.
+    """
+    if canonical(stanza.get("from", "")) == account:
+        return _incoming(stanza, Direction.SENT, account, received, carbon=True)
+    return _incoming(stanza, Direction.RECEIVED, account, received, carbon=False)
+
+
 def _incoming(
     stanza: Element, direction: Direction, account: str, received: datetime | None, *, carbon: bool
 ) -> Incoming | None:

@@ -48,6 +48,7 @@ class Received:
         repeated: it was received before (a gateway repeats what nobody confirmed).
         reply_to: the id of the message that it answers, ours or theirs; None when it answers none that we know.
         thread: stable id of the conversation.
+        archived: it came while this device was away, and was fetched from the archive (XEP-0313).
     """
 
     message: Message
@@ -61,6 +62,7 @@ class Received:
     repeated: bool = False
     reply_to: str | None = None
     thread: str = ""
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Unopened:
         peer: bare JID of the contact.
         direction: received, or a copy of what another device of ours sent.
         id: the stanza's origin-id or id.
+        archived: it came while this device was away, and was fetched from the archive (XEP-0313).
     """
 
     error: GreError
@@ -80,6 +83,7 @@ class Unopened:
     peer: str
     direction: Direction
     id: str | None
+    archived: bool = False
 
 
 class Opener:

@@ -15,6 +15,8 @@ import asyncio
 import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from xml.etree.ElementTree import Element
 
@@ -30,6 +32,7 @@ from gre_core.model import Message, Notice
 from gre_core.ports import Ports, no_passphrase, refuse
 from gre_core.registry import Plugins
 from gre_core.slixmpp.announce import Announcer
+from gre_core.slixmpp.archive import DEFAULT_PERIOD, CatchUp
 from gre_core.slixmpp.asking import once_at_a_time
 from gre_core.slixmpp.caps import CAPS_TAG
 from gre_core.slixmpp.hardening import harden_stream
@@ -40,6 +43,8 @@ from gre_core.slixmpp.traps import hide_fallback, mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from slixmpp import ClientXMPP
     from slixmpp.stanza import Presence
     from slixmpp.xmlstream.stanzabase import StanzaBase
@@ -58,6 +63,9 @@ MAX_MEMORY: Final = 64 * 1024 * 1024
 _REMEMBERED: Final = 1000
 _MOST_GATEWAYS: Final = 100
 _RESEND_PAUSE: Final = 5.0
+_PREPARED_WITHIN: Final = 60.0
+"""Seconds that the archive, and what comes live behind it, wait for the encrypters to be prepared."""
+
 _NOTICE_PAUSE: Final = 60.0
 _DROPPED: Final = (
     "Messages came faster than this program could handle them, and some were left out. They were not confirmed: the "
@@ -80,11 +88,17 @@ class Client:
     Attributes:
         engine: the engine, for everything that is not here: ``explain``, ``approve``, ``send_plain``, ``pending``.
         ready: set while there is a session and everything for it is prepared.
+        caught_up: set while the archive has been read in this session, or cannot be.
     """
 
-    def __init__(self, xmpp: ClientXMPP, engine: ClientEngine, stream: Stream) -> None:
+    def __init__(
+        self, xmpp: ClientXMPP, engine: ClientEngine, stream: Stream, archive: timedelta | None = None
+    ) -> None:
         self.engine = engine
         self.ready: asyncio.Event = asyncio.Event()
+        self.caught_up: asyncio.Event = asyncio.Event()
+        self._archive = None if archive is None else CatchUp(stream, engine, archive, self._deliver)
+        self._prepared = asyncio.Event()
         self._stream = stream
         self._handlers: dict[type, list[Handler[Any]]] = {Received: [], Unopened: [], Sent: [], Notice: []}
         self._messages = WorkQueue(xmpp, workers=1, max_bytes=MAX_MEMORY)
@@ -178,9 +192,13 @@ class Client:
 
     def _on_message(self, stanza: StanzaBase) -> None:
         message = stanza.xml
+        if self._archive is not None and self._archive.take(message):
+            return
         about_ours = message.get("type") == "error" or receipt_for(message) is not None
         queue = self._states if about_ours else self._messages
-        if not queue.put(lambda: self._handle(message), weight(message)):
+        handle = self._handle_state if about_ours or self._archive is None else self._handle_live
+        if not queue.put(lambda: handle(message), weight(message)):
+            self.engine.handled.complete = False  # it is still in the archive
             _log.error("message-dropped", peer_domain=wire.domain(message.get("from", "")))
             self._say_dropped()
 
@@ -193,20 +211,53 @@ class Client:
     async def _notify(self, *notices: Notice) -> None:
         await self._tell(*notices)
 
-    async def _handle(self, stanza: Element) -> None:
+    async def _handle_state(self, stanza: Element) -> None:
+        await self._handle(stanza)
+
+    async def _handle_live(self, stanza: Element) -> None:
+        """Handle a message, and note that the archive need not give it again."""
+        assert self._archive is not None
+        handled, mark = self.engine.handled, self.engine.mark(stanza, trusted_ids=self._archive.trusted_ids)
+        known = mark is not None and await handled.knows(mark)
+        result, well = await self._handle(stanza, known=known)
+        if not well:
+            handled.complete = False
+        elif mark is not None:
+            # What could not be opened may come again, with the key for it.
+            names = mark if isinstance(result, Received) else replace(mark, id=None)
+            if names.hashes and not await handled.knows(
+                replace(names, id=None) if names.archive_id else names
+            ):
+                await handled.add(names, self.engine.ports.now(), move=handled.complete)
+
+    async def _handle(
+        self, stanza: Element, *, known: bool = False
+    ) -> tuple[Received | Unopened | Sent | None, bool]:
+        """Handle a message. Gives the result, and whether the host could take it."""
         event = stanza.find(f"{{{EVENT}}}event/{{{EVENT}}}items")
         if event is not None:
             jid = wire.bare(stanza.get("from", self.engine.account))
             await self._notify(*await self.engine.notified(jid, event.get("node", "")))
         result = await self.engine.handle(stanza)
-        if isinstance(result, Sent):
-            self._settle(result)
-            await self._tell(result)
-        elif result is not None and await self._told(result):
-            receipt = self.engine.receipt(stanza)
-            if receipt is not None:
-                receipt.set("id", new_id())
-                self._stream.put(receipt, wait=True)
+        if result is None:
+            return None, True
+        if known and isinstance(result, Received):
+            result = replace(result, repeated=True)
+        if not await self._deliver(result):
+            return result, False
+        receipt = None if isinstance(result, Sent) else self.engine.receipt(stanza)
+        if receipt is not None:
+            receipt.set("id", new_id())
+            self._stream.put(receipt, wait=True)
+        return result, True
+
+    async def _deliver(self, result: Received | Unopened | Sent) -> bool:
+        """Give a result to the host. False when it could not take it."""
+        if not isinstance(result, Sent):
+            return await self._told(result)
+        self._settle(result)
+        await self._tell(result)
+        return True
 
     def _settle(self, sent: Sent) -> None:
         self._settled[sent.id] = sent
@@ -247,7 +298,28 @@ class Client:
 
     def _on_session(self, _event: object = None) -> None:
         self._gateways.clear()
+        self._prepared.clear()
         self._sessions.put(self._start_session)
+        self._begin_catch_up()
+
+    def _begin_catch_up(self) -> None:
+        """Read the archive before anything that comes live from now on is handled, so that all is in its order."""
+        self.caught_up.clear()
+        self.engine.handled.complete = False
+        self._messages.put(self._catch_up)
+
+    async def _catch_up(self) -> None:
+        notices: tuple[Notice, ...] = ()
+        try:
+            if self._archive is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._prepared.wait(), _PREPARED_WITHIN)
+                notices = await self._archive.run()
+        except GreError as error:
+            notices = (Notice(error.code, error.text),)
+        finally:
+            self.caught_up.set()
+        await self._notify(*notices)
 
     async def _start_session(self) -> None:
         notices: list[Notice] = []
@@ -262,6 +334,8 @@ class Client:
             notices += await self.engine.start_session()
         except GreError as error:
             notices.append(Notice(error.code, error.text))
+        finally:
+            self._prepared.set()
         if self._stream.up:
             self.ready.set()
         await self._notify(*notices)
@@ -270,6 +344,8 @@ class Client:
         """Send what was never handed to the stream; the rest is sent again by the stream itself (XEP-0198)."""
         self.ready.set()
         self._sessions.put(lambda: self._resend(lambda sent: not sent.attempts))
+        if not self.engine.handled.complete:
+            self._begin_catch_up()
 
     def _on_disconnected(self, _event: object = None) -> None:
         self.ready.clear()
@@ -308,6 +384,7 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     web: Web | None = None,
     max_stanza: int | None = DEFAULT_MAX_STANZA,
     reconnect: bool = True,
+    archive: bool | timedelta = True,
 ) -> Client:
     """Add Gateway Relayed Encryption to a slixmpp client. Call it before ``connect()``.
 
@@ -324,6 +401,9 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
         max_stanza: bytes that the server takes in one stanza, unless it announces them itself (XEP-0478); None for no
             limit.
         reconnect: connect again after a loss, with back-off.
+        archive: fetch what came while this device was away from the account's archive, when the server has one
+            (XEP-0313). Its messages go to the same handlers, with ``archived`` set, each once. A device that never
+            looked before looks seven days back, or as far as you say.
     """
     if store is None:
         from gre_core.stores import FileStore, default_directory  # noqa: PLC0415 - not for hosts with a store
@@ -342,4 +422,6 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     Announcer(xmpp, engine.features)
     if reconnect:
         Reconnector(xmpp)
-    return Client(xmpp, engine, stream)
+    if isinstance(archive, bool):
+        return Client(xmpp, engine, stream, DEFAULT_PERIOD if archive else None)
+    return Client(xmpp, engine, stream, archive)

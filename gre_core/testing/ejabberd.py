@@ -24,6 +24,8 @@ _MODULES: Mapping[str, Mapping[str, object]] = {
     "mod_pubsub": {"plugins": ["flat", "pep"]},
 }
 
+_ARCHIVE: Mapping[str, Mapping[str, object]] = {"mod_mam": {"default": "always"}}
+
 # Makes the accounts, then listens for "kick JID-or-domain". Connections are stopped, not killed: a killed one
 # would stay in the table of sessions.
 _STARTUP = """
@@ -69,6 +71,7 @@ class EjabberdServer:
         domain: the domain of the accounts.
         accounts: passwords by user name.
         components: secrets by component domain (XEP-0114).
+        archive: load message archives (XEP-0313) as well.
         c2s_limit: bytes of one stanza from a client; None, the default of ejabberd, is no limit.
         component_limit: the same for components.
     """
@@ -83,6 +86,7 @@ class EjabberdServer:
         accounts: Mapping[str, str] | None = None,
         components: Mapping[str, str] | None = None,
         *,
+        archive: bool = False,
         c2s_limit: int | None = None,
         component_limit: int | None = None,
     ) -> None:
@@ -91,6 +95,7 @@ class EjabberdServer:
         self.components: Mapping[str, str] = dict(components or {})
         self.c2s_port = 0
         self.component_port = 0
+        self._modules = {**_MODULES, **(_ARCHIVE if archive else {})}
         self._limits = (c2s_limit, component_limit)
         self._control_port = 0
         self._process = ServerProcess("ejabberd", "erl", _INSTALL)
@@ -177,7 +182,7 @@ class EjabberdServer:
             "auth_password_format": "plain",
             "s2s_access": "none",
             "access_rules": {"pubsub_createnode": {"allow": "all"}},
-            "modules": _MODULES,
+            "modules": self._modules,
         }
 
     def _startup(self) -> str:

@@ -40,6 +40,8 @@ s2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 authentication = "internal_plain"
 storage = "internal"
+archive_expires_after = "1w"
+default_archive_policy = true
 c2s_stanza_size_limit = {c2s_limit}
 component_stanza_size_limit = {component_limit}
 log = {{ {{ levels = {{ min = {level} }}, to = "console" }} }}
