@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
@@ -16,6 +16,7 @@ from gre_core.archive import archive_id
 from gre_core.assessing import Assessor
 from gre_core.capabilities import Capabilities
 from gre_core.errors import GreError, ParseFailed, PeerTimeout, Refused, TooLarge
+from gre_core.explaining import Explainer, Explanation
 from gre_core.handled import Handled, Mark
 from gre_core.incoming import Incoming, read_error, receipt_for, sort_archived, sort_message
 from gre_core.jid_escape import canonical, contact
@@ -28,46 +29,20 @@ from gre_core.opening import Opener, Received, Unopened
 from gre_core.outbox import DamagedEntry, Outbox, SendState, Sent
 from gre_core.plugin_events import PluginEvents
 from gre_core.policy import Memory, Policy
-from gre_core.sealing import Agreed, Sealed, Sealer
+from gre_core.sealing import Sealed, Sealer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from gre_core.archive import Archived
     from gre_core.model import Question
-    from gre_core.negotiation import Offer
     from gre_core.ports import Network, Ports
-    from gre_core.registry import Plugins, Problem
+    from gre_core.registry import Plugins
 
 __all__ = ["ClientEngine", "Explanation", "Received", "Sealed", "SendState", "Sent", "Unopened"]
 
 _SEEN: Final = 2048
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why messages to a contact are sent as they are, or are not sent.
-
-    Arguments:
-        jid: the contact.
-        offer: what the gateway announces; None when it did not answer.
-        answered_by: the JID that announced it.
-        formatters: ours.
-        encrypters: ours.
-        agreed: what was chosen and why; None when there is no agreement.
-        error: why not.
-        problems: what is wrong with installed plugins.
-    """
-
-    jid: str
-    offer: Offer | None
-    answered_by: str | None
-    formatters: tuple[str, ...]
-    encrypters: tuple[str, ...]
-    agreed: Agreed | None
-    error: GreError | None
-    problems: tuple[Problem, ...]
 
 
 class ClientEngine:
@@ -94,6 +69,7 @@ class ClientEngine:
         self._sealer = Sealer(
             self.account, plugins, self.ports, network, self._capabilities, self._memory, policy
         )
+        self._explainer = Explainer(self.account, plugins, self.ports, network, self._capabilities, policy)
         self._index = MessageIndex(ports.store)
         assessor = Assessor(self._memory, self._index, self.ports)
         self._opener = Opener(self.account, plugins, self.ports, assessor)
@@ -247,25 +223,11 @@ class ClientEngine:
         return await self._settle(stanza_id, None, SendState.REFUSED, error="Given up by the user.")
 
     async def explain(self, jid: str) -> Explanation:
-        """Tell what a peer offers, what we have, what was chosen and why. Raises nothing of ours."""
-        offer = answered_by = agreed = failure = None
-        try:
-            folded, _ = contact(jid)
-            peer = await self._capabilities.peer(folded)
-            offer, answered_by = peer.offer, peer.answered_by
-            agreed = await self._sealer.agree(folded)
-        except GreError as error:
-            failure = error
-        return Explanation(
-            jid,
-            offer,
-            answered_by,
-            tuple(map(str, self.plugins.formatters)),
-            tuple(map(str, self.plugins.encrypters)),
-            agreed,
-            failure,
-            self.plugins.problems,
-        )
+        """Tell what a peer offers, what we have, what was chosen and why.
+
+        Nobody is asked and nothing is remembered. Raises nothing of ours.
+        """
+        return await self._explainer.explain(jid)
 
     # -- receiving -----------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from gre_core.errors import (
     SealError,
     StoreError,
 )
-from gre_core.model import Direction, Notice, Signature, Verdict
+from gre_core.model import Direction, Notice, Question, SealJob, Signature, Verdict
 from gre_core.namespaces import GRE
 from gre_core.opening import Received, Unopened
 from gre_core.outbox import SendState, Sent
@@ -676,13 +676,67 @@ def test_a_stanza_that_is_too_deep_to_be_written_is_left_to_the_host() -> None:
 
 
 def test_explain_an_agreement() -> None:
-    explanation = run(Scene().client.explain(CONTACT))
+    scene = Scene()
+    scene.send()
+    explanation = run(scene.client.explain(CONTACT))
     assert explanation.agreed is not None
     assert explanation.agreed.agreement.pair == PAIR
     assert explanation.agreed.data.sender_id == SENDER_ID
     assert (explanation.error, explanation.answered_by) == (None, CONTACT)
     assert explanation.formatters == (str(PAIR[0]),)
     assert explanation.encrypters == (str(PAIR[1]),)
+
+
+def test_explain_asks_nobody_and_remembers_nothing() -> None:
+    asked: list[Question] = []
+
+    async def decide(question: Question) -> bool:
+        asked.append(question)
+        return True
+
+    scene = Scene(decide=decide)
+    explanation = run(scene.client.explain(CONTACT))
+    assert explanation.agreed is not None
+    assert isinstance(explanation.error, PolicyChanged)
+    assert explanation.error.question.code == "confirm-sender-id"
+    assert asked == []
+    assert run(scene.store.keys("")) == []
+    run(scene.client.approve(explanation.error.question))
+    assert run(scene.client.explain(CONTACT)).error is None
+    assert run(scene.client.explain(CONTACT)).error is None, "the approval is not spent"
+    scene.send()
+    assert asked == []
+
+
+class Telling(InsecureToyEncrypter):
+    """Explains; what it does is set by the test."""
+
+    doing: Callable[[], Iterable[Notice]] = staticmethod(lambda: [Notice("key", "The key is 1.")])
+
+    async def explain(self, job: SealJob, ports: Ports, /) -> Iterable[Notice]:
+        assert job.recipients[0].jid == CONTACT
+        assert await ports.decide(Question("x", CONTACT, "May I?")) is False
+        return type(self).doing()
+
+
+def test_explain_shows_what_the_encrypter_tells() -> None:
+    scene = Scene(toy_formatter(), EncrypterProvider(PAIR[1], Telling))
+    scene.send()
+    assert [notice.text for notice in run(scene.client.explain(CONTACT)).details] == ["The key is 1."]
+
+
+@pytest.mark.parametrize("error", [NoUsableKey("None."), ValueError("secret")])
+def test_explain_shows_why_the_encrypter_could_not(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Iterable[Notice]:
+        raise error
+
+    scene = Scene(toy_formatter(), EncrypterProvider(PAIR[1], Telling))
+    scene.send()
+    monkeypatch.setattr(Telling, "doing", staticmethod(fail))
+    explanation = run(scene.client.explain(CONTACT))
+    assert explanation.error is not None
+    assert "secret" not in explanation.error.text
+    assert explanation.agreed is not None
 
 
 @pytest.mark.parametrize("jid", ["nobody", "bob@nowhere.example", "", "a b@c"])

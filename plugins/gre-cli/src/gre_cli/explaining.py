@@ -79,6 +79,10 @@ def _report(explanation: Explanation, remembered: dict[str, str], waiting: list[
         "agreed": None if explanation.agreed is None else agreed_json(explanation.agreed),
         "error": None if error is None else {"code": error.code, "text": clean(error.text)},
         "question": question_json(error.question) if isinstance(error, PolicyChanged) else None,
+        "details": [
+            {"code": notice.code, "text": clean(notice.text), **notice.params}
+            for notice in explanation.details
+        ],
         "remembered": remembered,
         "waiting": [sent_json(sent) for sent in waiting if sent.to == explanation.jid],
         "problems": [
@@ -95,7 +99,7 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
     table = Table(box=box.SIMPLE, show_header=False, padding=(0, 1))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    offer, agreed, error = explanation.offer, explanation.agreed, explanation.error
+    offer, agreed = explanation.offer, explanation.agreed
     table.add_row("contact", clean_line(legacy_id(explanation.jid)))
     table.add_row("JID", clean_line(explanation.jid))
     if offer is None:
@@ -119,10 +123,7 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
             table.add_row(name, value)
         for notice in agreed.notices:
             table.add_row("notice", clean(notice.text), style="yellow")
-    if error is not None:
-        table.add_row("no agreement", clean(error.text), style="bold red")
-        if isinstance(error, PolicyChanged):
-            table.add_row("to agree", how_to_approve(error.question))
+    _outcome(table, explanation)
     _memory(table, explanation.jid, remembered)
     for sent in waiting:
         if sent.to == explanation.jid:
@@ -132,6 +133,19 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
             "problem", clean_line(f"{problem.plugin}: {problem.error}. {problem.hint}"), style="yellow"
         )
     output.console.print(table)
+
+
+def _outcome(table: Table, explanation: Explanation) -> None:
+    """Show the keys, and what stands in the way."""
+    for notice in explanation.details:
+        table.add_row(notice.code.rpartition("openpgp-")[2], clean(notice.text))
+    error = explanation.error
+    if isinstance(error, PolicyChanged):
+        table.add_row("to be asked", clean(error.text), style="bold red")
+        table.add_row("to agree", how_to_approve(error.question))
+    elif error is not None:
+        what = "no agreement" if explanation.agreed is None else "not sent"
+        table.add_row(what, clean(error.text), style="bold red")
 
 
 def _memory(table: Table, jid: str, remembered: dict[str, str]) -> None:

@@ -10,19 +10,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gre_openpgp.contact_record import KeyState, Seen, Source
+from gre_openpgp.armor import PUBLIC_KEY, armor, dearmor, is_armored
+from gre_openpgp.contact_record import (
+    PREFIX,
+    By,
+    ContactRecord,
+    KeyState,
+    KnownKey,
+    Seen,
+    Source,
+    load_record,
+    save_record,
+)
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.key_choice import choose, settle
+from gre_openpgp.wkd import WkdAnswer, WkdOutcome
+from gre_openpgp.xep0373 import PublicKey, normal_fingerprint
+
+from gre_core.errors import InvalidAddress, NoUsableKey, PeerTimeout
+from gre_core.jid_escape import canonical
+from gre_core.jid_escape import contact as legacy_contact
+from gre_encrypter_openpgp.certs import parse_cert
+from gre_encrypter_openpgp.contacts import Contact, usable_keys
+from gre_encrypter_openpgp.key_sources import Gathered, ask_domain, ask_list, note, remembered_answers
+from gre_encrypter_openpgp.wanted import unwant
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Mapping
     from datetime import datetime
 
     from gre_core.ports import Ports
 
 __all__ = ["ContactKeyInfo", "ContactKeys", "FetchResult", "KeyState", "Outcome", "Seen", "Source"]
+
+_SHORTEST: Final = 16
+"""How many digits of a fingerprint name a key, at least. To verify one takes all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +132,14 @@ class ContactKeys:
         Raises:
             StoreError: the store failed.
         """
-        raise NotImplementedError
+        if jid is not None:
+            return await self._infos(canonical(jid))
+        found: builtins.list[ContactKeyInfo] = []
+        for name in await self._ports.store.keys(PREFIX):
+            contact = name.removeprefix(PREFIX)
+            if contact != canonical(self._account):
+                found += await self._infos(contact)
+        return tuple(found)
 
     async def show(self, fingerprint: str) -> tuple[ContactKeyInfo, ...]:
         """Give a key by its fingerprint or the end of it (at least 16 digits): once for each contact that has it.
@@ -113,7 +147,11 @@ class ContactKeys:
         Raises:
             NoUsableKey: there is none.
         """
-        raise NotImplementedError
+        wanted = _digits(fingerprint)
+        found = tuple(info for info in await self.list() if info.fingerprint.endswith(wanted))
+        if len(wanted) < _SHORTEST or not found:
+            raise NoUsableKey(f"No contact has a key {fingerprint}. The known ones: gre keys list")
+        return found
 
     async def pin(self, jid: str, data: bytes) -> ContactKeyInfo:
         """Use this key for a contact and no other, whatever any source serves.
@@ -125,11 +163,35 @@ class ContactKeys:
         Raises:
             NoUsableKey: it is no public key, or cannot be used for this contact; the text says why.
         """
-        raise NotImplementedError
+        jid, address = _contact(jid)
+        try:
+            key = PublicKey.read(dearmor(data, PUBLIC_KEY) if is_armored(data) else data)
+            parsed = parse_cert(key)
+            record, problems = note(await self._record(jid), Source.PINNED, [key], self._ports.now())
+        except BadOpenPGP as error:
+            raise NoUsableKey(f"This is no public key that can be used: {error.text}", peer=jid) from error
+        problem = problems.get(key.fingerprint) or parsed.usable_problem(address, self._ports.now())
+        if problem or record.keys[key.fingerprint].revoked:
+            raise NoUsableKey(
+                f"The key {key.fingerprint} cannot be pinned for {address}: {problem or 'its owner revoked it'}",
+                peer=jid,
+            )
+        return await self._decide(jid, record, key.fingerprint, KeyState.PINNED)
 
     async def unpin(self, jid: str, fingerprint: str = "") -> tuple[str, ...]:
         """Take the pin from one key, or from all of a contact; they stay accepted. Gives their fingerprints."""
-        raise NotImplementedError
+        jid = canonical(jid)
+        record = await self._record(jid)
+        wanted = _digits(fingerprint)
+        pinned = [
+            known
+            for known in record.keys.values()
+            if known.state is KeyState.PINNED and known.fingerprint.endswith(wanted)
+        ]
+        if pinned:
+            changed = record.with_keys(replace(known, state=KeyState.ACCEPTED) for known in pinned)
+            await save_record(jid, changed, self._ports.store)
+        return tuple(known.fingerprint for known in pinned)
 
     async def verify(self, jid: str, fingerprint: str) -> ContactKeyInfo:
         """Note that the user compared the whole fingerprint with the contact by another way.
@@ -137,7 +199,14 @@ class ContactKeys:
         Raises:
             NoUsableKey: the contact has no such key; the text names those that are known.
         """
-        raise NotImplementedError
+        jid = canonical(jid)
+        record = await self._record(jid)
+        whole = normal_fingerprint(fingerprint)
+        if whole is None:
+            raise NoUsableKey("To verify a key takes its whole fingerprint, 40 or 64 digits", peer=jid)
+        known = _only(jid, record, whole)
+        state = KeyState.PINNED if known.state is KeyState.PINNED else KeyState.VERIFIED
+        return await self._decide(jid, record, known.fingerprint, state)
 
     async def trust(self, jid: str, fingerprint: str, *, yes: bool) -> ContactKeyInfo:
         """Take the user's word on a key: accept it, or block it.
@@ -145,19 +214,58 @@ class ContactKeys:
         Raises:
             NoUsableKey: the contact has no such key.
         """
-        raise NotImplementedError
+        jid = canonical(jid)
+        record = await self._record(jid)
+        known = _only(jid, record, fingerprint)
+        state = KeyState.BLOCKED
+        if yes:
+            firm = {KeyState.VERIFIED, KeyState.PINNED}
+            state = known.state if known.state in firm else KeyState.ACCEPTED
+        return await self._decide(jid, record, known.fingerprint, state)
 
     async def fetch(self, jid: str, address: str = "") -> tuple[FetchResult, ...]:
-        """Ask every source now: the key list of the JID, then the mail domain. Decides nothing.
+        """Ask every source now: the key list of the JID, then the mail domain.
+
+        A first use is remembered, as it is when something is sent; a change is not: that takes the user's word.
 
         Arguments:
             jid: of the contact.
             address: its legacy id; taken from the JID otherwise.
 
         Raises:
+            NoUsableKey: the JID holds no address, and none is given.
             StoreError: the store failed.
         """
-        raise NotImplementedError
+        jid, address = (canonical(jid), address) if address else _contact(jid)
+        before, now = await self._record(jid), self._ports.now()
+        try:
+            gathered = await ask_list(jid, before, self._ports.pubsub, now)
+            problem = gathered.problems.get(Source.XEP0373, "")
+            listed = FetchResult(Source.XEP0373, Outcome.REFUSED if problem else Outcome.KEYS, (), problem)
+        except PeerTimeout as error:
+            gathered = Gathered(before, {}, listed=False)
+            listed = FetchResult(Source.XEP0373, Outcome.OFFLINE, (), error.text)
+        record = gathered.record
+        domain = FetchResult(Source.WKD, Outcome.OFF, (), "Look-ups by HTTPS are switched off")
+        if self._ports.web is not None:
+            record, answer = await ask_domain(record, address, self._ports.web, now)
+            domain = _from_domain(answer)
+        served = {**gathered.served, **remembered_answers(record, address)}
+        gathered = replace(gathered, record=record, served=served)
+        usable, problems = usable_keys(Contact(jid), gathered, address, now)
+        choice = choose(jid, record, served, usable)
+        if choice.use and choice.question is None:
+            record = settle(record, choice, served)
+        if record != before:
+            await save_record(jid, record, self._ports.store)
+        if gathered.listed:
+            await unwant(jid, self._ports.store)
+        messages = (
+            FetchResult(source, Outcome.KEYS)
+            for source in (Source.AUTOCRYPT, Source.GOSSIP)
+            if source in served
+        )
+        return tuple(_compared(result, served, before, problems) for result in (listed, domain, *messages))
 
     async def export(self, jid: str) -> bytes:
         """Give the keys that messages to a contact are encrypted to, armored.
@@ -165,4 +273,117 @@ class ContactKeys:
         Raises:
             NoUsableKey: there is none.
         """
-        raise NotImplementedError
+        keys = [info for info in await self.list(jid) if not info.problem]
+        pinned = [info for info in keys if info.state is KeyState.PINNED]
+        trusted = [info for info in keys if info.state in {KeyState.ACCEPTED, KeyState.VERIFIED}]
+        data = b"".join(info.data for info in pinned or trusted)
+        if not data:
+            raise NoUsableKey(
+                f"No key of {jid} is accepted and usable. The known ones: gre keys list", peer=jid
+            )
+        return armor(data, PUBLIC_KEY)
+
+    async def _record(self, jid: str) -> ContactRecord:
+        return await load_record(jid, self._ports.store)
+
+    async def _decide(
+        self, jid: str, record: ContactRecord, fingerprint: str, state: KeyState
+    ) -> ContactKeyInfo:
+        known = replace(record.keys[fingerprint], state=state, by=By.USER)
+        await save_record(jid, record.with_keys([known]), self._ports.store)
+        return self._info(jid, known)
+
+    async def _infos(self, jid: str) -> tuple[ContactKeyInfo, ...]:
+        record = await self._record(jid)
+        return tuple(self._info(jid, known) for known in record.keys.values())
+
+    def _info(self, jid: str, known: KnownKey) -> ContactKeyInfo:
+        try:
+            _, address = legacy_contact(jid)
+        except InvalidAddress:
+            address = ""
+        user_ids: tuple[str, ...] = ()
+        expires = None
+        try:
+            parsed = parse_cert(known.key)
+            user_ids, expires = parsed.user_ids, parsed.expires
+            problem = parsed.usable_problem(address, self._ports.now())
+        except BadOpenPGP as error:
+            problem = error.text
+        if known.revoked:
+            problem = "its owner revoked it"
+        sources = {source: known.sources[source] for source in Source if source in known.sources}
+        return ContactKeyInfo(
+            jid,
+            address,
+            known.fingerprint,
+            user_ids,
+            sources,
+            known.state,
+            known.by.value,
+            problem,
+            expires,
+            known.key.data,
+        )
+
+
+def _contact(jid: str) -> tuple[str, str]:
+    try:
+        return legacy_contact(jid)
+    except InvalidAddress as error:
+        raise NoUsableKey(
+            f"{jid} is not the JID of a contact on a gateway: {error.text}", peer=jid
+        ) from error
+
+
+def _digits(text: str) -> str:
+    return "".join(text.split()).upper()
+
+
+def _only(jid: str, record: ContactRecord, fingerprint: str) -> KnownKey:
+    wanted = _digits(fingerprint)
+    found = [known for name, known in record.keys.items() if name.endswith(wanted)]
+    if len(wanted) < _SHORTEST or len(found) != 1:
+        names = ", ".join(record.keys) or "none; ask for them with gre keys fetch"
+        raise NoUsableKey(f"{jid} has no key {fingerprint}. The known ones: {names}", peer=jid)
+    return found[0]
+
+
+def _from_domain(answer: WkdAnswer) -> FetchResult:
+    outcome = {
+        WkdOutcome.KEYS: Outcome.KEYS,
+        WkdOutcome.NOTHING: Outcome.NOTHING,
+        WkdOutcome.NO_DIRECTORY: Outcome.NOTHING,
+        WkdOutcome.OFFLINE: Outcome.OFFLINE,
+        WkdOutcome.REFUSED: Outcome.REFUSED,
+    }[answer.outcome]
+    return FetchResult(Source.WKD, outcome, (), answer.detail)
+
+
+def _compared(
+    result: FetchResult,
+    served: Mapping[Source, tuple[str, ...]],
+    before: ContactRecord,
+    problems: Mapping[str, str],
+) -> FetchResult:
+    """Complete a result with the keys, and say whether they contradict the others."""
+    if result.outcome is not Outcome.KEYS:
+        return result
+    names = served.get(result.source, ())
+    if not names:
+        return replace(result, outcome=Outcome.NOTHING)
+    detail = "; ".join(f"{name}: {problems[name]}" for name in names if name in problems)
+    trusted = {known.fingerprint for known in before.trusted()}
+    others = [
+        set(theirs)
+        for source, theirs in served.items()
+        if source not in {result.source, Source.GOSSIP} and theirs
+    ]
+    if trusted:
+        others.append(trusted)
+    against = [theirs for theirs in others if theirs.isdisjoint(names)]
+    if against:
+        say = ", ".join(sorted({name for theirs in against for name in theirs}))
+        detail = "; ".join(filter(None, (detail, f"others say {say}")))
+        return replace(result, outcome=Outcome.CONTRADICTS, fingerprints=names, detail=detail)
+    return replace(result, fingerprints=names, detail=detail)

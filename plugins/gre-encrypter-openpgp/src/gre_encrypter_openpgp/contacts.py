@@ -235,7 +235,7 @@ class Contacts:
             NoUsableKey: the gateway says two different things about a contact that we know nothing of.
         """
         gathered = await self._gather(contact.jid, contact.record, recipient.legacy_id, form, ports)
-        usable, problems = _usable(contact, gathered, recipient.legacy_id, ports.now())
+        usable, problems = usable_keys(contact, gathered, recipient.legacy_id, ports.now())
         note = ""
         listed = [name for name in gathered.served.get(Source.XEP0373, ()) if name in usable]
         if form and listed and not _has_pin(contact.record):
@@ -367,7 +367,7 @@ class Contacts:
         await unwant(jid, ports.store)
         served = {**gathered.served, **remembered_answers(gathered.record, recipient.legacy_id)}
         gathered = replace(gathered, served=served)
-        usable, _ = _usable(contact, gathered, recipient.legacy_id, ports.now())
+        usable, _ = usable_keys(contact, gathered, recipient.legacy_id, ports.now())
         choice = choose(jid, gathered.record, served, usable)
         if choice.question is not None or not choice.use:
             await self.keep(contact, gathered.record, ports.store)
@@ -376,7 +376,7 @@ class Contacts:
         return []
 
 
-def _usable(
+def usable_keys(
     contact: Contact, gathered: Gathered, address: str, now: datetime
 ) -> tuple[set[str], dict[str, str]]:
     """Tell which of the served and pinned keys can be encrypted to, and what is wrong with the others."""
