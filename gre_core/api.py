@@ -87,6 +87,7 @@ __all__ = [
     "SealJob",
     "Signature",
     "SignedPart",
+    "UsesWorker",
     "Verdict",
     "WorkerParsing",
     "encrypter",
@@ -288,6 +289,16 @@ class WorkerParsing(Protocol):
         It takes a payload and gives a message encoded by :func:`gre_core.message_codec.encode_message`; it raises
         :class:`ParseFailed`.
         """
+        ...
+
+
+@runtime_checkable
+class UsesWorker(Protocol):
+    """An encrypter that works in the host's worker process (``Ports.worker``)."""
+
+    @property
+    def worker_functions(self) -> Iterable[str]:
+        """Name what it calls there, each as ``module:function``: from bytes to bytes."""
         ...
 
 

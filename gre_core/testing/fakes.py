@@ -16,9 +16,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from xml.etree.ElementTree import Element, fromstring, tostring
 
-from gre_core import wire
+from gre_core import wire, worker_functions
 from gre_core.api import EncrypterProvider, FormatterProvider
-from gre_core.errors import GreError, PeerError, PeerTimeout, Refused, RemoteProtocolError, TooLarge
+from gre_core.errors import (
+    GreError,
+    PeerError,
+    PeerTimeout,
+    Refused,
+    RemoteProtocolError,
+    TooLarge,
+    WorkerFailed,
+)
+from gre_core.failures import read_failure, tell_failure
 from gre_core.model import DataForm
 from gre_core.namespaces import encrypter, formatter
 from gre_core.ports import AccessModel, Decide, DiscoInfo, Item, Ports, Store, refuse, utc_now
@@ -41,6 +50,7 @@ __all__ = [
     "KEY_NODE",
     "FakeNetwork",
     "FakePubSub",
+    "InlineWorker",
     "InsecureToyEncrypter",
     "InsecureToyFormatter",
     "fake_ports",
@@ -269,6 +279,29 @@ class FakePubSub:
     async def retract(self, node: str, item_id: str, /) -> None:
         """Remove an item of ours."""
         self._items(self._account, node).pop(item_id, None)
+
+
+class InlineWorker:
+    """A worker that is none: it runs the functions here, and gives errors as a worker process does.
+
+    Attributes:
+        calls: the names of what was called.
+    """
+
+    def __init__(self) -> None:
+        """Make one that may call everything."""
+        self.calls: list[str] = []
+
+    async def run(self, function: str, data: bytes, /) -> bytes:
+        """Call ``module:function``."""
+        self.calls.append(function)
+        worker_functions.allow([function])
+        try:
+            return worker_functions.get(function)(data)
+        except GreError as error:
+            raise read_failure(tell_failure(error)) from None
+        except SystemExit:
+            raise WorkerFailed("It would have ended the worker process.") from None
 
 
 async def say_yes(_question: Question, /) -> bool:

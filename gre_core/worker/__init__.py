@@ -2,7 +2,7 @@
 
 ::
 
-    worker = WorkerProcess(worker_functions_of(plugins))
+    worker = WorkerProcess.for_plugins(plugins)
     client = attach_client(xmpp, plugins, worker=worker)
     ...
     await worker.close()

@@ -13,7 +13,7 @@ import json
 import os
 import struct
 import sys
-from typing import Any, Final
+from typing import Final
 
 REQUEST: Final = struct.Struct(">IHQ")
 """Number of the call, number of the function, length of the data that follow."""
@@ -24,8 +24,6 @@ ANSWER: Final = struct.Struct(">IBQ")
 DONE, FAILED, OUT_OF_MEMORY, BROKEN = range(4)
 """How a call went. After the last two the process ends."""
 
-_TEXT: Final = 2000
-_PARAMS: Final = 16
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -79,6 +77,7 @@ def _load(name: str) -> None:
 def _call(name: str, requests: io.BufferedReader, length: int) -> tuple[int, bytes]:
     from gre_core import worker_functions  # noqa: PLC0415
     from gre_core.errors import GreError  # noqa: PLC0415
+    from gre_core.failures import tell_failure  # noqa: PLC0415
 
     try:
         result = worker_functions.get(name)(requests.read(length))
@@ -87,22 +86,12 @@ def _call(name: str, requests: io.BufferedReader, length: int) -> tuple[int, byt
     except MemoryError:
         return OUT_OF_MEMORY, b""
     except GreError as error:
-        codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, GreError)]
-        return FAILED, _told(codes, error.text, error.params)
+        return FAILED, tell_failure(error)
     except Exception as error:  # noqa: BLE001 - its text may hold plaintext
-        return FAILED, _told([], f"{type(error).__name__} in {name}", {})
+        return FAILED, tell_failure(GreError(f"{type(error).__name__} in {name}"))
     except BaseException:  # noqa: BLE001 - a panic of a library in Rust is no Exception
         return BROKEN, b""
     return DONE, result
-
-
-def _told(codes: list[str], text: str, params: Any) -> bytes:
-    plain = {
-        str(key): value if isinstance(value, int) else str(value)[:_TEXT]
-        for key, value in list(params.items())[:_PARAMS]
-        if isinstance(value, int | str)
-    }
-    return json.dumps({"codes": codes, "text": text[:_TEXT], "params": plain}).encode()
 
 
 def _answer(answers: int, number: int, status: int, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -10,13 +11,17 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gre_core.errors import Refused, WorkerFailed
+from gre_core.api import UsesWorker, WorkerParsing
+from gre_core.errors import PluginError, Refused, WorkerFailed
+from gre_core.failures import read_failure
 from gre_core.log import get_logger
 from gre_core.worker import child
-from gre_core.worker.failures import read_failure
 from gre_core.worker.pipes import Pipes
+
+if TYPE_CHECKING:
+    from gre_core.registry import Plugins
 
 MEBIBYTE: Final = 1 << 20
 MEMORY: Final = 1024 * MEBIBYTE
@@ -98,6 +103,19 @@ class WorkerProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._ended: list[subprocess.Popen[bytes]] = []
         self._closed = False
+
+    @classmethod
+    def for_plugins(
+        cls, plugins: Plugins, *, memory: int = MEMORY, timeout: float = SECONDS
+    ) -> WorkerProcess:
+        """Make one for what these formatters and encrypters do in a worker process.
+
+        Arguments:
+            plugins: they are made when the process is started.
+            memory: see the class.
+            timeout: see the class.
+        """
+        return cls(lambda: functions_of(plugins), memory=memory, timeout=timeout)
 
     # -- for hosts -----------------------------------------------------------------------------------
 
@@ -300,6 +318,22 @@ class WorkerProcess:
                 self._culprit(_TOO_LONG, self._timeout)
         if self._calls:
             self._watch()
+
+
+def functions_of(plugins: Plugins) -> list[str]:
+    """Name what the formatters and encrypters run in a worker process; what cannot be made is left out."""
+    names: list[str] = []
+    for namespace in plugins.formatters:
+        with contextlib.suppress(PluginError):
+            formatter = plugins.formatter(namespace)
+            if isinstance(formatter, WorkerParsing):
+                names.append(formatter.worker_parser)
+    for namespace in plugins.encrypters:
+        with contextlib.suppress(PluginError):
+            encrypter = plugins.encrypter(namespace)
+            if isinstance(encrypter, UsesWorker):
+                names += encrypter.worker_functions
+    return names
 
 
 _ENDED: Final = (

@@ -21,6 +21,7 @@ from gre_core.api import DataForm, Direction, OpenJob, Question, Recipient, Seal
 from gre_core.errors import PeerError
 from gre_core.ports import AccessModel, Item, Ports
 from gre_core.stores import MemoryStore
+from gre_core.testing.fakes import InlineWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,8 +238,9 @@ def forge() -> Any:
     return module
 
 
-@pytest.fixture
-def world() -> World:
+@pytest.fixture(params=["here", "worker"])
+def world(request: pytest.FixtureRequest) -> World:
+    """Every test runs twice: what is judged in the worker process is judged as it is here."""
     nodes = Nodes()
     bob = secret_key("bob@mail.example")
     nodes.serve(BOB, public(bob))
@@ -247,6 +249,12 @@ def world() -> World:
         made.questions.append(question)
         return made.answer
 
-    ports = Ports(MemoryStore(), PubSubOf(nodes, ALICE), decide, now=lambda: made.now or datetime.now(UTC))
+    ports = Ports(
+        MemoryStore(),
+        PubSubOf(nodes, ALICE),
+        decide,
+        now=lambda: made.now or datetime.now(UTC),
+        worker=InlineWorker() if request.param == "worker" else None,
+    )
     made = World(nodes, ports, OpenPGPEncrypter(), pysequoia.Tsk.from_bytes(bob))
     return made

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pysequoia
 from gre_openpgp.key_choice import TrustPolicy
-from gre_openpgp.messages import ANONYMOUS, check_message
+from gre_openpgp.messages import check_message
 from gre_openpgp.xep0373 import PUBLIC_KEYS
 
-from gre_core.errors import DecryptFailed, EncryptFailed, NotForUs
+from gre_core.errors import DecryptFailed, EncryptFailed, GreError
 from gre_core.model import Direction
-from gre_encrypter_openpgp import autocrypt_fields
+from gre_encrypter_openpgp import autocrypt_fields, in_worker
 from gre_encrypter_openpgp.account import Account
+from gre_encrypter_openpgp.choosing import choose
 from gre_encrypter_openpgp.codec import body_of, message_of
 from gre_encrypter_openpgp.contacts import Contact
 from gre_encrypter_openpgp.detached import judge_detached
 from gre_encrypter_openpgp.explaining import explain
-from gre_encrypter_openpgp.files import decrypt_to, encrypt_to
+from gre_encrypter_openpgp.files import check_file, decrypt_to, encrypt_to, published
+from gre_encrypter_openpgp.in_worker import LARGE, Material
 from gre_encrypter_openpgp.own_watch import watch_own
-from gre_encrypter_openpgp.sequoia import MAX_TRIES, Panicked, decrypt, first_line, guard_panic
+from gre_encrypter_openpgp.sequoia import Judged, Panicked, decrypt, first_line, guard_panic
 from gre_encrypter_openpgp.verdicts import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
-    from gre_openpgp.messages import CheckedMessage, SessionKey
+    from gre_openpgp.messages import CheckedMessage
 
     from gre_core.model import Body, Message, Notice, Opened, OpenJob, SealJob, SignedPart
     from gre_core.ports import Ports, Store
+    from gre_encrypter_openpgp.choosing import Chosen
     from gre_encrypter_openpgp.keyring import Unlocking
     from gre_encrypter_openpgp.management import OwnKeys
 
@@ -66,7 +68,7 @@ class OpenKeys:
     Arguments:
         body: the one that it is for.
         message: binary, checked, without the session keys of strangers.
-        decryptors: in the order to try.
+        decryptors: by key id, in the order to try.
         certs: those that may have signed, by lower-case fingerprint and key id.
         contact: the sender's keys.
         account: ours.
@@ -75,7 +77,7 @@ class OpenKeys:
 
     body: Body = field(repr=False)
     message: bytes = field(repr=False)
-    decryptors: Sequence[pysequoia.PyDecryptor] = field(repr=False)
+    decryptors: Mapping[str, pysequoia.PyDecryptor] = field(repr=False)
     certs: Mapping[str, pysequoia.Cert] = field(repr=False)
     contact: Contact = field(repr=False)
     account: Account = field(repr=False)
@@ -150,7 +152,7 @@ class OpenPGPEncrypter:
         """
         return await explain(self._account(job.account, ports), job, NAMESPACE, ports)
 
-    async def encrypt(self, payload: bytes, keys: KeyMaterial, _ports: Ports, /) -> Body:
+    async def encrypt(self, payload: bytes, keys: KeyMaterial, ports: Ports, /) -> Body:
         """Sign, encrypt to everybody including ourselves, and write base64.
 
         Raises:
@@ -158,9 +160,11 @@ class OpenPGPEncrypter:
         """
         assert isinstance(keys, SealKeys)
         with _sealing(keys.account):
+            if ports.worker is not None and len(payload) > LARGE:
+                return body_of(await in_worker.seal(ports.worker, payload, _sealing_material(keys)))
             return body_of(pysequoia.encrypt(bytes(payload), keys.certs, keys.signer, armor=False))
 
-    async def encrypt_file(self, source: Path, target: Path, keys: KeyMaterial, _ports: Ports, /) -> None:
+    async def encrypt_file(self, source: Path, target: Path, keys: KeyMaterial, ports: Ports, /) -> None:
         """Sign and encrypt a file into a new one of mode 0600. On failure there is no target.
 
         Raises:
@@ -168,6 +172,10 @@ class OpenPGPEncrypter:
         """
         assert isinstance(keys, SealKeys)
         with _sealing(keys.account):
+            if ports.worker is not None:
+                with published(target) as private:
+                    await in_worker.seal_file(ports.worker, source, private, _sealing_material(keys))
+                return
             encrypt_to(source, target, keys.certs, keys.signer)
 
     # -- opening -----------------------------------------------------------------------------------
@@ -184,7 +192,7 @@ class OpenPGPEncrypter:
         checked = check_message(message)
         account, contact, certs = await self._signers(job, ports)
         await account.unlock_for(checked.key_ids, ports)
-        wanted, decryptors = _choose(checked, account)
+        wanted, decryptors = choose(checked, account.decryptors())
         return OpenKeys(body, checked.keep(message, wanted), decryptors, certs, contact, account, job)
 
     async def decrypt(self, body: Body, keys: KeyMaterial, ports: Ports, /) -> Opened:
@@ -199,14 +207,27 @@ class OpenPGPEncrypter:
         if keys.body is not body and keys.body != body:
             keys = await self.open_keys(body, keys.job, ports)
             assert isinstance(keys, OpenKeys)
+        judged, parsed = await self._judge(keys, ports)
+        account, contact = keys.account, keys.contact
+        result = opened(judged, keys.job, contact.parsed, account.ours.fingerprints, keys.certs)
+        if parsed is not None:
+            result = replace(result, parsed=parsed)
+        return await account.contacts.judged(result, contact, keys.job, ports)
+
+    async def _judge(self, keys: OpenKeys, ports: Ports) -> tuple[Judged, bytes | None]:
+        """Decrypt and judge: in the worker, which parses too, or here."""
+        if ports.worker is not None:
+            material = _opening_material(keys.account, keys.contact)
+            key_ids = list(keys.decryptors)
+            return await in_worker.open_message(
+                ports.worker, keys.message, material, key_ids, keys.job.parser
+            )
         try:
-            judged = decrypt(keys.message, keys.decryptors, keys.certs, keys.account.secrets())
+            decryptors = list(keys.decryptors.values())
+            return decrypt(keys.message, decryptors, keys.certs, keys.account.secrets()), None
         except Panicked:
             keys.account.renew()
             raise DecryptFailed(_PANICKED) from None
-        account, contact = keys.account, keys.contact
-        result = opened(judged, keys.job, contact.parsed, account.ours.fingerprints, keys.certs)
-        return await account.contacts.judged(result, contact, keys.job, ports)
 
     async def decrypt_file(self, source: Path, target: Path, job: OpenJob, ports: Ports, /) -> Opened:
         """Decrypt into a new file of mode 0600, and judge the signature. On failure there is no target.
@@ -216,15 +237,8 @@ class OpenPGPEncrypter:
         """
         account, contact, certs = await self._signers(job, ports)
         while True:
-            try:
-                choose = partial(_choose, account=account)
-                judged = decrypt_to(source, target, choose, certs, account.secrets())
-            except Panicked:
-                account.renew()
-                raise DecryptFailed(_PANICKED) from None
-            except _Locked as locked:
-                await account.unlock_for(locked.key_ids, ports)
-                continue
+            await account.unlock_for(check_file(source).key_ids, ports)
+            judged = await _judge_file(source, target, account, contact, certs, ports)
             result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs)
             result = await account.contacts.judged(result, contact, job, ports)
             if not result.missing or job.missing:
@@ -240,7 +254,11 @@ class OpenPGPEncrypter:
             StoreError: see :meth:`open_keys`.
         """
         account, contact, certs = await self._signers(job, ports)
-        judged = judge_detached(part, certs)
+        if ports.worker is None:
+            judged = judge_detached(part, certs)
+        else:
+            blobs = _opening_material(account, contact).certs
+            judged = await in_worker.judge_part(ports.worker, part, blobs)
         result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs)
         return await account.contacts.judged(result, contact, job, ports)
 
@@ -254,6 +272,11 @@ class OpenPGPEncrypter:
             return account, Contact(), account.ours.certs
         contact = await account.contacts.to_verify(job.peer, ports, again=bool(job.missing))
         return account, contact, {**account.ours.certs, **contact.by_id}
+
+    @property
+    def worker_functions(self) -> Iterable[str]:
+        """What runs in a worker process."""
+        return in_worker.FUNCTIONS
 
     # -- sessions and notifications ----------------------------------------------------------------
 
@@ -289,37 +312,38 @@ class OpenPGPEncrypter:
         return await autocrypt_fields.learn(account.contacts, message, opened, job, ports, names)
 
 
-class _Locked(Exception):
-    """A file is for a key of ours that must be unlocked first."""
+async def _judge_file(
+    source: Path,
+    target: Path,
+    account: Account,
+    contact: Contact,
+    certs: Mapping[str, pysequoia.Cert],
+    ports: Ports,
+) -> Judged:
+    """Decrypt a file and judge it: in the worker, or here."""
+    if ports.worker is not None:
+        with published(target) as private:
+            material = _opening_material(account, contact)
+            return await in_worker.open_file(ports.worker, source, private, material)
 
-    def __init__(self, key_ids: frozenset[str]) -> None:
-        super().__init__()
-        self.key_ids = key_ids
+    def chosen(checked: CheckedMessage) -> Chosen:
+        return choose(checked, account.decryptors())
+
+    try:
+        return decrypt_to(source, target, chosen, certs, account.secrets())
+    except Panicked:
+        account.renew()
+        raise DecryptFailed(_PANICKED) from None
 
 
-def _choose(
-    checked: CheckedMessage, account: Account
-) -> tuple[tuple[SessionKey, ...], list[pysequoia.PyDecryptor]]:
-    """Pick the session keys that may be ours, and the decryptors for them.
+def _opening_material(account: Account, contact: Contact) -> Material:
+    """Name the keys for the worker: ours, and all that may have signed."""
+    own = [key.parsed for key in (account.own, *account.older) if key is not None]
+    return Material(account.secrets(), [cert.key.data for cert in (*own, *account.others, *contact.parsed)])
 
-    Raises:
-        NotForUs: there is none.
-        _Locked: one is for a key of ours that is locked.
-    """
-    if account.locked_for(checked.key_ids):
-        raise _Locked(checked.key_ids)
-    ours = account.decryptors()
-    wanted = checked.for_keys(ours)
-    if not wanted or not ours:
-        raise NotForUs(
-            "The message is not encrypted to a key of this device. The sender may have an old key of yours, or one "
-            "that somebody else serves as yours: compare fingerprints (gre keys list) by another way, and let the "
-            "sender fetch your current key",
-            key_ids=", ".join(key.key_id for key in checked.session_keys[:8]),
-        )
-    if any(key.key_id == ANONYMOUS for key in wanted):
-        return wanted, list(ours.values())[: max(1, MAX_TRIES // len(wanted))]
-    return wanted, [ours[key_id] for key_id in dict.fromkeys(key.key_id for key in wanted)]
+
+def _sealing_material(keys: SealKeys) -> Material:
+    return Material(keys.account.secrets()[:1], [bytes(cert) for cert in keys.certs])
 
 
 @contextlib.contextmanager
@@ -327,6 +351,8 @@ def _sealing(account: Account) -> Generator[None]:
     """Turn what happens while sealing into our errors."""
     try:
         yield
+    except GreError:
+        raise
     except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         try:
             guard_panic(error)

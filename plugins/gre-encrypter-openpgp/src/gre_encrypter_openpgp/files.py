@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from gre_openpgp.messages import CheckedMessage, SessionKey
 
+    from gre_encrypter_openpgp.choosing import Chosen
     from gre_encrypter_openpgp.sequoia import Secret
 
-    Choose = Callable[[CheckedMessage], tuple[tuple[SessionKey, ...], list[pysequoia.PyDecryptor]]]
+    Choose = Callable[[CheckedMessage], Chosen]
 
 STRANGERS: Final = 4
 """With more session keys of others than this the file is copied without them: each costs up to 5 ms."""
@@ -33,7 +34,7 @@ _CHUNK: Final = 1 << 20
 
 
 @contextlib.contextmanager
-def _published(target: Path) -> Generator[Path]:
+def published(target: Path) -> Generator[Path]:
     """Give a private file (mode 0600) beside the target, which becomes the target if all goes well."""
     handle, name = tempfile.mkstemp(prefix=".gre-", dir=target.parent)
     os.close(handle)
@@ -47,7 +48,7 @@ def _published(target: Path) -> Generator[Path]:
 
 def encrypt_to(source: Path, target: Path, certs: list[pysequoia.Cert], signer: pysequoia.PySigner) -> None:
     """Sign and encrypt a file; raises what pysequoia and the file system raise."""
-    with _published(target) as private:
+    with published(target) as private:
         pysequoia.encrypt_file(source, private, certs, signer, armor=False)
 
 
@@ -58,11 +59,26 @@ def decrypt_to(
     certs: Mapping[str, pysequoia.Cert],
     secrets: Sequence[Secret] = (),
 ) -> Judged:
+    """Check and decrypt a file into a new one, which is there only when everything was decrypted.
+
+    See :func:`decrypt_into`.
+    """
+    with published(target) as private:
+        return decrypt_into(source, private, choose, certs, secrets)
+
+
+def decrypt_into(
+    source: Path,
+    private: Path,
+    choose: Choose,
+    certs: Mapping[str, pysequoia.Cert],
+    secrets: Sequence[Secret] = (),
+) -> Judged:
     """Check and decrypt a file. One that is compressed goes through the memory, and is bounded by that.
 
     Arguments:
         source: the binary message.
-        target: made with mode 0600, and only when everything was decrypted.
+        private: an existing file, see :func:`published`. After a failure it may hold anything.
         choose: picks the session keys that are ours, and the decryptors for them.
         certs: see :func:`gre_encrypter_openpgp.sequoia.decrypt`.
         secrets: see there.
@@ -72,21 +88,17 @@ def decrypt_to(
         OSError: the file system failed.
     """
     with contextlib.ExitStack() as stack:
-        if not source.stat().st_size:
-            raise BadEncrypted("The message is empty")
-        handle = stack.enter_context(source.open("rb"))
-        data = stack.enter_context(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+        data = stack.enter_context(_mapped(source))
         checked = check_message(data)
         wanted, decryptors = choose(checked)
-        private = stack.enter_context(_published(target))
         if len(checked.session_keys) - len(wanted) > STRANGERS:
-            source = stack.enter_context(_without_strangers(data, checked, wanted, target.parent))
+            source = stack.enter_context(_without_strangers(data, checked, wanted, private.parent))
 
         def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
             return pysequoia.decrypt_file(source, private, decryptor, store)
 
         try:
-            return judge(run, decryptors, certs)
+            return judge(run, list(decryptors.values()), certs)
         except Unreadable:
             if len(data) > MAX_CONTENT:
                 raise DecryptFailed(
@@ -97,6 +109,20 @@ def decrypt_to(
             judged = open_unreadable(checked.keep(data[:], wanted), certs, secrets)
             private.write_bytes(judged.payload)
             return replace(judged, payload=b"")
+
+
+def check_file(source: Path) -> CheckedMessage:
+    """Check the outer shape of a file; see :func:`~gre_openpgp.messages.check_message`."""
+    with _mapped(source) as data:
+        return check_message(data)
+
+
+@contextlib.contextmanager
+def _mapped(source: Path) -> Generator[mmap.mmap]:
+    if not source.stat().st_size:
+        raise BadEncrypted("The message is empty")
+    with source.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
 
 
 @contextlib.contextmanager

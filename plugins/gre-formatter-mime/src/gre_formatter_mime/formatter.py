@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from gre_formatter_mime.compose import compose
 from gre_formatter_mime.parse import parse_source
 from gre_formatter_mime.source import BytesSource, StreamSource
+from gre_formatter_mime.worker import PARSER
 
 if TYPE_CHECKING:
     from gre_core.api import Message, OpenJob, SealJob
@@ -45,6 +46,11 @@ class MimeFormatter:
             ParseFailed: no MIME entity, or beyond the bounds.
         """
         return parse_source(BytesSource(payload))
+
+    @property
+    def worker_parser(self) -> str:
+        """What does the work of :meth:`parse` in a worker process."""
+        return PARSER
 
     def parse_from(self, payload: BinaryIO, job: OpenJob, /) -> Message:  # noqa: ARG002 - the contract
         """Read a MIME entity from a seekable stream.

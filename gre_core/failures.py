@@ -9,7 +9,8 @@ from gre_core import errors
 from gre_core.xml_text import clean
 
 _TEXT: Final = 2000
-_LONGEST: Final = 64 << 10
+_PARAMS: Final = 16
+_LONGEST: Final = 128 << 10
 
 # Those that are made of a text alone, and that a function on bytes can have reason to raise.
 _KINDS: Final = {
@@ -27,6 +28,17 @@ _KINDS: Final = {
         errors.WorkerFailed,
     )
 }
+
+
+def tell_failure(error: errors.GreError) -> bytes:
+    """Write an error of ours for the host; the codes are its own and those that it derives from."""
+    codes = [code for kind in type(error).__mro__ if (code := getattr(kind, "code", None))]
+    plain = {
+        str(key): value if isinstance(value, int) else value[:_TEXT]
+        for key, value in list(error.params.items())[:_PARAMS]
+        if isinstance(value, int | str)
+    }
+    return json.dumps({"codes": codes, "text": error.text[:_TEXT], "params": plain}).encode()
 
 
 def read_failure(data: bytes) -> errors.GreError:
