@@ -1,6 +1,6 @@
 """One test or more for each trap of pysequoia that was measured (the numbers are those of the design notes).
 
-7 (bombs) and 15 (the GIL) want a worker process, which is not there yet. 14 (no intended recipient) is
+7 (bombs) and 15 (the GIL) are answered by the worker process: see test_openpgp_worker.py. 14 (no intended recipient) is
 answered by the formatter, which binds From, To, Date and Message-ID inside the signed payload.
 """
 
@@ -106,6 +106,7 @@ async def test_2_a_panic_is_our_error_and_does_not_poison(world: Any, monkeypatc
     assert (await world.open(message)).verdict.signature is Signature.GOOD
 
 
+@pytest.mark.parametrize("world", ["here"], indirect=True)
 async def test_2_without_renewal_the_decryptor_would_be_poisoned(world: Any, monkeypatch: Any) -> None:
     """Pins the reason: when this fails, pysequoia got better and ``renew`` may go."""
     message = await from_bob(world)

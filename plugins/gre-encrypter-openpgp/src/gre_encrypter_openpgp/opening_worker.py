@@ -102,6 +102,7 @@ def _with_keys(work: Callable[[_Job], bytes], data: bytes) -> bytes:
         del data
         return pack({"missing": job.missing}) if job.missing else work(job)
     except Panicked:
+        _secrets.forget(-1)
         raise SystemExit from None
 
 
