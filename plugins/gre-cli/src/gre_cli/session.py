@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from slixmpp import ClientXMPP
 
+from gre_cli.offering import Offering
 from gre_cli.passphrases import Passphrases
 from gre_core.errors import GreError
 from gre_core.slixmpp import attach_client
@@ -85,6 +86,7 @@ async def online(
         policy=settings.policy,
         decide=asker.decide,
         passphrase=Passphrases(asker.output, settings),
+        backup=Offering(asker.output),
         web=_LazyWeb(settings.proxy) if settings.wkd else None,
     )
     if setup is not None:
