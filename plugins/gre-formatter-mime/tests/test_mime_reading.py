@@ -92,7 +92,7 @@ def test_a_line_that_is_no_field_begins_the_body(read: Read) -> None:
 
 
 def test_what_is_no_mail_is_refused(mime: MimeFormatter, open_job: OpenJob) -> None:
-    for payload in (b"", b"hello", b"-----BEGIN PGP MESSAGE-----\n", b"\x89PNG\r\n\x1a\n", b"{}", b"<html>"):
+    for payload in (b"", b"\x89PNG\r\n\x1a\n", b"hello\x00"):
         with pytest.raises(ParseFailed, match="no mail"):
             mime.parse(payload, open_job)
 

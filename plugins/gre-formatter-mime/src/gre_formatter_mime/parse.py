@@ -13,6 +13,7 @@ from gre_formatter_mime import headers_read as read
 from gre_formatter_mime import notices
 from gre_formatter_mime.addresses import addresses
 from gre_formatter_mime.attachments import MESSAGE_TYPES, attachment_of
+from gre_formatter_mime.bare_text import bare_text, is_mail
 from gre_formatter_mime.charsets import to_text
 from gre_formatter_mime.content import SIGNATURE_TYPE, find_content, has_message_fields
 from gre_formatter_mime.flowed import unflow
@@ -94,11 +95,12 @@ def parse_source(source: Source) -> Message:
     """Read a payload.
 
     Raises:
-        ParseFailed: it has no header section, or is beyond the bounds of :mod:`gre_formatter_mime.limits`.
+        ParseFailed: it has no header section and is no text either, or is beyond the bounds of
+            :mod:`gre_formatter_mime.limits`.
     """
     root = part_of(source, 0, source.size)
-    if not root.fields and root.start == 0:
-        raise ParseFailed("The decrypted payload is no mail: it has no header fields")
+    if root.start == 0 if not root.fields else not is_mail(root.fields):
+        return Message(text=bare_text(source), notices=(notices.NO_FIELDS,))
     content = find_content(source, root)
     part = content.part
     walk = _Walk(source, content, content.fields, list(content.notices), parts=content.layers)
