@@ -118,9 +118,13 @@ class KeyRing:
             await ports.store.put(ANNOUNCED + key.fingerprint, OUTDATED)
         await save_own(key, ports.store, active=active)
         keys = {old.fingerprint: old for old in self.keys} | {key.fingerprint: key}
-        self.hold(sorted(keys.values(), key=lambda each: active and each is not key))
+        await self._hold_new(sorted(keys.values(), key=lambda each: active and each is not key), ports)
+
+    async def _hold_new(self, keys: Iterable[OwnKey], ports: Ports) -> None:
+        """Take keys as ours that were kept just now."""
+        self.hold(keys)
         self._stamp = await ports.store.get(CHANGED)
-        if not key.locked and self._given is None:
+        if self._given is None:
             self._given = self._used = ports.now()
 
     async def first(self, candidate: OwnKey, ports: Ports) -> OwnKey:
@@ -138,7 +142,8 @@ class KeyRing:
                 await store.put(ACTIVE, name)
             elif not await store.create(ACTIVE, name) and await store.get(ACTIVE) != name:
                 await forget_own(key, store)
-            await self.load(ports)
+                key = await self.load(ports) or key
+            await self._hold_new([key], ports)
         assert self.active is not None
         return self.active
 

@@ -6,6 +6,7 @@ What is here once is never written anew: packets are moved as the bytes that the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from gre_openpgp.packets import MAX_CERT, PUBLIC_KEY, PUBLIC_SUBKEY, SIGNATURE, walk
@@ -121,7 +122,7 @@ def split_secret_keys(data: bytes) -> tuple[bytes, ...]:
             starts.append(packet.start)
         elif not starts:
             raise NoUsableKey("It holds no secret key, but other OpenPGP data")
-    cut = tuple(data[a:b] for a, b in zip(starts, [*starts[1:], len(data)], strict=True))
+    cut = tuple(data[a:b] for a, b in pairwise([*starts, len(data)]))
     if not 0 < len(cut) <= MAX_KEYS or any(len(part) > MAX_SECRET for part in cut):
         raise NoUsableKey(f"It holds no secret key, more than {MAX_KEYS}, or a very large one")
     return cut

@@ -37,6 +37,7 @@ MAX_PASSWORDS: Final = 4
 
 _LENGTH: Final = 24
 _GROUP: Final = 4
+_DASHES: Final = "-\u2010\u2011\u2012\u2013\u2014"
 _WHITE: Final = b" \t\r\n"
 _V4: Final = 4
 _MIN_SEIPD: Final = 41
@@ -59,16 +60,12 @@ def normal_code(text: str) -> str:
     """
     if len(text) > 10 * _LENGTH:
         raise ValueError("A backup code has 24 characters")
-    plain = "".join(
-        character
-        for character in text.upper()
-        if character not in "-\u2010\u2011\u2013" and not character.isspace()
-    )
-    if set(plain) - set(ALPHABET):
+    plain = "".join(character for character in text if character not in _DASHES and not character.isspace())
+    if not plain.isascii() or set(plain.upper()) - set(ALPHABET):
         raise ValueError("A backup code has only the letters A to Z without O, and the digits 1 to 9")
     if len(plain) != _LENGTH:
         raise ValueError(f"A backup code has {_LENGTH} characters; this one has {len(plain)}")
-    return _grouped(plain)
+    return _grouped(plain.upper())
 
 
 def _grouped(plain: str) -> str:
