@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from gre_core import wire
+from gre_core.addressing import ADDRESS
 from gre_core.errors import NotAGateway, PeerError
 from gre_core.negotiation import Offer, Pair, read_features
 
@@ -35,6 +36,7 @@ class Peer:
         identities: as (category, type).
         asked: when.
         answered_by: the JID that announced it: the contact's, or the gateway's domain.
+        multicast: it sends one stanza on to several recipients (XEP-0033).
     """
 
     offer: Offer
@@ -42,6 +44,7 @@ class Peer:
     identities: frozenset[tuple[str, str]]
     asked: datetime
     answered_by: str
+    multicast: bool = False
 
 
 class Capabilities:
@@ -96,6 +99,7 @@ class Capabilities:
             info.identities,
             self._ports.now(),
             answered_by,
+            ADDRESS in info.features,
         )
         self._peers[jid] = found
         return found

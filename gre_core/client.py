@@ -15,7 +15,9 @@ from gre_core import wire
 from gre_core.archive import archive_id
 from gre_core.assessing import Assessor
 from gre_core.capabilities import Capabilities
-from gre_core.errors import GreError, ParseFailed, PeerTimeout, Refused, TooLarge
+from gre_core.conversing import Correspondent
+from gre_core.distribution import Distributor
+from gre_core.errors import GreError, ParseFailed, Refused
 from gre_core.explaining import Explainer, Explanation
 from gre_core.handled import Handled, Mark
 from gre_core.incoming import Incoming, read_error, receipt_for, sort_archived, sort_message
@@ -26,13 +28,14 @@ from gre_core.message_index import MessageIndex
 from gre_core.model import Direction, Message, Notice
 from gre_core.namespaces import EME, GRE, Kind
 from gre_core.opening import Opener, Received, Unopened
-from gre_core.outbox import DamagedEntry, Outbox, SendState, Sent
+from gre_core.outbox import Outbox, SendState, Sent
 from gre_core.plugin_events import PluginEvents
 from gre_core.policy import Memory, Policy
 from gre_core.sealing import Sealed, Sealer
+from gre_core.transmission import Transmitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from gre_core.archive import Archived
     from gre_core.model import Question
@@ -75,6 +78,11 @@ class ClientEngine:
         self._opener = Opener(self.account, plugins, self.ports, assessor)
         self.handled: Handled = Handled(ports.store)
         self._outbox = Outbox(ports.store)
+        self._transmitter = Transmitter(self._outbox, self.handled, network)
+        distributor = Distributor(self._sealer, self._capabilities, self._memory)
+        self._correspondent = Correspondent(
+            self._sealer, distributor, self._transmitter, self._index, self._memory
+        )
         self._kept = Kept(ports.store)
         self._events = PluginEvents(self.account, plugins, self.ports)
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
@@ -117,17 +125,7 @@ class ClientEngine:
         Raises:
             StoreError: the store failed.
         """
-        notices = []
-        for sent in filter(wanted, await self._outbox.pending()):
-            try:
-                await self._transmit(sent.id)
-            except PeerTimeout:
-                break
-            except (TooLarge, DamagedEntry) as error:
-                await self._settle(sent.id, None, SendState.REFUSED)
-                text = f"A message to {sent.to or 'an unknown contact'} is lost, write it again: {error.text}"
-                notices.append(Notice("not-sent", text, {"id": sent.id, "peer": sent.to}))
-        return tuple(notices)
+        return await self._transmitter.resend(wanted)
 
     def saw_capabilities(self, jid: str, version: str) -> None:
         """Note the XEP-0115 ``ver`` in a presence; a change makes us ask the peer again."""
@@ -151,17 +149,88 @@ class ClientEngine:
         """Make the stanza of an encrypted message, without sending it. See :meth:`Sealer.seal` for its errors."""
         return await self._sealer.seal(jid, message, stanza_id)
 
-    async def send(self, jid: str, message: Message, stanza_id: str | None = None) -> Sent:
+    async def send(
+        self,
+        jid: str,
+        message: Message,
+        stanza_id: str | None = None,
+        *,
+        reply_to: str | None = None,
+        thread: str | None = None,
+    ) -> Sent:
         """Encrypt a message, keep it, and send it.
 
         It is kept until a receipt or an error comes; :meth:`handle` then gives its new state. When the stream is
         down it stays queued and goes out with the next session.
 
+        Arguments:
+            jid: bare JID of the contact on the gateway.
+            message: what to send.
+            stanza_id: an id of the caller's; a random one otherwise.
+            reply_to: ``Received.id`` or ``Sent.id`` of the message that this one answers. What it says about the
+                conversation goes into ``message``.
+            thread: ``Received.thread`` of a conversation that this one continues without answering a message.
+
         Raises:
+            LocalProtocolError: the message to answer is not remembered.
             GreError: it was not encrypted, and nothing was sent. See :meth:`Sealer.seal`.
         """
-        sealed = await self._sealer.seal(jid, message, stanza_id)
-        return await self._dispatch(sealed.id, sealed.to, sealed.stanza)
+        return await self._correspondent.send(jid, message, stanza_id, reply_to, thread)
+
+    async def send_all(
+        self,
+        to: Iterable[str],
+        message: Message,
+        *,
+        cc: Iterable[str] = (),
+        bcc: Iterable[str] = (),
+        stanza_id: str | None = None,
+        reply_to: str | None = None,
+        thread: str | None = None,
+    ) -> tuple[Sent, ...]:
+        """Encrypt a message to several people and send it: to everybody, or to nobody.
+
+        Inside, the message names all in To and Cc; each of them on one gateway gets the same ciphertext. Each blind
+        copy has a ciphertext and a stanza of its own. All bear the same origin-id.
+
+        Arguments:
+            to: bare JIDs of contacts, on one or several gateways. At most 50 people in all.
+            message: what to send; its ``to`` and ``cc`` are replaced.
+            cc: who gets a copy.
+            bcc: who gets a copy that nobody else learns of. The gateway of each of them learns it.
+            stanza_id: as for :meth:`send`.
+            reply_to: as for :meth:`send`.
+            thread: as for :meth:`send`.
+
+        Result:
+            One value for each stanza; ``Sent.recipients`` tells whom it is for. All of them are relayed when the
+            gateways confirmed each.
+
+        Raises:
+            PolicyChanged: somebody has no key: the question ``leave-out-recipients`` names them all, and asks whether
+                the others shall get the message.
+            NoUsableKey: nobody has a key.
+            GreError: nothing was sent. As for :meth:`send`.
+        """
+        return await self._correspondent.send_all(message, (to, cc, bcc), stanza_id, reply_to, thread)
+
+    async def reply(self, received: Received, message: Message, *, to_all: bool = False) -> tuple[Sent, ...]:
+        """Answer a message.
+
+        It gets the subject ``Re: ...`` unless it has one, and its place in the conversation. What the message kept
+        confidential stays confidential.
+
+        Arguments:
+            received: what to answer.
+            message: the answer.
+            to_all: answer everybody whom the protected part of the message names, not only its author.
+
+        Raises:
+            PolicyChanged: the message says that it is from somebody else than whom it came from (question
+                ``answer-another``), or as for :meth:`send_all`.
+            GreError: nothing was sent. As for :meth:`send_all`.
+        """
+        return await self._correspondent.reply(received, message, to_all=to_all)
 
     async def send_plain(self, jid: str, text: str, stanza_id: str | None = None) -> Sent:
         """Send a message that is not encrypted, if the gateway and its past allow it (GRE, "Security Considerations").
@@ -183,36 +252,7 @@ class ClientEngine:
         await self._memory.require_plain(gateway, jid)
         stanza_id = stanza_id or secrets.token_hex(16)
         stanza = wire.build_plain(jid, stanza_id, text, receipt=peer.receipts)
-        return await self._dispatch(stanza_id, jid, stanza)
-
-    async def _dispatch(self, stanza_id: str, to: str, stanza: Element) -> Sent:
-        """Keep a message and hand it to the stream."""
-        sent = await self._outbox.add(stanza_id, to, stanza)
-        try:
-            return await self._transmit(stanza_id, stanza) or sent
-        except PeerTimeout:
-            return sent
-        except GreError:
-            await self._settle(stanza_id, None, SendState.REFUSED)
-            raise
-
-    async def _transmit(self, stanza_id: str, stanza: Element | None = None) -> Sent | None:
-        if stanza is None:
-            stanza = await self._outbox.stanza(stanza_id)
-        await self.network.send_message(stanza)
-        sent = await self._outbox.attempted(stanza_id)
-        if stanza.find(wire.REQUEST_TAG) is None:
-            return await self._settle(stanza_id, None, SendState.SENT) or sent
-        return sent
-
-    async def _settle(
-        self, stanza_id: str, peer: str | None, state: SendState, *, error: str = "", condition: str = ""
-    ) -> Sent | None:
-        """Note the final state of a message, and that this device sent it: the archive will show it, too."""
-        sent = await self._outbox.settle(stanza_id, peer, state, error=error, condition=condition)
-        if sent is not None:
-            await self.handled.add(Mark(Direction.SENT, sent.to, sent.id))
-        return sent
+        return await self._transmitter.dispatch(stanza_id, jid, stanza)
 
     async def pending(self) -> list[Sent]:
         """List the messages that nobody has confirmed yet, oldest first."""
@@ -220,7 +260,9 @@ class ClientEngine:
 
     async def give_up(self, stanza_id: str) -> Sent | None:
         """Stop sending a message again: by the user's word."""
-        return await self._settle(stanza_id, None, SendState.REFUSED, error="Given up by the user.")
+        return await self._transmitter.settle(
+            stanza_id, None, SendState.REFUSED, error="Given up by the user."
+        )
 
     async def explain(self, jid: str) -> Explanation:
         """Tell what a peer offers, what we have, what was chosen and why.
@@ -279,7 +321,7 @@ class ClientEngine:
             error = read_error(incoming.stanza)
             if error is not None:
                 ours = incoming.peer in {self.account, wire.domain(self.account)}
-                return await self._settle(
+                return await self._transmitter.settle(
                     incoming.stanza.get("id", ""),
                     None if ours else incoming.peer,
                     SendState.REFUSED,
@@ -288,7 +330,7 @@ class ClientEngine:
                 )
             confirmed = receipt_for(incoming.stanza)
             if confirmed is not None:
-                return await self._settle(confirmed, incoming.peer, SendState.RELAYED)
+                return await self._transmitter.settle(confirmed, incoming.peer, SendState.RELAYED)
         elements = incoming.stanza.findall(wire.ENCRYPTED_TAG)
         if not elements or incoming.stanza.get("type") in {"error", "groupchat"}:
             return None

@@ -160,6 +160,11 @@ def content_id(payload: bytes) -> str:
     return f"sha256:{hashlib.sha256(payload).hexdigest()}"
 
 
+def is_content_id(name: str) -> bool:
+    """Tell whether an id was made by :func:`content_id`, so that nobody else knows it."""
+    return name.startswith("sha256:")
+
+
 def _short(name: str) -> str:
     return name if len(name) <= _MAX_ID else content_id(name.encode("utf-8", "surrogatepass"))
 

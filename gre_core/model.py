@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NOTHING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_FORMS: Final[Mapping[str, DataForm]] = MappingProxyType({})
 
 
 # -- messages --------------------------------------------------------------------------------------
@@ -250,6 +251,7 @@ class SealJob:
         protected: further header fields that belong inside, as (name, value); from encrypters
             (:class:`~gre_core.api.AddsFields`).
         options: the user's wishes for formatters and encrypters, in Clark notation; unknown ones are ignored.
+        forms: the gateway's data form for each recipient by JID, when there are several.
     """
 
     account: str
@@ -263,6 +265,11 @@ class SealJob:
     max_size: int | None = None
     protected: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, str] = field(default_factory=lambda: _NO_PARAMS)
+    forms: Mapping[str, DataForm] = field(default_factory=lambda: _NO_FORMS)
+
+    def data_for(self, jid: str) -> DataForm:
+        """Give the gateway's data form for one of the recipients."""
+        return self.forms.get(jid, self.data)
 
     def option(self, namespace: Namespace | str, name: str, default: str = "") -> str:
         """Give a wish of the user for a formatter or encrypter."""

@@ -43,12 +43,14 @@ class Sent:
     """One message on its way.
 
     Arguments:
-        id: stanza id and origin-id.
-        to: bare JID of the recipient.
+        id: of the stanza; mostly its origin-id as well.
+        to: bare JID of the recipient; the gateway's domain when there are several.
         state: how far it came.
         error: why it was refused, for people; ``""`` otherwise.
         condition: the stanza error condition when it was refused.
         attempts: how often it was handed to the stream.
+        recipients: bare JIDs of all who get it by this stanza; one of them is refused, and it goes to none.
+        origin_id: that of the message, which several stanzas may carry.
     """
 
     id: str
@@ -57,6 +59,8 @@ class Sent:
     error: str = ""
     condition: str = ""
     attempts: int = 0
+    recipients: tuple[str, ...] = ()
+    origin_id: str = ""
 
 
 class Outbox:
@@ -81,7 +85,7 @@ class Outbox:
             self._pending = pending
         return self._pending
 
-    async def add(self, stanza_id: str, to: str, stanza: Element) -> Sent:
+    async def add(self, stanza_id: str, to: str, stanza: Element, recipients: tuple[str, ...] = ()) -> Sent:
         """Keep a stanza before it is sent.
 
         Raises:
@@ -94,9 +98,11 @@ class Outbox:
             )
         self._number += 1
         key = f"{_PREFIX}{self._number:012d}"
-        sent = Sent(stanza_id, to, SendState.QUEUED)
+        origin_id = wire.stanza_id(stanza) or stanza_id
+        sent = Sent(stanza_id, to, SendState.QUEUED, recipients=recipients or (to,), origin_id=origin_id)
         pending[stanza_id] = (key, sent)
-        head = json.dumps({"id": stanza_id, "to": to}).encode()
+        fields = {"id": stanza_id, "to": to, "recipients": sent.recipients, "origin": origin_id}
+        head = json.dumps(fields).encode()
         try:
             await self._store.put(key, head + b"\n" + tostring(stanza, "utf-8"))
         except BaseException:
@@ -169,6 +175,8 @@ def _read_head(key: str, value: bytes) -> Sent:
     try:
         head = json.loads(value.partition(b"\n")[0])
         stanza_id, to = str(head["id"]), str(head["to"])
+        recipients = tuple(map(str, head.get("recipients", (to,))))
+        origin_id = str(head.get("origin", stanza_id))
     except (ValueError, KeyError, TypeError, RecursionError):
-        stanza_id, to = key, ""
-    return Sent(stanza_id, to, SendState.QUEUED)
+        stanza_id, to, recipients, origin_id = key, "", (), key
+    return Sent(stanza_id, to, SendState.QUEUED, recipients=recipients, origin_id=origin_id)

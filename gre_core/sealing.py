@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element
 
 from gre_core import wire
-from gre_core.api import AddsFields, RequestsData
+from gre_core.addressing import build_addresses
+from gre_core.api import AddsFields, NamesMessages, RequestsData
 from gre_core.errors import (
     EncryptFailed,
     FormatFailed,
@@ -66,15 +67,36 @@ class Sealed:
 
     Arguments:
         stanza: the whole ``<message/>``; nothing confidential stands outside ``<encrypted/>``.
-        id: stanza id and origin-id.
-        to: bare JID of the recipient, in its canonical form.
+        id: of the stanza; also the origin-id, unless several stanzas carry one message.
+        to: bare JID of the recipient, in its canonical form; the gateway's domain when there are several.
         agreed: what it rests on.
+        recipients: bare JIDs of all.
+        message_id: the message's id on the legacy network, when the formatter gives it one.
     """
 
     stanza: Element = field(repr=False)
     id: str
     to: str
     agreed: Agreed
+    recipients: tuple[str, ...] = ()
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ciphertext:
+    """A message that is encrypted to some recipients, not yet in a stanza.
+
+    Arguments:
+        body: what stands in ``<encrypted/>``.
+        job: what it was made for.
+        agreed: what it rests on.
+        message_id: the message's id on the legacy network, when the formatter gives it one.
+    """
+
+    body: Body
+    job: SealJob
+    agreed: Agreed
+    message_id: str | None
 
 
 class Sealer:
@@ -201,41 +223,86 @@ class Sealer:
         """
         jid, legacy_id = contact(jid)
         agreed = await self.agree(jid)
-        _require_size(sum(file.size or 0 for file in message.attachments), agreed.max_size)
-        agreement = agreed.agreement
-        formatter = self._plugins.formatter(agreement.formatter)
-        encrypter = self._plugins.encrypter(agreement.encrypter)
-        job = SealJob(
+        stanza_id = stanza_id or secrets.token_hex(16)
+        job = self.job((Recipient(jid, legacy_id),), agreed, stanza_id)
+        return self.wrap(await self.encrypt(message, job, agreed), jid, stanza_id)
+
+    def job(self, recipients: tuple[Recipient, ...], agreed: Agreed, origin_id: str) -> SealJob:
+        """Put together the facts for one ciphertext."""
+        return SealJob(
             account=self._account,
-            recipients=(Recipient(jid, legacy_id),),
+            recipients=recipients,
             data=agreed.data,
-            formatter=agreement.formatter,
-            encrypter=agreement.encrypter,
-            origin_id=stanza_id or secrets.token_hex(16),
+            formatter=agreed.agreement.formatter,
+            encrypter=agreed.agreement.encrypter,
+            origin_id=origin_id,
             date=self._ports.now(),
             max_size=agreed.max_size,
             options=self._policy.options,
         )
-        with _guard(EncryptFailed, agreement.encrypter, "finding the keys"):
-            keys = await encrypter.seal_keys(job, self._ports)
-            if isinstance(encrypter, AddsFields):
+
+    async def find_keys(self, job: SealJob) -> object:
+        """Find the keys for a message, as its encrypter needs them.
+
+        Raises:
+            NoUsableKey: a key is missing.
+            GreError: the user has to decide first, or the encrypter failed.
+        """
+        encrypter = self._plugins.encrypter(job.encrypter)
+        with _guard(EncryptFailed, job.encrypter, "finding the keys"):
+            return await encrypter.seal_keys(job, self._ports)
+
+    async def encrypt(self, message: Message, job: SealJob, agreed: Agreed) -> Ciphertext:
+        """Format and encrypt a message to the recipients of a job.
+
+        Raises:
+            TooLarge, SealError, GreError: as :meth:`seal`.
+        """
+        _require_size(sum(file.size or 0 for file in message.attachments), agreed.max_size)
+        formatter = self._plugins.formatter(job.formatter)
+        encrypter = self._plugins.encrypter(job.encrypter)
+        keys = await self.find_keys(job)
+        if isinstance(encrypter, AddsFields):
+            with _guard(EncryptFailed, job.encrypter, "adding fields"):
                 job = replace(job, protected=tuple(encrypter.protected_fields(keys, job)))
-        with _guard(FormatFailed, agreement.formatter, "formatting"):
+        with _guard(FormatFailed, job.formatter, "formatting"):
             payload = formatter.format(message, job)
+            message_id = formatter.message_id(job) if isinstance(formatter, NamesMessages) else None
         if not isinstance(payload, bytes):
-            raise FormatFailed(f"{agreement.formatter} gave no bytes. Tell its authors.")
+            raise FormatFailed(f"{job.formatter} gave no bytes. Tell its authors.")
         _require_size(len(payload), agreed.max_size)
-        with _guard(EncryptFailed, agreement.encrypter, "encrypting"):
+        with _guard(EncryptFailed, job.encrypter, "encrypting"):
             body = await encrypter.encrypt(payload, keys, self._ports)
             if not isinstance(body, Body):
-                raise EncryptFailed(f"{agreement.encrypter} gave no body. Tell its authors.")
+                raise EncryptFailed(f"{job.encrypter} gave no body. Tell its authors.")
+        return Ciphertext(body, job, agreed, message_id)
+
+    def wrap(self, cipher: Ciphertext, to: str, stanza_id: str, addressed: tuple[str, ...] = ()) -> Sealed:
+        """Put a ciphertext into a stanza.
+
+        Arguments:
+            cipher: what to send.
+            to: the contact, or the gateway's domain when the stanza is for several.
+            stanza_id: of the stanza.
+            addressed: the recipients of a stanza for several (XEP-0033).
+
+        Raises:
+            TooLarge, SealError, LocalProtocolError: as :meth:`seal`.
+        """
+        job, agreed = cipher.job, cipher.agreed
+        with _guard(EncryptFailed, job.encrypter, "encrypting"):
             stanza = build_message(
-                jid, job.origin_id, Encrypted(*agreement.pair, body), receipt=agreed.receipts
+                to,
+                stanza_id,
+                Encrypted(job.formatter, job.encrypter, cipher.body),
+                receipt=agreed.receipts,
+                origin_id=job.origin_id,
+                addresses=build_addresses(addressed) if addressed else None,
             )
-            size = _size(stanza, body, agreed.max_size)
+            size = _size(stanza, cipher.body, agreed.max_size)
         if agreed.max_size is not None and size > agreed.max_size:
             raise _too_large(size, agreed.max_size)
-        return Sealed(stanza, job.origin_id, jid, agreed)
+        return Sealed(stanza, stanza_id, to, agreed, addressed or (to,), cipher.message_id)
 
 
 def _size(stanza: Element, body: Body, limit: int | None) -> int:

@@ -239,7 +239,7 @@ def parse_encrypted(element: Element) -> Encrypted:
 # -- the message around it ---------------------------------------------------------------------------
 
 
-def build_message(
+def build_message(  # noqa: PLR0913 - each has a default but what every message has
     to: str,
     stanza_id: str,
     encrypted: Encrypted,
@@ -248,20 +248,24 @@ def build_message(
     fallback: bool = False,
     receipt: bool = True,
     notes: Iterable[str] = (),
+    origin_id: str | None = None,
+    addresses: Element | None = None,
 ) -> Element:
     """Make a whole ``<message/>``. Nothing but what is listed here can stand outside ``<encrypted/>``.
 
     ``type='chat'`` and ``<store/>`` make it eligible for carbons and archives (XEP-0280, XEP-0334); the
-    ``<encryption/>`` hint is XEP-0380; the origin-id (XEP-0359) equals the stanza's id.
+    ``<encryption/>`` hint is XEP-0380.
 
     Arguments:
         to: the recipient's JID.
-        stanza_id: also the origin-id.
+        stanza_id: also the origin-id (XEP-0359), unless that is given.
         encrypted: the content.
         sender: the ``from``, for gateways.
         fallback: add a body that only says that the message is encrypted (XEP-0428).
         receipt: ask for a receipt (XEP-0184).
         notes: what a gateway noted about the mail around the content (:mod:`gre_core.notes`).
+        origin_id: that of the whole message, when several stanzas carry it to several recipients.
+        addresses: the recipients, when one stanza is for several (:mod:`gre_core.addressing`).
 
     Raises:
         LocalProtocolError: body or id have characters that XML forbids, or a note is no code.
@@ -273,7 +277,9 @@ def build_message(
     message.append(build_encrypted(encrypted))
     SubElement(message, ENCRYPTION_TAG, {"namespace": GRE, "name": EME_NAME})
     message.extend(build_notes(notes))
-    return _finish(message, stanza_id, receipt=receipt)
+    if addresses is not None:
+        message.append(addresses)
+    return _finish(message, origin_id or stanza_id, receipt=receipt)
 
 
 def build_plain(
@@ -313,8 +319,8 @@ def _message(to: str, stanza_id: str, sender: str | None) -> Element:
     return message
 
 
-def _finish(message: Element, stanza_id: str, *, receipt: bool) -> Element:
-    SubElement(message, ORIGIN_TAG, {"id": stanza_id})
+def _finish(message: Element, origin_id: str, *, receipt: bool) -> Element:
+    SubElement(message, ORIGIN_TAG, {"id": origin_id})
     SubElement(message, STORE_TAG)
     if receipt:
         SubElement(message, REQUEST_TAG)

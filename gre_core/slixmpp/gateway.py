@@ -156,7 +156,8 @@ class Gateway:
         """Relay a message once, also when it is sent again meanwhile: the first one's answer serves both."""
         key = None
         if message.id is not None and not message.body.children:
-            key = (message.user, message.id, message.body.text)
+            # The stanza's own id as well: one message may come to several recipients in stanzas of their own.
+            key = (message.user, message.stanza.get("id") or message.id, message.body.text)
             if key in self._under_way:
                 return
             self._under_way.add(key)

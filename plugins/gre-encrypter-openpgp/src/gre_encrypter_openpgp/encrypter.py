@@ -127,12 +127,11 @@ class OpenPGPEncrypter:
         policy = TrustPolicy.read(job.option(NAMESPACE, "trust"))
         certs: list[pysequoia.Cert] = []
         theirs: list[tuple[str, bytes]] = []
-        form = job.data.values(NAMESPACE, "fingerprints")
         for recipient in job.recipients:
+            form = job.data_for(recipient.jid).values(NAMESPACE, "fingerprints")
             keys = await account.contacts.to_encrypt(recipient, form, policy, ports)
             certs += [key.cert for key in keys]
             theirs.append((recipient.legacy_id, keys[0].key.data))
-            form = None  # the form is about the first recipient
         await account.ring.unlock((own,), ports)  # a question to the user may have taken long
         signer = own.signer(ports.now())
         certs += [own.parsed.cert, *(cert.cert for cert in account.others if not cert.problem)]

@@ -100,6 +100,15 @@ def _message_fields(message: Message, job: SealJob, policy: Confidentiality) -> 
     return "".join(fields)
 
 
+def message_id(job: SealJob) -> str:
+    """Give the Message-ID that a message will have, without angle brackets.
+
+    Raises:
+        FormatFailed: the origin-id cannot be part of one.
+    """
+    return write.new_id(job.origin_id, _domain(job, job.data.sender_id))
+
+
 def _domain(job: SealJob, sender: str) -> str:
     """Give the right part of the Message-ID: what the gateway says, or the domain of the sender."""
     values = job.data.values(NAMESPACE, "domain")

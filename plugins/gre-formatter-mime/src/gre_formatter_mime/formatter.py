@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from gre_formatter_mime.compose import compose
+from gre_formatter_mime.compose import compose, message_id
 from gre_formatter_mime.parse import parse_source
 from gre_formatter_mime.source import BytesSource, StreamSource
 from gre_formatter_mime.worker import PARSER
@@ -27,6 +27,14 @@ class MimeFormatter:
                 cannot be read.
         """
         return b"".join(compose(message, job))
+
+    def message_id(self, job: SealJob, /) -> str:
+        """Give the Message-ID that a message will have, without angle brackets (``gre_core.api.NamesMessages``).
+
+        Raises:
+            FormatFailed: the origin-id cannot be part of one.
+        """
+        return message_id(job)
 
     def format_to(self, message: Message, job: SealJob, sink: BinaryIO, /) -> None:
         """Write what :meth:`format` gives, piece by piece: a few MB of memory whatever the attachments weigh.

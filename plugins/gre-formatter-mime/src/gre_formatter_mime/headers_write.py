@@ -231,7 +231,12 @@ def is_domain(text: str) -> bool:
 
 
 def message_id(origin_id: str, domain: str) -> str:
-    """Write the Message-ID ``<ORIGIN-ID@DOMAIN>``.
+    """Write the Message-ID; raises as :func:`new_id`."""
+    return f"Message-ID: <{new_id(origin_id, domain)}>\r\n"
+
+
+def new_id(origin_id: str, domain: str) -> str:
+    """Make the id of a new message, ``ORIGIN-ID@DOMAIN``.
 
     Raises:
         FormatFailed: the origin-id cannot be the left part of a message id (RFC 5322, section 3.6.4).
@@ -242,7 +247,7 @@ def message_id(origin_id: str, domain: str) -> str:
             f"hyphens, at most {MAX_ORIGIN_ID}",
             field="Message-ID",
         )
-    return f"Message-ID: <{origin_id}@{domain}>\r\n"
+    return f"{origin_id}@{domain}"
 
 
 def ids(name: str, values: Sequence[str]) -> str:
