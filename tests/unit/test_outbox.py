@@ -157,5 +157,5 @@ def test_when_the_store_fails_memory_and_store_agree() -> None:
 
 def test_nothing_of_the_stanza_shows() -> None:
     outbox = Outbox(MemoryStore())
-    sent = run(outbox.add("1", BOB, stanza("secret")))
+    sent = run(outbox.add("1", BOB, wire.build_plain(BOB, "1", "secret")))
     assert "secret" not in repr((sent, outbox))
