@@ -211,10 +211,9 @@ class ContactRecord:
         """Put keys in, or replace them; forget the oldest undecided ones beyond :data:`MAX_KNOWN`."""
         keys = {**self.keys, **{known.fingerprint: known for known in changed}}
         undecided = [name for name, known in keys.items() if known.state in {KeyState.NEW, KeyState.FORMER}]
-        undecided.sort(key=lambda name: _last(keys[name]))
+        undecided.sort(key=lambda name: (keys[name].revoked, _last(keys[name])))
         for name in undecided[: max(len(keys) - MAX_KNOWN, 0)]:
-            if not keys[name].revoked:
-                del keys[name]
+            del keys[name]
         return replace(self, keys=keys)
 
 

@@ -29,7 +29,8 @@ MAX_ANSWER: Final = 512 * 1024
 """Largest answer that is read, in bytes."""
 
 _ALPHABET: Final = "ybndrfg8ejkmcpqxot1uwisza345h769"
-_HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+_HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
+_MAX_HOST: Final = 253 - len("openpgpkey.")
 _OK: Final = 200
 _CLIENT_ERRORS: Final = range(400, 500)
 
@@ -83,7 +84,7 @@ def locate(address: str) -> Location | None:
         domain = name.lower().encode("idna").decode("ascii")
     except UnicodeError:
         return None
-    if _HOST.fullmatch(domain) is None:
+    if len(domain) > _MAX_HOST or _HOST.fullmatch(domain) is None:
         return None
     lowered = "".join(sign.lower() if sign.isascii() else sign for sign in local)
     digest = hashlib.sha1(lowered.encode(), usedforsecurity=False).digest()
