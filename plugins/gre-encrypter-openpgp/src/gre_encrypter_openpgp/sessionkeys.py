@@ -35,9 +35,6 @@ _CURVES: Final[dict[bytes, type[ec.EllipticCurve]]] = {
     bytes.fromhex("2A8648CE3D030107"): ec.SECP256R1,
     bytes.fromhex("2B81040022"): ec.SECP384R1,
     bytes.fromhex("2B81040023"): ec.SECP521R1,
-    bytes.fromhex("2B2403030208010107"): ec.BrainpoolP256R1,
-    bytes.fromhex("2B240303020801010B"): ec.BrainpoolP384R1,
-    bytes.fromhex("2B240303020801010D"): ec.BrainpoolP512R1,
 }
 
 

@@ -144,6 +144,8 @@ _NOT_ALLOWED: Final = {
     11: "The message is not encrypted",
     4: "The message is signed but not encrypted",
     2: "The message is signed but not encrypted",
+    20: "The message is encrypted in a form of GnuPG that is in no standard (OCB). Ask the sender for the standard one "
+    "(GnuPG: --rfc4880)",
 }
 
 
