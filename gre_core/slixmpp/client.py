@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from slixmpp.xmlstream.stanzabase import StanzaBase
 
     from gre_core.policy import Policy
-    from gre_core.ports import AskPassphrase, Decide, OfferBackup, Store, Web
+    from gre_core.ports import AskPassphrase, Decide, OfferBackup, Store, Web, Worker
 
 CARBONS: Final = "urn:xmpp:carbons:2"
 EVENT: Final = "http://jabber.org/protocol/pubsub#event"
@@ -382,6 +382,7 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     passphrase: AskPassphrase = no_passphrase,
     backup: OfferBackup | None = None,
     web: Web | None = None,
+    worker: Worker | None = None,
     max_stanza: int | None = DEFAULT_MAX_STANZA,
     reconnect: bool = True,
     archive: bool | timedelta = True,
@@ -398,6 +399,8 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
         passphrase: asks for the passphrases of our keys; they stay locked otherwise.
         backup: offers the user a backup of our keys; none is offered otherwise.
         web: look-ups by HTTPS, such as :class:`gre_core.web.HttpsWeb`; none otherwise.
+        worker: opens what was received in a process of its own, such as :class:`gre_core.worker.WorkerProcess`; it is
+            opened in this one otherwise. Close it when you are done.
         max_stanza: bytes that the server takes in one stanza, unless it announces them itself (XEP-0478); None for no
             limit.
         reconnect: connect again after a loss, with back-off.
@@ -414,7 +417,13 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
     harden_stream(xmpp)
     stream = Stream(xmpp, max_stanza=max_stanza)
     ports = Ports(
-        store, SlixmppPubSub(stream), decide, passphrase=once_at_a_time(passphrase), backup=backup, web=web
+        store,
+        SlixmppPubSub(stream),
+        decide,
+        passphrase=once_at_a_time(passphrase),
+        backup=backup,
+        web=web,
+        worker=worker,
     )
     engine = ClientEngine(
         xmpp.boundjid.bare, plugins or Plugins.discover(), ports, SlixmppNetwork(stream), policy

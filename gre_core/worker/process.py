@@ -76,6 +76,9 @@ class WorkerProcess:
         timeout: seconds for one call, from when the child begins with it.
         max_data: longest request and longest answer, in bytes.
         python: the interpreter.
+
+    Attributes:
+        timeout: as it was given.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class WorkerProcess:
         self._functions = functions
         self._names: list[str] = []
         self._memory = memory
-        self._timeout = timeout
+        self.timeout = timeout
         self._max_data = max_data
         self._python = python
         self._calls: dict[int, _Call] = {}
@@ -116,6 +119,11 @@ class WorkerProcess:
             timeout: see the class.
         """
         return cls(lambda: functions_of(plugins), memory=memory, timeout=timeout)
+
+    @staticmethod
+    def supported() -> bool:
+        """Tell whether this system has what it needs: pipes that an event loop watches, so not Windows."""
+        return os.name == "posix"
 
     # -- for hosts -----------------------------------------------------------------------------------
 
@@ -152,7 +160,7 @@ class WorkerProcess:
         self._start()
         assert self._info is not None
         try:
-            return await asyncio.wait_for(asyncio.shield(self._info), self._timeout)
+            return await asyncio.wait_for(asyncio.shield(self._info), self.timeout)
         except TimeoutError:
             raise WorkerFailed(_NO_START.format(python=self._python)) from None
 
@@ -304,18 +312,18 @@ class WorkerProcess:
         """Look at the clock when the call that runs now would be over time; one timer serves all calls."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._since + self._timeout, self._on_time)
+            self._timer = loop.call_at(self._since + self.timeout, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
         if not self._calls:
             return
-        if asyncio.get_running_loop().time() >= self._since + self._timeout:
+        if asyncio.get_running_loop().time() >= self._since + self.timeout:
             if self._info is not None and not self._info.done():
                 self._end()
                 self._fail_all(WorkerFailed(_NO_START.format(python=self._python)))
             else:
-                self._culprit(_TOO_LONG, self._timeout)
+                self._culprit(_TOO_LONG, self.timeout)
         if self._calls:
             self._watch()
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from gre_core.api import EncrypterProvider, FormatterProvider, encrypter, formatter
 from gre_core.registry import Plugins
 from gre_core.testing.fakes import toy_encrypter, toy_formatter
+from gre_core.worker import WorkerProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,8 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, report["ok"], _wrong(report)) == (0, True, [])
     assert "formatter test:0" in screen
     assert "Everything is in order." in screen
+    if WorkerProcess.supported():
+        assert "seconds for a message" in screen
 
 
 def test_a_plugin_that_cannot_be_made_is_shown_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +73,18 @@ def test_two_providers_of_one_namespace_are_a_problem(monkeypatch: pytest.Monkey
     code, report, _ = _examine(monkeypatch, Plugins.of(one, other, toy_encrypter()))
     assert code == 1
     assert any("prefer" in line for line in _wrong(report))
+
+
+def test_a_worker_process_that_cannot_be_started_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not WorkerProcess.supported():
+        pytest.skip("there is none on this system")
+    make = WorkerProcess.__init__
+    monkeypatch.setattr(
+        WorkerProcess, "__init__", lambda me, *words, **named: make(me, *words, python="/bin/false", **named)
+    )
+    code, report, _ = _examine(monkeypatch, Plugins.of(toy_formatter(), toy_encrypter()))
+    assert code == 1
+    assert any("cannot be started" in line for line in _wrong(report))
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,8 @@ def doctor(account: Account = None, config: Config = None, state: State = None, 
     async def work(output: Output) -> Exit:
         from gre_cli.doctor import doctor as examine
 
-        return examine(output, settings_of(need_account=False, account=account, config=config, state=state))
+        settings = settings_of(need_account=False, account=account, config=config, state=state)
+        return await examine(output, settings)
 
     run(work, json=json)
 

@@ -48,7 +48,7 @@ class Finding:
     hint: str = ""
 
 
-def doctor(output: Output, settings: Settings) -> Exit:
+async def doctor(output: Output, settings: Settings) -> Exit:
     """Look at plugins, stores and environment.
 
     Arguments:
@@ -57,7 +57,7 @@ def doctor(output: Output, settings: Settings) -> Exit:
     """
     plugins = settings.plugins()
     _make_all(plugins)
-    findings = [*_problems(plugins), *_store(settings), *_environment()]
+    findings = [*_problems(plugins), *_store(settings), await _worker(plugins), *_environment()]
     wrong = any(finding.wrong for finding in findings)
     if output.json:
         output.result(_report(plugins, findings), ok=not wrong)
@@ -125,6 +125,27 @@ def _folder(folder: Path) -> Finding:
     if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
         return Finding("store", f"{folder} can be read by others", wrong=True, hint=f"chmod 700 {folder}")
     return Finding("store", f"{folder}, {sum(1 for _ in folder.iterdir())} entries, only you can read it")
+
+
+async def _worker(plugins: Plugins) -> Finding:
+    """Start the process that opens messages, as the other commands do with the first one."""
+    from gre_core.worker import WorkerProcess
+
+    if not WorkerProcess.supported():
+        return Finding(
+            "worker process", "not on this system; messages are opened without limits of memory and time"
+        )
+    worker = WorkerProcess.for_plugins(plugins)
+    try:
+        info = await worker.info()
+    except GreError as error:
+        hint = "No message can be opened without it; try the Python that runs this command"
+        return Finding("worker process", error.text, wrong=True, hint=hint)
+    finally:
+        await worker.close()
+    memory = f"at most {info.memory >> 20} MiB of memory" if info.memory else "no limit of memory here"
+    limits = [memory, f"{worker.timeout:g} seconds for a message", *info.protections]
+    return Finding("worker process", f"runs; {', '.join(limits)}")
 
 
 def _environment() -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from gre_cli.passphrases import Passphrases
 from gre_core.errors import GreError
 from gre_core.slixmpp import attach_client
 from gre_core.stores import FileStore
+from gre_core.worker import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -79,25 +80,32 @@ async def online(
         xmpp.enable_plaintext = True
         mechanisms = cast("dict[str, Any]", xmpp.plugin)["feature_mechanisms"]
         mechanisms.unencrypted_plain = mechanisms.unencrypted_scram = True
+    plugins = settings.plugins()
+    worker = WorkerProcess.for_plugins(plugins) if WorkerProcess.supported() else None
     client = attach_client(
         xmpp,
-        settings.plugins(),
+        plugins,
         store=FileStore(settings.directory()),
         policy=settings.policy,
         decide=asker.decide,
         passphrase=Passphrases(asker.output, settings),
         backup=Offering(asker.output),
         web=_LazyWeb(settings.proxy) if settings.wkd else None,
+        worker=worker,
     )
     if setup is not None:
         setup(xmpp, client)
-    await _log_in(xmpp, client, settings)
-    if available:
-        xmpp.send_presence()
     try:
-        yield xmpp, client
+        await _log_in(xmpp, client, settings)
+        if available:
+            xmpp.send_presence()
+        try:
+            yield xmpp, client
+        finally:
+            await _log_out(xmpp)
     finally:
-        await _log_out(xmpp)
+        if worker is not None:
+            await worker.close()
 
 
 async def _log_in(xmpp: ClientXMPP, client: Client, settings: Settings) -> None:
