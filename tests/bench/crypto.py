@@ -40,9 +40,10 @@ Figures = dict[str, float]
 
 
 async def _secret_key(engine: ClientEngine) -> bytes:
-    from gre_encrypter_openpgp.own import export_own_key
+    from gre_encrypter_openpgp.management import OwnKeys
+    from gre_openpgp.armor import PRIVATE_KEY, dearmor
 
-    return await export_own_key(engine.ports)
+    return dearmor(await OwnKeys("", engine.ports).export(secret=True), PRIVATE_KEY)
 
 
 def median_ms(samples: list[float]) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
-from gre_encrypter_openpgp.own import export_own_key, import_own_key
+from gre_encrypter_openpgp.management import OwnKeys
 from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, data_node, key_item, metadata_items, read_pubkey
 
 from gre_core.api import (
@@ -233,8 +233,9 @@ async def test_a_compressed_message_without_a_signature_is_unsigned(
 
 
 async def test_gnupg_reads_our_exported_key_and_we_read_its(gpg: GnuPG, alice: Alice) -> None:
-    gpg.run("--import", data=await export_own_key(alice.ports))
+    gpg.run("--import", data=await OwnKeys(ALICE, alice.ports).export(secret=True))
     assert b"sec" in gpg.run("--list-secret-keys", "--with-colons", alice.fingerprint)
     secret = gpg.run("--export-secret-keys", ADDRESS)
     ports = Ports(MemoryStore(), alice.nodes)
-    assert await import_own_key(ports, secret) == PublicKey.read(gpg.run("--export", ADDRESS)).fingerprint
+    made = await OwnKeys(ALICE, ports).import_key(secret)
+    assert made.fingerprint == PublicKey.read(gpg.run("--export", ADDRESS)).fingerprint

@@ -10,7 +10,7 @@ from typing import Any
 import pysequoia
 import pytest
 from gre_encrypter_openpgp.contact_keys import ContactKeys, KeyState, Outcome, Source
-from gre_encrypter_openpgp.own import import_own_key
+from gre_encrypter_openpgp.management import OwnKeys
 from gre_openpgp.autocrypt import header_value, parse
 from gre_openpgp.contact_record import By, load_record
 from gre_openpgp.messages import check_message
@@ -581,7 +581,7 @@ async def test_version_6_only(world: Any, modern: Any) -> None:
     message = await world.seal()
     assert check_message(message).version == 1, "our own key reads no more"
     assert pysequoia.decrypt(message, theirs.decryptor()).bytes == b"hello"
-    await import_own_key(world.ports, bytes(modern(OURS, "RFC9580")))
+    await OwnKeys(ALICE, world.ports).import_key(bytes(modern(OURS, "RFC9580")))
     world.answer = True
     world.encrypter = type(world.encrypter)()
     message = await world.seal()
@@ -593,7 +593,7 @@ async def test_version_6_only(world: Any, modern: Any) -> None:
 async def test_mixed_recipients_get_what_the_oldest_reads(
     world: Any, modern: Any, make_secret: Any, public_of: Any
 ) -> None:
-    await import_own_key(world.ports, bytes(modern(OURS)))
+    await OwnKeys(ALICE, world.ports).import_key(bytes(modern(OURS)))
     theirs, old = modern(ADDRESS, "RFC9580"), pysequoia.Tsk.from_bytes(make_secret("carol@mail.example"))
     await ContactKeys(ALICE, world.ports).pin(BOB, bytes(theirs.extract_certificate()))
     world.nodes.serve(CAROL, bytes(old.extract_certificate()))

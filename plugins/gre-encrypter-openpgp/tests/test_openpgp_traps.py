@@ -17,7 +17,8 @@ import gre_encrypter_openpgp
 import pysequoia
 import pytest
 from gre_encrypter_openpgp import sequoia
-from gre_encrypter_openpgp.own import OwnKey, import_own_key
+from gre_encrypter_openpgp.management import OwnKeys
+from gre_encrypter_openpgp.own import OwnKey
 from gre_encrypter_openpgp.own_store import save_own
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import walk
@@ -26,6 +27,7 @@ from gre_openpgp.xep0373 import PUBLIC_KEYS
 from gre_core.api import Direction, Signature
 from gre_core.errors import BadEncrypted, DecryptFailed, EncryptFailed, NotForUs, NoUsableKey
 
+ALICE = "alice@xmpp.example"
 OURS = "alice@mail.example"
 BOB = "bob\\40mail.example@gateway.example"
 YEAR = timedelta(days=365)
@@ -189,13 +191,13 @@ async def test_4_a_good_key_beside_a_dead_one_is_used(
 
 
 async def test_4_our_own_revoked_or_expired_key_signs_nothing(world: Any, make_odd: Any) -> None:
-    await import_own_key(world.ports, make_odd(OURS, lifetime=timedelta(days=2)))
+    await OwnKeys(ALICE, world.ports).import_key(make_odd(OURS, lifetime=timedelta(days=2)))
     await world.seal()
     world.now = datetime.now(UTC) + timedelta(days=3)
     with pytest.raises(NoUsableKey, match="expired"):
         await world.seal()
     with pytest.raises(NoUsableKey, match="revoked"):
-        await import_own_key(world.ports, make_odd(OURS, revoked=True))
+        await OwnKeys(ALICE, world.ports).import_key(make_odd(OURS, revoked=True))
 
 
 # -- 5: not encrypted ------------------------------------------------------------------------------
@@ -408,7 +410,7 @@ async def test_11_a_signature_by_a_revoked_key_is_bad(world: Any) -> None:
 
 async def test_12_every_subkey_decrypts(world: Any, make_odd: Any, public_of: Any) -> None:
     secret = make_odd(OURS, subkeys=[{}, {}, {}])
-    await import_own_key(world.ports, secret)
+    await OwnKeys(ALICE, world.ports).import_key(secret)
     await world.seal()  # so that Bob's key is known
     cert = pysequoia.Cert.from_bytes(public_of(secret))
     message = pysequoia.encrypt(b"x", [cert], world.bob.signer(), armor=False)
@@ -429,7 +431,7 @@ async def test_12_every_subkey_decrypts(world: Any, make_odd: Any, public_of: An
 )
 async def test_13_old_mail_opens_with_an_ended_subkey(world: Any, make_odd: Any, shape: Any) -> None:
     secret = make_odd(OURS, **shape)
-    await import_own_key(world.ports, secret)
+    await OwnKeys(ALICE, world.ports).import_key(secret)
     alone = pysequoia.Tsk.from_bytes(secret)
     old = old_message(secret, world.bob)
     with pytest.raises(RuntimeError):  # pins the reason

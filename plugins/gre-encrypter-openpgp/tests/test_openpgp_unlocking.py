@@ -353,23 +353,6 @@ async def test_an_unprotected_key_is_never_locked(world: Any) -> None:
     assert user.unlocks == 0
 
 
-async def test_the_digest_of_the_secrets_follows_the_lock(world: Any) -> None:
-    with_user(world, User())
-    world.now = datetime.now(UTC)
-    await world.seal()
-    account = world.encrypter._account(ALICE, world.ports)
-    first = account.digest
-    assert account.digest is first
-    await world.seal()
-    assert account.digest == first
-    account.ring.lock()
-    assert account.digest != first
-    await world.seal()
-    assert account.digest == first
-    await world.encrypter.own_keys(ALICE, world.ports).rotate()
-    assert account.digest != first
-
-
 # -- changing it -----------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gre_openpgp.errors import BadOpenPGP
@@ -65,7 +64,6 @@ class Account:
         self._generation = -1
         self._decryptors: dict[str, pysequoia.PyDecryptor] | None = None
         self._ours: Ours | None = None
-        self._digest: bytes | None = None
 
     @property
     def own(self) -> OwnKey | None:
@@ -99,7 +97,7 @@ class Account:
     def _refresh(self) -> None:
         """Forget what was made of other keys than those that are there now."""
         if self._generation != self.ring.generation:
-            self._decryptors = self._ours = self._digest = None
+            self._decryptors = self._ours = None
             self._generation = self.ring.generation
 
     def decryptors(self) -> dict[str, pysequoia.PyDecryptor]:
@@ -115,15 +113,6 @@ class Account:
     def secrets(self) -> tuple[Secret, ...]:
         """Give the secret keys that are unlocked as bytes, for what the decryptors cannot do."""
         return tuple(Secret(key.secret) for key in self.ring.keys if not key.locked)
-
-    @property
-    def digest(self) -> bytes:
-        """A digest of :meth:`secrets`, for caches: another one whenever they are others."""
-        self._refresh()
-        if self._digest is None:
-            each = [hashlib.sha256(secret.data).digest() for secret in self.secrets()]
-            self._digest = hashlib.sha256(b"".join(each)).digest()
-        return self._digest
 
     @property
     def ours(self) -> Ours:
@@ -147,15 +136,9 @@ class Account:
             KeyLocked: nobody gave the passphrase.
             NoUsableKey: what is stored is damaged.
         """
-        await self.ring.unlock(self._named(key_ids), ports, received=True)
-
-    def locked_for(self, key_ids: Collection[str]) -> bool:
-        """Tell whether :meth:`unlock_for` has something to do."""
-        return any(key.locked for key in self._named(key_ids))
-
-    def _named(self, key_ids: Collection[str]) -> list[OwnKey]:
         anybody = ANONYMOUS in key_ids
-        return [key for key in self.ring.keys if anybody or not key.key_ids.isdisjoint(key_ids)]
+        keys = [key for key in self.ring.keys if anybody or not key.key_ids.isdisjoint(key_ids)]
+        await self.ring.unlock(keys, ports, received=True)
 
     # -- for sealing -------------------------------------------------------------------------------
 

@@ -21,8 +21,6 @@ from gre_encrypter_openpgp.sequoia import first_line, guard_panic
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from gre_core.ports import Ports
-
 _KEY_ID: Final = 16
 _MAX_SENDER_ID: Final = 254
 
@@ -288,19 +286,3 @@ def user_id_for(sender_id: str) -> str:
     if not 0 < len(plain) <= _MAX_SENDER_ID or not plain.isprintable() or set(plain) & set("<>"):
         raise NoUsableKey(f"No key can be made for the name {sender_id[:80]!r}: it is no address")
     return f"<{plain}>"
-
-
-async def import_own_key(ports: Ports, data: bytes, password: str | None = None) -> str:
-    """Take an existing secret key as ours; see :meth:`OwnKeys.import_key`."""
-    from gre_encrypter_openpgp.management import OwnKeys  # noqa: PLC0415
-
-    return (await OwnKeys("", ports).import_key(data, password)).fingerprint
-
-
-async def export_own_key(ports: Ports) -> bytes:
-    """Give our binary secret key; see :meth:`OwnKeys.export`."""
-    from gre_openpgp.armor import PRIVATE_KEY, dearmor  # noqa: PLC0415
-
-    from gre_encrypter_openpgp.management import OwnKeys  # noqa: PLC0415
-
-    return dearmor(await OwnKeys("", ports).export(secret=True), PRIVATE_KEY)
