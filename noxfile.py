@@ -36,8 +36,9 @@ PACKAGES_OF_DEBIAN = {
     "rnpkeys": "rnp",
     "node": "nodejs",
     "npm": "npm",
+    "thunderbird": "thunderbird",
 }
-PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm")
+PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"
 
 nox.needs_version = ">=2025.5"
@@ -148,7 +149,7 @@ def interop(session: nox.Session) -> None:
     """Run the tests with peers that share no code with ours, and compare docs/interop.md with what they see."""
     _say_what_is_missing(session, *PEERS)
     _install_openpgp_js(session)
-    _pytest(session, "tests/interop")
+    _pytest(session, "tests/interop", "--dist=loadgroup")
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -229,7 +230,8 @@ def interop_table(session: nox.Session) -> None:
     rows = Path(session.create_tmp()) / "rows.jsonl"
     rows.unlink(missing_ok=True)
     session.env["GRE_INTEROP_ROWS"] = str(rows)
-    _run(session, "pytest", "-n", "auto", "tests/interop/test_outside_peers.py", "-k", "not the_page")
+    options = ("-n", "auto", "--dist=loadgroup", "-k", "not the_page")
+    _run(session, "pytest", *options, "tests/interop/test_outside_peers.py")
     _run(session, "python", "tests/interop/peers/table.py", str(rows), "docs/interop.md")
 
 
@@ -286,10 +288,12 @@ def _install_openpgp_js(session: nox.Session) -> None:
         session.run("npm", "install", "--prefix", str(folder), *quiet, OPENPGP_JS, external=True)
 
 
-def _pytest(session: nox.Session, *paths: str) -> None:
+def _pytest(session: nox.Session, *words: str) -> None:
+    paths = [word for word in words if not word.startswith("-")]
+    options = [word for word in words if word.startswith("-")]
     found = [path for path in paths if _test_files(path)]
     if found:
-        _run(session, "pytest", "-n", "auto", *found, *session.posargs)
+        _run(session, "pytest", "-n", "auto", *options, *found, *session.posargs)
     else:
         session.error(f"There are no tests in {', '.join(paths)}")
 

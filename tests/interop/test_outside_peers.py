@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     Meet = Callable[[type[Peer]], Meeting]
     Tell = Callable[[Row, Peer], None]
 
-WAYS = [pytest.param(peer, way, id=f"{peer.__name__}-{way}") for peer in PEERS for way in peer.ways]
+
+def _tried(kind: type[Peer], *more: str) -> object:
+    """One worker has all tests of a program, so that it starts once (``--dist loadgroup``)."""
+    return pytest.param(
+        kind, *more, id="-".join((kind.__name__, *more)), marks=pytest.mark.xdist_group(kind.__name__)
+    )
 
 
-@pytest.mark.parametrize("kind", PEERS)
+@pytest.mark.parametrize("kind", [_tried(kind) for kind in PEERS])
 def test_it_reads_what_we_send_and_says_good(kind: type[Peer], meet: Meet, tell: Tell) -> None:
     meeting = meet(kind)
     row, _ = meeting.reads()
@@ -32,14 +37,15 @@ def test_it_reads_what_we_send_and_says_good(kind: type[Peer], meet: Meet, tell:
     tell(row, meeting.peer)
 
 
-@pytest.mark.parametrize(("kind", "way"), WAYS)
+@pytest.mark.parametrize(("kind", "way"), [_tried(peer, way) for peer in PEERS for way in peer.ways])
 def test_we_read_what_it_sends_and_say_good(kind: type[Peer], way: str, meet: Meet, tell: Tell) -> None:
     meeting = meet(kind)
     row, came = meeting.writes(way)
     assert came.verdict.signature is Signature.GOOD
     files = f"{kind.most_files} of {kind.most_files}"
     assert (row.opens, row.signature, row.attachments) == ("yes", "good", files)
-    said = [notice.code for notice in came.notices]
+    # Nobody compared the fingerprint yet: that is said once for each contact.
+    said = [notice.code for notice in came.notices if notice.code != "key-from-gateway-only"]
     assert said == (["no-inner-header"] if row.header.startswith("none") else [])
     tell(row, meeting.peer)
 

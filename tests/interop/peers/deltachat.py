@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import imaplib
-import queue
 import re
 import shutil
 import socket
@@ -14,34 +13,17 @@ import sys
 import time
 from email import message_from_bytes
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
 from deltachat_rpc_client import DeltaChat as Accounts
 from deltachat_rpc_client import Rpc
 
 from gre_core.testing import require
+from peers.outbox import HOST, Outbox, free_port
 from peers.peer import SECONDS, Letter, Peer, Seen, Written
 
-if TYPE_CHECKING:
-    from aiosmtpd.smtp import SMTP, Envelope, Session
-
-HOST = "127.0.0.1"
 PASSWORD = "password"
 PROGRAMS = Path(sys.executable).parent
-
-
-class _Outbox:
-    """An SMTP server that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.mails: queue.Queue[bytes] = queue.Queue()
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        self.mails.put(envelope.content)
-        return "250 OK"
 
 
 class DeltaChat(Peer):
@@ -51,14 +33,18 @@ class DeltaChat(Peer):
 
     most_files = 1
 
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.running = contextlib.ExitStack()
+
     def prepare(self) -> None:
         core = shutil.which("deltachat-rpc-server", path=PROGRAMS)
         pymap = shutil.which("pymap", path=PROGRAMS)
         require(core and pymap, f"{self.name} ({self.package})")
         assert core is not None
         assert pymap is not None
-        self.running = contextlib.ExitStack()
-        self._start_smtp()
+        self.outbox = Outbox()
+        self.running.callback(self.outbox.stop)
         self._start_imap(pymap)
         self.rpc = Rpc(
             accounts_dir=str(self.home / "accounts"), rpc_server_path=core, stderr=subprocess.DEVNULL
@@ -76,22 +62,15 @@ class DeltaChat(Peer):
         }
         smtp = {
             "smtpServer": HOST,
-            "smtpPort": self.smtp.port,
+            "smtpPort": self.outbox.port,
             "smtpSecurity": "plain",
             "smtpUser": self.address,
         }
         self.account.add_or_update_transport({**login, **imap, **smtp, "smtpPassword": PASSWORD})
         self.account.bring_online()
 
-    def _start_smtp(self) -> None:
-        self.outbox = _Outbox()
-        port = _free_port()
-        self.smtp = Controller(self.outbox, HOST, port, authenticator=_anybody, auth_require_tls=False)
-        self.smtp.start()
-        self.running.callback(self.smtp.stop)
-
     def _start_imap(self, pymap: str) -> None:
-        self.imap_port = _free_port()
+        self.imap_port = free_port()
         options = ("--host", HOST, "--port", str(self.imap_port), "--no-tls", "--no-service", "admin")
         user = ("--demo-user", self.address, "--demo-password", PASSWORD)
         with (self.home / "imap.log").open("wb") as log:
@@ -172,14 +151,3 @@ class DeltaChat(Peer):
     def close(self) -> None:
         self.running.close()
         super().close()
-
-
-def _anybody(*_: object) -> AuthResult:
-    return AuthResult(success=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        port: int = taken.getsockname()[1]
-        return port

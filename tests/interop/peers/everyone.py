@@ -11,8 +11,9 @@ from peers.notmuch import Notmuch
 from peers.openpgpjs import OpenPGPjs
 from peers.rnp import Rnp
 from peers.sqop import Sqop
+from peers.thunderbird import Thunderbird
 
 if TYPE_CHECKING:
     from peers.peer import Peer
 
-PEERS: tuple[type[Peer], ...] = (DeltaChat, GnuPG, Mutt, NeoMutt, Notmuch, OpenPGPjs, Rnp, Sqop)
+PEERS: tuple[type[Peer], ...] = (DeltaChat, GnuPG, Mutt, NeoMutt, Notmuch, OpenPGPjs, Rnp, Sqop, Thunderbird)

@@ -72,7 +72,8 @@ class Relay:
             code, text = error.recipients[ADDRESS]
             return f"{code} {text.decode()}"
         except smtplib.SMTPResponseException as error:
-            return f"{error.smtp_code} {error.smtp_error!r}"
+            text = error.smtp_error
+            return f"{error.smtp_code} {text if isinstance(text, str) else text.decode()}"
         return ""
 
     def next(self, recipient: str) -> bytes:

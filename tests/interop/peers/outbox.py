@@ -1,0 +1,52 @@
+"""An SMTP server for a program that sends by SMTP: it takes everything, and keeps it."""
+
+from __future__ import annotations
+
+import queue
+import socket
+from typing import TYPE_CHECKING
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import SMTP, Envelope, Session
+
+HOST = "127.0.0.1"
+
+
+class Outbox:
+    """Listens until it is stopped.
+
+    Attributes:
+        port: where.
+        mails: what came.
+    """
+
+    def __init__(self) -> None:
+        self.mails: queue.Queue[bytes] = queue.Queue()
+        self.port = free_port()
+        self._server = Controller(self, HOST, self.port, authenticator=_anybody, auth_require_tls=False)
+        self._server.start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._server.stop()
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+        """Take a mail."""
+        assert isinstance(envelope.content, bytes)
+        self.mails.put(envelope.content)
+        return "250 OK"
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _anybody(*_: object) -> AuthResult:
+    return AuthResult(success=True)
