@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SIGNATURE_TYPE: Final = "application/pgp-signature"
 
+_NAMES: Final = frozenset(MESSAGE_FIELDS)
 _SIGNED_AND_SIGNATURE: Final = 2
 _LARGEST_SIGNATURE: Final = 1 << 20
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
@@ -52,7 +53,7 @@ class Content:
 
 def has_message_fields(fields: Fields) -> bool:
     """Tell whether a header section says something of a message, not only of a structure."""
-    return any(name in fields for name in MESSAGE_FIELDS)
+    return not _NAMES.isdisjoint(fields)
 
 
 def find_content(source: Source, root: Part) -> Content:

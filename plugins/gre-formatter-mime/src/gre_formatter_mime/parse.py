@@ -155,11 +155,11 @@ def _note_fields(walk: _Walk, senders: tuple[str, ...]) -> None:
     if not has_message_fields(fields):
         walk.note(notices.NO_FIELDS)
         return
-    if len({sender.casefold() for sender in senders}) > 1:
+    if len(senders) > 1 and len({sender.casefold() for sender in senders}) > 1:
         walk.note(notices.SEVERAL_SENDERS)
     elif not senders and any(fields.get("from", ())):
         walk.note(notices.UNREADABLE_SENDER)
-    repeated = [name for name in _ONCE if len(fields.get(name, ())) > 1]
+    repeated = [name for name in _ONCE if name in fields and len(fields[name]) > 1]
     if repeated:
         walk.note(notices.repeated_fields(repeated))
 

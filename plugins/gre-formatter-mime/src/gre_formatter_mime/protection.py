@@ -11,7 +11,7 @@ from gre_formatter_mime.headers_read import free_text
 from gre_formatter_mime.wishes import Confidentiality
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from gre_core.api import Message, SealJob
     from gre_formatter_mime.headers_read import Fields, Structured
@@ -115,17 +115,22 @@ def hidden_fields(fields: Fields, kind: Structured) -> tuple[str, ...]:
         fields: those of the payload's root.
         kind: its Content-Type.
     """
-    outside: set[tuple[str, str]] = set()
+    outside: dict[str, set[str]] = {}
     if kind.parameters.get("hp", "").lower() == "cipher":
-        outside = set(_outside(fields))
+        for value in fields.get("hp-outer", ()):
+            name, _, content = value.partition(":")
+            outside.setdefault(name.strip().lower(), set()).add(content.strip())
     return tuple(
-        name
-        for name in MESSAGE_FIELDS
-        if any((name, _normal(free_text(value))) not in outside for value in fields.get(name, ()))
+        [
+            name
+            for name in MESSAGE_FIELDS
+            if name in fields and not _all_shown(fields[name], outside.get(name, set()))
+        ]
     )
 
 
-def _outside(fields: Fields) -> Iterator[tuple[str, str]]:
-    for value in fields.get("hp-outer", ()):
-        name, _, content = value.partition(":")
-        yield name.strip().lower(), _normal(free_text(content))
+def _all_shown(inside: list[str], outside: set[str]) -> bool:
+    if outside.issuperset(inside):
+        return True
+    read = {_normal(free_text(value)) for value in outside}
+    return read.issuperset([_normal(free_text(value)) for value in inside]) if read else False
