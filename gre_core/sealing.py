@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree.ElementTree import Element
 
 from gre_core import wire
@@ -121,6 +121,7 @@ class Sealer:
         self._policy = policy
         self._agreed: dict[str, tuple[Peer, Agreed]] = {}
         self._known_wishes: dict[Pair, tuple[bool, tuple[RequestsData, ...]]] = {}
+        self._known_abilities: dict[Pair, tuple[AddsFields[Any] | None, NamesMessages | None]] = {}
 
     async def agree(self, jid: str) -> Agreed:
         """Negotiate a pair and fetch its data. Both are cached: in steady state nothing is asked.
@@ -193,6 +194,16 @@ class Sealer:
             self._known_wishes[agreement.pair] = dynamic, asking
         return self._known_wishes[agreement.pair]
 
+    def _abilities(self, pair: Pair) -> tuple[AddsFields[Any] | None, NamesMessages | None]:
+        """Give what encrypter and formatter can do besides. Asked once: the question takes as long as formatting."""
+        if pair not in self._known_abilities:
+            formatter, encrypter = self._plugins.formatter(pair[0]), self._plugins.encrypter(pair[1])
+            self._known_abilities[pair] = (
+                encrypter if isinstance(encrypter, AddsFields) else None,
+                formatter if isinstance(formatter, NamesMessages) else None,
+            )
+        return self._known_abilities[pair]
+
     def _max_size(self, data: DataForm) -> int | None:
         limits = []
         if self._network.max_stanza is not None:
@@ -262,12 +273,13 @@ class Sealer:
         formatter = self._plugins.formatter(job.formatter)
         encrypter = self._plugins.encrypter(job.encrypter)
         keys = await self.find_keys(job)
-        if isinstance(encrypter, AddsFields):
+        adding, naming = self._abilities((job.formatter, job.encrypter))
+        if adding is not None:
             with _guard(EncryptFailed, job.encrypter, "adding fields"):
-                job = replace(job, protected=tuple(encrypter.protected_fields(keys, job)))
+                job = replace(job, protected=tuple(adding.protected_fields(keys, job)))
         with _guard(FormatFailed, job.formatter, "formatting"):
             payload = formatter.format(message, job)
-            message_id = formatter.message_id(job) if isinstance(formatter, NamesMessages) else None
+            message_id = None if naming is None else naming.message_id(job)
         if not isinstance(payload, bytes):
             raise FormatFailed(f"{job.formatter} gave no bytes. Tell its authors.")
         _require_size(len(payload), agreed.max_size)
