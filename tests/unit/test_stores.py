@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gre_core import stores
 from gre_core.errors import StoreError
+from gre_core.ports import Creating
 from gre_core.stores import FileStore, MemoryStore, default_directory
 
 if TYPE_CHECKING:
@@ -56,6 +57,30 @@ async def test_every_key_is_kept(store: Store, key: str) -> None:
     await store.delete(key)
     assert await store.get(key) is None
     assert list(await store.keys("")) == []
+
+
+async def test_a_value_is_created_once(store: Store) -> None:
+    assert isinstance(store, Creating)
+    assert await store.create("key", b"first")
+    assert not await store.create("key", b"first")
+    assert not await store.create("key", b"second")
+    assert await store.get("key") == b"first"
+    await store.put("key", b"third")
+    await store.delete("key")
+    assert await store.create("key", b"fourth")
+    assert await store.keys("") == ["key"]
+    with pytest.raises(StoreError):
+        await store.create("", b"x")
+
+
+async def test_of_several_stores_on_one_directory_one_creates(tmp_path: Path) -> None:
+    several = [FileStore(tmp_path / "s") for _ in range(5)]
+    won = [await each.create("x" * 300, str(number).encode()) for number, each in enumerate(several)]
+    assert won == [True, False, False, False, False]
+    assert await several[4].get("x" * 300) == b"0"
+    assert len(list((tmp_path / "s").iterdir())) == 1
+    (path,) = (tmp_path / "s").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 async def test_keys_do_not_mix(store: Store) -> None:

@@ -59,7 +59,7 @@ class Account:
         self.others: tuple[ParsedCert, ...] = ()
         """Keys of our other devices and programs that the user agreed to."""
         self._candidate: OwnKey | None = None
-        self._known: frozenset[str] = frozenset()
+        self._loaded = 0
         self._settled = -1
         self._generation = -1
         self._decryptors: dict[str, pysequoia.PyDecryptor] | None = None
@@ -82,16 +82,17 @@ class Account:
             NoUsableKey, StoreError: it cannot be read.
         """
         own = await self.ring.load(ports)
-        names = frozenset(key.fingerprint for key in self.ring.keys)
-        if names != self._known:
+        changes = self.ring.changes
+        if self._loaded != changes:
+            names = {key.fingerprint for key in self.ring.keys}
             accepted = await remembered(self.jid, ports.store)
             others = [key for key in accepted if key.fingerprint not in names]
-            if len(accepted) - len(others) < len(
-                names
-            ):  # a new key: making or importing it was the user's word
+            known = len(accepted) - len(others)
+            if known < len(names):  # a new key: making or importing it was the user's word
                 ours = [key.parsed.key for key in self.ring.keys]
                 await remember(self.jid, [*ours, *others], ports.store)
-            self.others, self._ours, self._known = tuple(parse_cert(key) for key in others), None, names
+            self.others, self._ours = tuple(parse_cert(key) for key in others), None
+            self._loaded = changes
         return own
 
     def _refresh(self) -> None:
