@@ -135,18 +135,25 @@ class Client:
         """Call a function with what the user should know about the session."""
         self._handlers[Notice].append(handler)
 
-    async def send(self, to: str, message: Message | str) -> Sent:
+    async def send(
+        self, to: str, message: Message | str, *, reply_to: str | None = None, thread: str | None = None
+    ) -> Sent:
         r"""Encrypt and send a message. It is kept until the gateway confirms or refuses it.
+
+        To several people: ``engine.send_all``. To answer: ``engine.reply``, or ``reply_to``.
 
         Arguments:
             to: bare JID of the contact on the gateway, as in ``alice\40example.org@gateway``.
             message: a message, or its text.
+            reply_to: ``Received.id`` or ``Sent.id`` of the message that this one answers.
+            thread: ``Received.thread`` of the conversation that this one continues.
 
         Raises:
             PolicyChanged: the user has to decide; ask ``error.question`` and then ``engine.approve(question)``.
             GreError: nothing was sent; the text says why and what to do.
         """
-        return await self.engine.send(to, Message(text=message) if isinstance(message, str) else message)
+        content = Message(text=message) if isinstance(message, str) else message
+        return await self.engine.send(to, content, reply_to=reply_to, thread=thread)
 
     async def settled(self, sent: Sent, timeout: float = 60.0) -> Sent:  # noqa: ASYNC109 - the host's convenience
         """Wait until a sent message was relayed or refused.

@@ -21,7 +21,6 @@ from gre_cli.options import (
     Plaintext,
     Port,
     State,
-    To,
     run,
     settings_of,
 )
@@ -101,7 +100,10 @@ def doctor(account: Account = None, config: Config = None, state: State = None, 
 
 @app.command()
 def send(
-    to: To,
+    to: Annotated[
+        list[str],
+        typer.Argument(metavar="TO...", help="Mail addresses, or JIDs as in alice\\40example.org@gateway."),
+    ],
     text: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +114,15 @@ def send(
     ] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", "-s", help="Encrypted, as everything else.")
+    ] = None,
+    cc: Annotated[list[str] | None, typer.Option(metavar="JID", help="Who gets a copy. Repeat it.")] = None,
+    bcc: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JID", help="Who gets a copy that the others do not learn of. Repeat it."),
+    ] = None,
+    reply_to: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The message that this one answers; `gre listen` shows ids."),
     ] = None,
     attach: Annotated[
         list[Path] | None,
@@ -154,11 +165,15 @@ def send(
             account=account, config=config, state=state, host=host, port=port, gateway=gateway,
             insecure_plaintext=insecure_plaintext,
         )  # fmt: skip
-        jid = contact_jid(to, settings.gateway)
         message = _message(text, subject, html, attach or [])
+        from gre_cli.sending import People
         from gre_cli.sending import send as send_one
 
-        return await send_one(output, settings, jid, message, wait=wait, approved=approve or ())
+        first, copies, blind = (
+            [contact_jid(one, settings.gateway) for one in role or ()] for role in (to, cc, bcc)
+        )
+        people = People(first, copies, blind, reply_to)
+        return await send_one(output, settings, people, message, wait=wait, approved=approve or ())
 
     run(work, json=json)
 

@@ -61,6 +61,7 @@ def sent_json(sent: Sent) -> dict[str, object]:
     return {
         "id": sent.id,
         "to": sent.to,
+        "recipients": list(sent.recipients),
         "state": str(sent.state),
         "error": clean(sent.error),
         "condition": sent.condition,

@@ -84,7 +84,7 @@ def _report(explanation: Explanation, remembered: dict[str, str], waiting: list[
             for notice in explanation.details
         ],
         "remembered": remembered,
-        "waiting": [sent_json(sent) for sent in waiting if sent.to == explanation.jid],
+        "waiting": [sent_json(sent) for sent in waiting if explanation.jid in sent.recipients],
         "problems": [
             {"plugin": problem.plugin, "stage": problem.stage, "error": problem.error, "hint": problem.hint}
             for problem in explanation.problems
@@ -126,7 +126,7 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
     _outcome(table, explanation)
     _memory(table, explanation.jid, remembered)
     for sent in waiting:
-        if sent.to == explanation.jid:
+        if explanation.jid in sent.recipients:
             table.add_row("waiting", f"message {sent.id}, not confirmed yet")
     for problem in explanation.problems:
         table.add_row(

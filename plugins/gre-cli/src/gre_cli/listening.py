@@ -118,6 +118,10 @@ class _Inbox:
                     "peer": received.peer,
                     "from": legacy_id(received.peer),
                     "id": received.id,
+                    "to": list(message.to),
+                    "cc": list(message.cc),
+                    "reply_to": received.reply_to,
+                    "thread": received.thread,
                     "signature": str(verdict.signature),
                     "signer": verdict.signer,
                     "key_source": verdict.source,
@@ -138,6 +142,12 @@ class _Inbox:
                 self._print(clean(verdict.detail), style)
             for notice in received.notices:
                 self._print(f"! {clean(notice.text)}", "yellow")
+            named = [*message.to, *message.cc]
+            if len(named) > 1:
+                self._print(f"written to {clean_line(', '.join(named))}", "dim")
+            if received.id is not None:
+                answers = f", answers {clean_line(received.reply_to)}" if received.reply_to else ""
+                self._print(f"id {clean_line(received.id)}{answers}", "dim")
             if message.subject:
                 self._print(clean_line(message.subject), "bold")
             self._print(_shown(message.text))
@@ -174,7 +184,8 @@ class _Inbox:
         if self._output.json:
             self._output.result({"kind": "state", **sent_json(sent)})
         else:
-            self._output.note(f"message to {legacy_id(sent.to)}: {sent.state} {sent.error}".strip())
+            names = ", ".join(map(legacy_id, sent.recipients or (sent.to,)))
+            self._output.note(f"message to {names}: {sent.state} {sent.error}".strip())
 
     def _notice(self, notice: Notice) -> None:
         if not self._output.json:

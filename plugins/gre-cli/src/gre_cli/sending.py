@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gre_cli.addresses import legacy_id
@@ -14,13 +16,16 @@ from gre_core.errors import PolicyChanged
 from gre_core.outbox import SendState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from gre_cli.output import Output
     from gre_cli.settings import Settings
     from gre_core.client import Sent
     from gre_core.model import Message, Notice
     from gre_core.slixmpp import Client
+
+_ORDER = (SendState.RELAYED, SendState.SENT, SendState.QUEUED, SendState.REFUSED)
+"""From the best to the worst."""
 
 _EXIT = {SendState.REFUSED: Exit.FAILED, SendState.QUEUED: Exit.WAITING}
 _MARK = {
@@ -35,15 +40,38 @@ _MARK = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """Where a message goes.
+
+    Arguments:
+        to: JIDs of the contacts, at least one.
+        cc: of those who get a copy.
+        bcc: of those who get a copy that nobody else learns of.
+        reply_to: id of the message that it answers.
+    """
+
+    to: Sequence[str]
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
+    reply_to: str | None = None
+
+
 async def send(
-    output: Output, settings: Settings, jid: str, message: Message, *, wait: float, approved: Collection[str]
+    output: Output,
+    settings: Settings,
+    people: People,
+    message: Message,
+    *,
+    wait: float,
+    approved: Collection[str],
 ) -> Exit:
     """Send one message, and say how far it came.
 
     Arguments:
         output: where to.
         settings: the account.
-        jid: of the contact.
+        people: whom.
         message: what.
         wait: seconds to wait for the receipt.
         approved: what the user approved ahead.
@@ -57,28 +85,40 @@ async def send(
         settings, asker, available=False, setup=lambda _, client: client.on_notice(notices.append)
     ) as (_, client):
         try:
-            sent = await client.send(jid, message)
+            parts = await client.engine.send_all(
+                people.to, message, cc=people.cc, bcc=people.bcc, reply_to=people.reply_to
+            )
         except PolicyChanged as error:
             return undecided(output, error)
         if not output.json:
-            await _show_agreement(output, client, jid)
-        sent = await _settled(output, client, sent, wait)
-        agreed = (await client.engine.explain(jid)).agreed
+            await _show_agreement(output, client, people.to[0])
+        parts = await _settled(output, client, parts, wait)
+        agreed = (await client.engine.explain(people.to[0])).agreed
+    worst = max(parts, key=lambda sent: _ORDER.index(sent.state))
     if output.json:
         output.result(
             {
-                **sent_json(sent),
+                **sent_json(worst),
+                "parts": [sent_json(sent) for sent in parts],
                 "agreed": None if agreed is None else agreed_json(agreed),
                 "notices": [notice_json(notice) for notice in notices],
             },
-            ok=sent.state in {SendState.RELAYED, SendState.SENT},
+            ok=worst.state in {SendState.RELAYED, SendState.SENT},
         )
     else:
         for notice in notices:
             output.warn(notice.text)
-        mark, style, text = _MARK[sent.state]
-        output.console.print(f"{mark} {text}" + (f": {clean(sent.error)}" if sent.error else ""), style=style)
-    return _EXIT.get(sent.state, Exit.OK)
+        for sent in parts:
+            _show_state(output, sent, several=len(parts) > 1)
+    return _EXIT.get(worst.state, Exit.OK)
+
+
+def _show_state(output: Output, sent: Sent, *, several: bool) -> None:
+    mark, style, text = _MARK[sent.state]
+    who = f"{clean(', '.join(map(legacy_id, sent.recipients)))}: " if several else ""
+    output.console.print(
+        f"{mark} {who}{text}" + (f": {clean(sent.error)}" if sent.error else ""), style=style
+    )
 
 
 def undecided(output: Output, error: PolicyChanged) -> Exit:
@@ -90,12 +130,15 @@ def undecided(output: Output, error: PolicyChanged) -> Exit:
     return code
 
 
-async def _settled(output: Output, client: Client, sent: Sent, wait: float) -> Sent:
-    with output.status("Waiting for the receipt…"):
+async def _settled(output: Output, client: Client, parts: Sequence[Sent], wait: float) -> tuple[Sent, ...]:
+    async def settled(sent: Sent) -> Sent:
         try:
             return await client.settled(sent, wait)
         except TimeoutError:
             return sent
+
+    with output.status("Waiting for the receipt…"):
+        return tuple(await asyncio.gather(*map(settled, parts)))
 
 
 async def _show_agreement(output: Output, client: Client, jid: str) -> None:
