@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 import pytest
 from gre_cli.asking import Asker, how_to_approve
-from gre_cli.listening import _Inbox
+from gre_cli.listening import _VERDICTS, _Inbox
 from gre_cli.output import Output
 
 from gre_core.api import encrypter, formatter
@@ -48,6 +49,11 @@ def _received(
         (Signature.UNKNOWN_SIGNER, "nothing is proven", 0),
         (Signature.WRONG_SIGNER, "SIGNED BY SOMEBODY ELSE", 1),
         (Signature.BAD, "BAD SIGNATURE", 1),
+        (Signature.OTHER_RECIPIENTS, "WRITTEN TO OTHERS", 0),
+        (Signature.REPLAYED, "SAME MESSAGE CAME BEFORE", 1),
+        (Signature.STALE, "NOT WRITTEN NOW", 0),
+        (Signature.REFLECTED, "YOUR OWN MESSAGE", 1),
+        (Signature.PARTIAL, "ONLY A PART", 0),
     ],
 )
 def test_verdicts_are_shown(
@@ -60,6 +66,20 @@ def test_verdicts_are_shown(
     assert "romeo@montague.example" in screen
     assert inbox.untrusted == untrusted
     assert inbox.full.is_set()
+
+
+def test_every_verdict_has_words() -> None:
+    assert set(_VERDICTS) == set(Signature)
+
+
+def test_recipients_and_the_thread_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    came = _received(Signature.GOOD)
+    message = replace(came.message, to=("juliet@capulet.example", "nurse@capulet.example"))
+    _Inbox(Output(), tmp_path, None)._received(replace(came, message=message, reply_to="ours\x1b"))
+    screen = capsys.readouterr().out
+    assert "written to juliet@capulet.example, nurse@capulet.example" in screen
+    assert "id id1, answers ours" in screen
+    assert "\x1b" not in screen
 
 
 def test_nothing_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

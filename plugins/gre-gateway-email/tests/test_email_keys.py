@@ -144,6 +144,15 @@ async def test_a_users_key_becomes_a_header(user_keys, alice):
     assert max(map(len, header.split("\r\n"))) <= 78
 
 
+async def test_mails_that_come_together_all_bear_the_key(user_keys, pubsub):
+    pubsub.gate.clear()
+    both = [asyncio.create_task(user_keys.autocrypt("juliet@localhost")) for _ in range(2)]
+    await asyncio.sleep(0)
+    pubsub.gate.set()
+    assert all(await asyncio.gather(*both))
+    assert len(pubsub.asked) == 2, "the list and the key, once"
+
+
 async def test_the_key_is_read_once_and_again_after_a_while(user_keys, pubsub, clock):
     for _ in range(5):
         await user_keys.autocrypt("juliet@localhost")

@@ -33,11 +33,14 @@ class Relay:
     def __init__(self):
         self.mails = asyncio.Queue()
         self.answer = None
+        self.unknown = set()
         self.count = 0
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if self.answer and self.answer[0] in "45":
             return self.answer
+        if address in self.unknown:
+            return "550 5.1.1 no such user"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

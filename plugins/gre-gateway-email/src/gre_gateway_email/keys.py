@@ -78,6 +78,7 @@ class _Cached:
     header: str | None = field(default=None, repr=False)
     asked: float = float("-inf")
     reading: asyncio.Task[None] | None = None
+    until: float = float("-inf")
     failed: bool = False
 
 
@@ -105,8 +106,10 @@ class UserKeys:
         if cached.reading is None and self._clock() - cached.asked >= wait:
             first = cached.header is None and not cached.failed
             cached.reading = asyncio.get_running_loop().create_task(self._read(user, cached))
-            if first:
-                await asyncio.wait([cached.reading], timeout=PATIENCE_SECONDS)
+            cached.until = asyncio.get_running_loop().time() + (PATIENCE_SECONDS if first else 0)
+        patience = cached.until - asyncio.get_running_loop().time()
+        if cached.reading is not None and patience > 0:
+            await asyncio.wait([cached.reading], timeout=patience)
         return cached.header
 
     async def stop(self) -> None:
