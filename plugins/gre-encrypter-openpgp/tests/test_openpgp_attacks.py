@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pysequoia
@@ -9,7 +11,9 @@ import pytest
 from gre_encrypter_openpgp import unwrap as unwrapping
 from gre_encrypter_openpgp.opening import open_message
 from gre_encrypter_openpgp.sequoia import Secret
+from gre_openpgp.contact_record import By, ContactRecord, KeyState, KnownKey, Seen, Source, save_record
 from gre_openpgp.messages import check_message
+from gre_openpgp.xep0373 import PublicKey
 
 from gre_core.api import Signature
 from gre_core.errors import BadEncrypted, DecryptFailed, GreError, NotForUs
@@ -28,7 +32,7 @@ class Field:
         self.bob = forge.Key()
         self.secret = self.public = self.head = b""
         self.session: Any = None
-        self.stale = True
+        self.record = ContactRecord()
 
     async def start(self) -> Field:
         self.public = bytes(await self.world.own_cert())
@@ -38,10 +42,12 @@ class Field:
         return self
 
     def serve(self, *certs: bytes) -> None:
-        """Let Bob have these keys, as if Alice met him now."""
-        self.world.nodes.serve(BOB, *certs)
+        """Let these be the keys that Alice accepted for Bob."""
+        now = datetime.now(UTC)
+        seen = {Source.XEP0373: Seen(now, now)}
+        keys = [KnownKey(PublicKey.read(cert), KeyState.ACCEPTED, By.USER, seen, told=True) for cert in certs]
+        self.record = ContactRecord().with_keys(keys)
         self.world.encrypter = type(self.world.encrypter)()
-        self.stale = True
 
     def enclose(self, packets: bytes) -> bytes:
         return self.head + self.forge.container(packets, self.session)
@@ -50,12 +56,7 @@ class Field:
         return await self.open_message(self.enclose(packets))
 
     async def open_message(self, message: bytes) -> Any:
-        store = self.world.ports.store
-        if self.stale:
-            for name in await store.keys("openpgp/"):
-                if not name.startswith("openpgp/own/"):
-                    await store.delete(name)
-        self.stale = False
+        await save_record(BOB, self.record, self.world.ports.store)
         return await self.world.open(message)
 
     async def outcome(self, packets: bytes) -> str:
@@ -587,3 +588,61 @@ async def test_a_key_with_a_name_that_it_did_not_sign_is_the_wrong_signer(
     for behind in (name, theirs):
         field.serve(eve.certificate("eve@mail.example", behind=behind))
         assert await field.outcome(wrap(eve.signed(CONTENT))) != Signature.GOOD
+
+
+# -- 7: without a worker, Sequoia sees nothing that it would decompress without a limit -------------
+
+
+@pytest.fixture
+def alone(field: Field) -> Field:
+    """Alice's world without a worker process."""
+    field.world.ports = replace(field.world.ports, worker=None)
+    return field
+
+
+@pytest.mark.parametrize(
+    "shape", ["compressed", "signed first", "behind a marker", "in parts", "unknown first", "cut"]
+)
+async def test_7_in_this_process_sequoia_sees_nothing_compressed(
+    alone: Field, forge: Any, monkeypatch: Any, shape: str
+) -> None:
+    content = b"\0" * (unwrapping.FREE_CONTENT + 1)
+    bomb = forge.zipped(forge.literal(content))
+    packets = {
+        "compressed": bomb,
+        "signed first": alone.bob.one_pass() + bomb + alone.bob.signature(content),
+        "behind a marker": forge.packet(10, b"PGP") + forge.packet(21, bytes(50)) + bomb,
+        "in parts": forge.partial_packet(8, bomb[6:]),
+        "unknown first": forge.packet(30, b"x") + bomb,
+        "cut": bomb[:3],
+    }[shape]
+    monkeypatch.setattr(pysequoia, "decrypt", None)
+    with pytest.raises(DecryptFailed):
+        await alone.open(packets)
+
+
+async def test_7_a_second_session_key_hides_nothing(alone: Field, forge: Any, monkeypatch: Any) -> None:
+    """The first one opens too, but gives another key, under which the beginning may look like anything."""
+    other_head, _ = forge.session_of(alone.secret, alone.public)
+    bomb = forge.zipped(forge.literal(bytes(unwrapping.FREE_CONTENT + 1)))
+    monkeypatch.setattr(pysequoia, "decrypt", None)
+    for head in (other_head + alone.head, alone.head + other_head):
+        with pytest.raises(DecryptFailed, match="far larger"):
+            await alone.open_message(head + forge.container(bomb, alone.session))
+
+
+async def test_7_a_compressed_file_too(alone: Field, forge: Any, monkeypatch: Any, tmp_path: Any) -> None:
+    monkeypatch.setattr(pysequoia, "decrypt_file", None)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(alone.enclose(forge.zipped(forge.literal(bytes(unwrapping.FREE_CONTENT + 1)))))
+    with pytest.raises(DecryptFailed, match="far larger"):
+        await alone.world.encrypter.decrypt_file(source, target, alone.world.open_job(), alone.world.ports)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+async def test_7_plain_messages_go_to_sequoia(alone: Field, monkeypatch: Any) -> None:
+    seen: list[bytes] = []
+    real = pysequoia.decrypt
+    monkeypatch.setattr(pysequoia, "decrypt", lambda *given: (seen.append(given[0]), real(*given))[1])
+    assert (await alone.open(alone.bob.signed(CONTENT))).verdict.signature is Signature.GOOD
+    assert len(seen) == 1

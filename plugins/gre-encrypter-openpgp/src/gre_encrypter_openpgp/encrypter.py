@@ -223,7 +223,8 @@ class OpenPGPEncrypter:
             )
         try:
             decryptors = list(keys.decryptors.values())
-            return decrypt(keys.message, decryptors, keys.certs, keys.account.secrets()), None
+            secrets = keys.account.secrets()
+            return decrypt(keys.message, decryptors, keys.certs, secrets, bounded=True), None
         except Panicked:
             keys.account.renew()
             raise DecryptFailed(_PANICKED) from None
@@ -329,7 +330,7 @@ async def _judge_file(
         return choose(checked, account.decryptors())
 
     try:
-        return decrypt_to(source, target, chosen, certs, account.secrets())
+        return decrypt_to(source, target, chosen, certs, account.secrets(), bounded=True)
     except Panicked:
         account.renew()
         raise DecryptFailed(_PANICKED) from None

@@ -14,7 +14,7 @@ import pysequoia
 from gre_openpgp.messages import check_message
 
 from gre_core.errors import BadEncrypted, DecryptFailed
-from gre_encrypter_openpgp.sequoia import Judged, Store, Unreadable, judge, open_unreadable
+from gre_encrypter_openpgp.sequoia import Judged, Store, Unreadable, judge, open_unreadable, refuse_expanding
 from gre_encrypter_openpgp.unwrap import MAX_CONTENT
 
 if TYPE_CHECKING:
@@ -58,13 +58,15 @@ def decrypt_to(
     choose: Choose,
     certs: Mapping[str, pysequoia.Cert],
     secrets: Sequence[Secret] = (),
+    *,
+    bounded: bool = False,
 ) -> Judged:
     """Check and decrypt a file into a new one, which is there only when everything was decrypted.
 
     See :func:`decrypt_into`.
     """
     with published(target) as private:
-        return decrypt_into(source, private, choose, certs, secrets)
+        return decrypt_into(source, private, choose, certs, secrets, bounded=bounded)
 
 
 def decrypt_into(
@@ -73,6 +75,8 @@ def decrypt_into(
     choose: Choose,
     certs: Mapping[str, pysequoia.Cert],
     secrets: Sequence[Secret] = (),
+    *,
+    bounded: bool = False,
 ) -> Judged:
     """Check and decrypt a file. One that is compressed goes through the memory, and is bounded by that.
 
@@ -82,6 +86,7 @@ def decrypt_into(
         choose: picks the session keys that are ours, and the decryptors for them.
         certs: see :func:`gre_encrypter_openpgp.sequoia.decrypt`.
         secrets: see there.
+        bounded: see there.
 
     Raises:
         BadEncrypted, NotForUs, DecryptFailed, Panicked: see there.
@@ -98,6 +103,8 @@ def decrypt_into(
             return pysequoia.decrypt_file(source, private, decryptor, store)
 
         try:
+            if bounded:
+                refuse_expanding(data, checked, secrets)
             return judge(run, list(decryptors.values()), certs)
         except Unreadable:
             if len(data) > MAX_CONTENT:

@@ -12,13 +12,17 @@ from gre_openpgp.messages import ANONYMOUS, check_message
 from gre_openpgp.packets import key_id
 
 from gre_core.errors import DecryptFailed, NotForUs, NoUsableKey
-from gre_encrypter_openpgp.container import open_container
+from gre_encrypter_openpgp.container import PEEK, open_container, peek
 from gre_encrypter_openpgp.secretkeys import SecretSubkey, read_subkeys
 from gre_encrypter_openpgp.sequoia import MAX_TRIES
 from gre_encrypter_openpgp.sessionkeys import open_session_key
+from gre_encrypter_openpgp.unwrap import starts_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from mmap import mmap
+
+    from gre_openpgp.messages import CheckedMessage
 
     from gre_encrypter_openpgp.sequoia import Secret
 
@@ -34,7 +38,7 @@ def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:
     checked = check_message(message)
     body = checked.body(message)
     opened = False
-    for tries, (packet, subkey) in enumerate(_pairs(message, secrets)):
+    for tries, (packet, subkey) in enumerate(_pairs(message, checked, secrets)):
         if tries == MAX_TRIES:
             break
         session = open_session_key(packet, subkey)
@@ -49,7 +53,32 @@ def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:
     raise DecryptFailed("The message is damaged or was changed on its way. Ask the sender to send it again")
 
 
-def _pairs(message: bytes, secrets: Sequence[Secret]) -> Iterator[tuple[bytes, SecretSubkey]]:
+def is_expanding(data: bytes | mmap, checked: CheckedMessage, secrets: Sequence[Secret]) -> bool:
+    """Tell whether a message may hold something else than plain signed content: such is for :func:`open_message`.
+
+    Sequoia decompresses without a bound before it refuses; this looks at the first packets only, and costs one more
+    operation with our secret key. What it looks at is not authenticated: the answer decides only who reads on.
+
+    Arguments:
+        data: the message.
+        checked: the same.
+        secrets: our keys.
+    """
+    head = data[: checked.container]
+    start = checked.body(data, PEEK)
+    for tries, (packet, subkey) in enumerate(_pairs(head, checked, secrets)):
+        session = open_session_key(packet, subkey)
+        if session is None:
+            continue
+        clear = peek(start, session)
+        if tries == MAX_TRIES or (clear is not None and not starts_plain(clear)):
+            return True
+    return False
+
+
+def _pairs(
+    message: bytes, checked: CheckedMessage, secrets: Sequence[Secret]
+) -> Iterator[tuple[bytes, SecretSubkey]]:
     """Give each session key with each key of ours that it may be for; those that name one of ours come first."""
     ours: dict[str, SecretSubkey] = {}
     problem: NoUsableKey | None = None
@@ -62,7 +91,7 @@ def _pairs(message: bytes, secrets: Sequence[Secret]) -> Iterator[tuple[bytes, S
         ours.update((key_id(fingerprint), subkey) for fingerprint, subkey in found.items())
     if not ours and problem is not None:
         raise DecryptFailed(f"The message is compressed, and cannot be judged: {problem.text}")
-    session_keys = check_message(message).session_keys
+    session_keys = checked.session_keys
     for key in session_keys:
         if key.key_id in ours:
             yield message[key.body : key.end], ours[key.key_id]

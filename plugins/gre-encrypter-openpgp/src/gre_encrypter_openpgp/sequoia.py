@@ -13,12 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pysequoia
+from gre_openpgp.messages import check_message
 
 from gre_core.errors import DecryptFailed, GreError, NotForUs
 from gre_encrypter_openpgp.unwrap import unwrap
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    from gre_openpgp.messages import CheckedMessage
 
 Store = Callable[[list[str]], list[pysequoia.Cert]]
 
@@ -93,6 +99,8 @@ def decrypt(
     decryptors: Sequence[pysequoia.PyDecryptor],
     certs: Mapping[str, pysequoia.Cert],
     secrets: Sequence[Secret] = (),
+    *,
+    bounded: bool = False,
 ) -> Judged:
     """Decrypt a message that passed the pre-check, and judge its signatures.
 
@@ -102,6 +110,8 @@ def decrypt(
         certs: the certs that may have signed, by fingerprint and key id of each of their keys, in lower-case
             hex.
         secrets: the same keys as the decryptors, as bytes: what Sequoia cannot verify is unwrapped with them.
+        bounded: let Sequoia see nothing that is compressed, since it decompresses without a limit. For use in a process
+            that has no limit of memory.
 
     Raises:
         NotForUs: none of the decryptors opens it.
@@ -113,9 +123,19 @@ def decrypt(
         return pysequoia.decrypt(message, decryptor, store)
 
     try:
+        if bounded:
+            refuse_expanding(message, check_message(message), secrets)
         return judge(run, decryptors, certs)
     except Unreadable:
         return open_unreadable(message, certs, secrets)
+
+
+def refuse_expanding(data: bytes | mmap, checked: CheckedMessage, secrets: Sequence[Secret]) -> None:
+    """Raise :class:`Unreadable` for a message that Sequoia would decompress."""
+    from gre_encrypter_openpgp.opening import is_expanding  # noqa: PLC0415 - loads much that a host may not need
+
+    if is_expanding(data, checked, secrets):
+        raise Unreadable
 
 
 def open_unreadable(message: bytes, certs: Mapping[str, pysequoia.Cert], secrets: Sequence[Secret]) -> Judged:

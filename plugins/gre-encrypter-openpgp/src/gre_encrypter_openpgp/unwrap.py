@@ -81,6 +81,22 @@ def unwrap(data: bytes) -> Unwrapped:
     return Unwrapped(literal.body[name_end:], signatures)
 
 
+def starts_plain(data: bytes) -> bool:
+    """Tell whether the first packets lead to a literal packet without compression. ``data`` may be cut off."""
+    at = 0
+    try:
+        for _ in range(_MAX_PACKETS):
+            tag, at, length, partial = read_header(data, at, len(data))
+            if tag == LITERAL:
+                return True
+            if tag not in {MARKER, PADDING, ONE_PASS, SIGNATURE} or partial or length < 0:
+                return False
+            at += length
+    except (BadOpenPGP, IndexError):
+        pass
+    return False
+
+
 def _odd() -> DecryptFailed:
     return DecryptFailed(
         "The message was decrypted, but what it holds is no message of a form that OpenPGP allows. It was not opened"

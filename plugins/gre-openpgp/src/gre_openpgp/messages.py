@@ -94,13 +94,20 @@ class CheckedMessage:
             return data
         return b"".join([*(data[key.start : key.end] for key in wanted), data[self.container :]])
 
-    def body(self, data: bytes) -> bytes:
-        """Give the body of the container, with the parts of a partial length joined."""
-        _, at, length, partial = read_header(data, self.container, len(data))
+    def body(self, data: bytes | mmap, at_least: int | None = None) -> bytes:
+        """Give the body of the container, with the parts of a partial length joined.
+
+        Arguments:
+            data: the message.
+            at_least: stop when this many octets are there; None gives all.
+        """
+        _, at, length, partial = read_header(data, self.container, len(data))  # type: ignore[arg-type]
         parts = [data[at : at + length]]
-        while partial:
-            at, length, partial = new_length(data, at + length)
+        size = length
+        while partial and (at_least is None or size < at_least):
+            at, length, partial = new_length(data, at + length)  # type: ignore[arg-type]
             parts.append(data[at : at + length])
+            size += length
         return b"".join(parts)
 
 
