@@ -91,6 +91,18 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "4 MB of references": lambda: b"Content-Type: text/html\n\n" + b"&#" * 2 * MB,
     "4 MB of scripts": lambda: b"Content-Type: text/html\n\n" + b"<script>" * (MB // 2),
     "4 MB of legacy display": lambda: b"Content-Type: text/html; hp-legacy-display=1\n\n" + b"<div class=" * (MB // 3),
+    "1 MB of style comments": lambda: b"Content-Type: text/html\n\n" + b"/*" * (MB * 9 // 20),
+    "1 MB of style escapes": lambda: b"Content-Type: text/html\n\n" + b"\\7" * (MB * 9 // 20),
+    "1 MB of style addresses": lambda: b"Content-Type: text/html\n\n" + b"url(  " * (MB * 9 // 60) + b"&",
+    "1 MB of sources": lambda: b"Content-Type: text/html\n\n" + b" src = cid:" * (MB * 9 // 110),
+    "1 MB of spaces in a source": lambda: b"Content-Type: text/html\n\n src" + b" " * (MB * 9 // 10),
+    "1 MB of prefixes": lambda: b"Content-Type: text/html\n\n" + b"<a:" * (MB * 9 // 30),
+    "60 KB of legacy fields": lambda: b"Content-Type: text/plain; hp=cipher; hp-legacy-display=1\n\n" + b"a:\n " * 15_000,
+    "2,000 hidden fields": lambda: b"HP-Outer: Comments: a\nComments: b\n" * 990 + b"Content-Type: text/plain; hp=cipher\n\n",
+    "signed parts in each other": lambda: b"Content-Type: multipart/signed; boundary=b\n\n--b\n" * 3000,
+    "8 MB signed": lambda: b"Content-Type: multipart/signed; boundary=b\n\n--b\n\n" + b"a\n" * 4 * MB + b"--b\nContent-Type: application/pgp-signature\n\n--b--",
+    "wrapped messages": lambda: b"Content-Type: message/rfc822\nFrom: a@b\n\n" * 10_000,
+    "1 MB of base64 blocks": lambda: b"Content-Transfer-Encoding: base64\n\n" + b"QQ==" * (MB // 4),
     "a mbox line without an end": lambda: b"From " * MB,
 }  # fmt: skip
 

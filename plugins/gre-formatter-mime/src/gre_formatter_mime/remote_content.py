@@ -35,7 +35,6 @@ _STYLE: Final = re.compile(
     re.IGNORECASE,
 )
 _ESCAPE: Final = re.compile(r"\\(?:([0-9a-fA-F]{1,6})[ \t\n\f]?|([^\n0-9a-fA-F]))")
-_COMMENT: Final = re.compile(r"/\*(?:[^*]++|\*(?!/))*+\*/")
 _HUGE_REFERENCE: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}+;?")
 _LAST: Final = 0x10FFFF
 
@@ -55,7 +54,7 @@ def would_load(markup: str) -> bool:
 def _style_loads(markup: str) -> bool:
     """Look for addresses in styles, also for those whose letters are written as references or as escapes."""
     plain: list[tuple[str, Callable[[str], str]]] = [
-        ("&", _without_references), ("\\", _without_escapes), ("/*", lambda text: _COMMENT.sub("", text)),
+        ("&", _without_references), ("\\", _without_escapes), ("/*", _without_comments),
     ]  # fmt: skip
     found = _STYLE.search(markup) is not None
     for sign, undo in plain:
@@ -67,6 +66,11 @@ def _style_loads(markup: str) -> bool:
 
 def _without_references(markup: str) -> str:
     return html.unescape(_HUGE_REFERENCE.sub("\ufffd", markup))
+
+
+def _without_comments(markup: str) -> str:
+    first, *pieces = markup.split("/*")
+    return first + "".join([piece.partition("*/")[2] for piece in pieces])
 
 
 def _without_escapes(markup: str) -> str:
