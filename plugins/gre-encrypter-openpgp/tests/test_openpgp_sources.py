@@ -67,7 +67,7 @@ def bob(world: Any) -> bytes:
 @pytest.fixture
 def other(make_secret: Any, public_of: Any) -> bytes:
     """Another key with Bob's name: his next one, or somebody else's."""
-    return public_of(make_secret(ADDRESS, 1))
+    return bytes(public_of(make_secret(ADDRESS, 1)))
 
 
 def name(cert: bytes) -> str:
@@ -79,7 +79,7 @@ def revoked(secret: bytes) -> bytes:
     cert = key.extract_certificate()
     raw, revocation = bytes(cert), bytes(cert.revoke(key.certifier()))
     end = next(walk(raw)).end
-    return raw[:end] + revocation + raw[end:]
+    return bytes(raw[:end] + revocation + raw[end:])
 
 
 def later(world: Any, **time: int) -> None:
