@@ -169,16 +169,19 @@ class FileStore:
             names = os.listdir(self._directory)  # noqa: PTH208 - names are all that is needed
         except OSError as error:
             raise self._failed("list", error) from error
-        found = (self._key(name, prefix) for name in names if not name.startswith("."))
+        start = _encode(prefix)
+        found = (self._key(name, start) for name in names if name.startswith((start, start[:_HEAD])))
         return sorted(key for key in found if key is not None and key.startswith(prefix))
 
-    def _key(self, name: str, prefix: str) -> str | None:
-        """Give the key of a file, or None when it cannot start with the prefix or the file is not ours."""
+    def _key(self, name: str, start: str) -> str | None:
+        """Give the key of a file, or None when the file is not ours.
+
+        Arguments:
+            name: of the file.
+            start: what it begins with, encoded. The end of a long one is not in the name.
+        """
         if not _is_long(name):
-            return _decode(name)
-        head, start = name[:_HEAD], _encode(prefix)
-        if not (head.startswith(start) or start.startswith(head)):
-            return None
+            return _decode(name) if name.startswith(start) else None
         content = self._read(name)  # only a key of more than about 200 characters comes here
         return (
             None if content is None else content[4 : _header_length(content)].decode("utf-8", "surrogatepass")
