@@ -33,14 +33,16 @@ FILES = {
     "A": "test_data_A.py",
     "M": "test_messages_M.py",
     "P": "test_policy_P.py",
+    "C": "test_conversation_C.py",
 }
 REQUIREMENTS = [
     *(f"D{number}" for number in range(1, 5)),
     *(f"A{number}" for number in range(1, 7)),
     *(f"M{number}" for number in range(1, 7)),
     *(f"P{number}" for number in range(5)),
+    *(f"C{number}" for number in range(1, 6)),
 ]
-TWICE = ["A3", "A5", "A6", "M1", "M3", "M4", "M5", "M6", "P0", "P1", "P2", "P3", "P4"]
+TWICE = ["A3", "A5", "A6", "M1", "M3", "M4", "M5", "M6", "P0", "P1", "P2", "P3", "P4", "C2", "C5"]
 """Requirements on which somebody's secrets hang: one mutant is not enough."""
 
 BROKEN_CODE = re.compile(
