@@ -211,7 +211,12 @@ def _usage(body: bytes) -> int:
 def _outline(body: bytes) -> _Outline | None:
     """Find the public part; None when the key is of an unknown kind."""
     version, algorithm = body[0], body[5]
-    start = at = 10 if version == _V6 else 6
+    if version == _V6:  # says how long its public part is, of whatever kind it is
+        end = 10 + int.from_bytes(body[6:10], "big")
+        if end >= len(body):
+            raise IndexError
+        return _Outline(version, algorithm, 10, end)
+    start = at = 6
     if algorithm in _PUBLIC_SIZES:
         return _Outline(version, algorithm, start, start + _PUBLIC_SIZES[algorithm])
     if algorithm not in _PUBLIC_PARTS:
