@@ -63,6 +63,7 @@ class MessageIndex:
         self._store = store
         self._secret: bytes | None = None
         self._places: dict[int, list[Known]] = {}
+        self._lines: dict[Known, bytes] = {}
         self._by_stanza: dict[str, Known] | None = None
 
     async def find(self, message_id: str) -> Known | None:
@@ -120,12 +121,14 @@ class MessageIndex:
         same_kind = [old for old in place if bool(old.signer) == bool(entry.signer)]
         if len(same_kind) >= (_PROVEN if entry.signer else _UNPROVEN):
             place.remove(same_kind[0])
+            self._lines.pop(same_kind[0], None)
             if self._by_stanza is not None:
                 self._by_stanza.pop(same_kind[0].stanza_id, None)
         place.append(entry)
         if self._by_stanza is not None:
             self._by_stanza[entry.stanza_id] = entry
-        await self._store.put(_key(await self._number(entry.message_id)), _encode(place))
+        lines = [self._lines.get(old) or self._lines.setdefault(old, _encode(old)) for old in place]
+        await self._store.put(_key(await self._number(entry.message_id)), b"\n".join(lines))
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -173,30 +176,19 @@ def _key(number: int) -> str:
     return f"messages/{number:03d}"
 
 
-def _encode(place: list[Known]) -> bytes:
-    return json.dumps(
-        [
-            [
-                entry.message_id,
-                entry.stanza_id,
-                entry.peer,
-                entry.thread,
-                list(entry.references),
-                entry.signer,
-            ]
-            for entry in place
-        ]
-    ).encode()
+def _encode(entry: Known) -> bytes:
+    fields = (entry.message_id, entry.stanza_id, entry.peer, entry.thread, entry.references, entry.signer)
+    return json.dumps(fields).encode()
 
 
 def _decode(value: bytes) -> list[Known]:
-    """Read what :func:`_encode` wrote; damaged entries are left out."""
-    try:
-        rows = json.loads(value)
-    except (ValueError, RecursionError):
-        return []
+    """Read the lines that :func:`_encode` wrote; damaged ones are left out."""
     entries = []
-    for row in rows if isinstance(rows, list) else ():
+    for line in value.split(b"\n"):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
         if not (isinstance(row, list) and len(row) == _FIELDS and isinstance(row[4], list)):
             continue
         message_id, stanza_id, peer, thread, references, signer = row
