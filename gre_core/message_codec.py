@@ -31,6 +31,7 @@ MAX_LIST: Final = 10_000
 
 _MAGIC: Final = b"GREM\x01"
 _HEAD: Final = struct.Struct(">5sI")
+_write: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 _NOT_IN_NAMES: Final = frozenset("/\\\0")
 
 
@@ -70,7 +71,7 @@ def encode_message(message: Message) -> bytes:
         "hidden": message.hidden,
         "notices": [[one.code, one.text, *_flat(one.params)] for one in message.notices],
     }
-    head = _utf8(json.dumps(outline, ensure_ascii=False, separators=(",", ":")))
+    head = _utf8(_write(outline))
     if len(head) > MAX_OUTLINE:
         raise ParseFailed(
             f"The header fields of the message are longer than {MAX_OUTLINE} bytes", limit=MAX_OUTLINE

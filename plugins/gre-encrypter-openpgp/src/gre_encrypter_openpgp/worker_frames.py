@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 MAX_OUTLINE: Final = 1 << 20
 """Longest outline of an answer, in bytes."""
 
+_write: Final = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _LENGTH: Final = struct.Struct(">I")
 
 
 def pack(outline: dict[str, Any], *pieces: bytes) -> bytes:
     """Join an outline and what stands behind it."""
-    head = json.dumps(outline, separators=(",", ":")).encode()
+    head = _write(outline).encode()
     return b"".join((_LENGTH.pack(len(head)), head, *pieces))
 
 
