@@ -231,12 +231,19 @@ def _seal_job(sender: ClientEngine, recipient: ClientEngine) -> SealJob:
 # -- 25 MB -----------------------------------------------------------------------------------------
 
 
-async def large(rounds: int = 5) -> tuple[Figures, Figures]:
-    """Measure a 25 MB attachment, file to file up to the binary ciphertext."""
+async def large() -> tuple[Figures, Figures]:
+    """Measure attachments of 25 and 100 MB."""
+    ratios, absolute = await _large(25, 5)
+    more, figures = await _large(100, 3)
+    return ratios | more, absolute | figures
+
+
+async def _large(size: int, rounds: int) -> tuple[Figures, Figures]:
+    """Measure an attachment of so many MB, file to file up to the binary ciphertext."""
     with tempfile.TemporaryDirectory(prefix="gre") as name:
         folder = Path(name)
         attachment = folder / "photo.bin"
-        attachment.write_bytes(os.urandom(25 * MEGABYTE))
+        attachment.write_bytes(os.urandom(size * MEGABYTE))
         sender, recipient = await two_parties()
         keys = [await _secret_key(engine) for engine in (sender, recipient)]
         bare = Bare(*keys)
@@ -278,14 +285,14 @@ async def large(rounds: int = 5) -> tuple[Figures, Figures]:
             rounds, seal, bare_seal, open_, bare_open
         )
     ratios = {
-        "seal_25m_vs_pysequoia": seal_ms / bare_seal_ms,
-        "open_25m_vs_pysequoia": open_ms / bare_open_ms,
+        f"seal_{size}m_vs_pysequoia": seal_ms / bare_seal_ms,
+        f"open_{size}m_vs_pysequoia": open_ms / bare_open_ms,
     }
     absolute = {
-        "seal_25m_ms": seal_ms,
-        "seal_25m_pysequoia_ms": bare_seal_ms,
-        "open_25m_ms": open_ms,
-        "open_25m_pysequoia_ms": bare_open_ms,
+        f"seal_{size}m_ms": seal_ms,
+        f"seal_{size}m_pysequoia_ms": bare_seal_ms,
+        f"open_{size}m_ms": open_ms,
+        f"open_{size}m_pysequoia_ms": bare_open_ms,
     }
     return ratios, absolute
 
@@ -293,14 +300,21 @@ async def large(rounds: int = 5) -> tuple[Figures, Figures]:
 # -- memory and import -----------------------------------------------------------------------------
 
 
-def peak_memory() -> Figures:
-    """Give the peak memory of one seal and one open of 25 MB above the base, in MiB, each in a fresh process."""
-    figures = {}
-    for what in ("seal", "open"):
-        command = [sys.executable, str(Path(__file__).with_name("memory.py")), what]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        figures[f"{what}_25m_peak_mib"] = float(printed)
-    return figures
+def peak_memory() -> tuple[Figures, Figures]:
+    """Measure the peak of one seal and one open above the base, file to file, each in a fresh process.
+
+    Result:
+        Peak over payload, and the peaks in MiB.
+    """
+    ratios: Figures = {}
+    absolute: Figures = {}
+    for size in (25, 100):
+        for what in ("seal", "open"):
+            command = [sys.executable, str(Path(__file__).with_name("memory.py")), what, str(size)]
+            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            absolute[f"{what}_{size}m_peak_mib"] = float(printed)
+        ratios[f"seal_{size}m_peak_vs_payload"] = absolute[f"seal_{size}m_peak_mib"] / size
+    return ratios, absolute
 
 
 def import_time(rounds: int = 15) -> Figures:

@@ -1,4 +1,4 @@
-"""Prints how many MiB one seal or one open of 25 MB takes at its peak above the base. Run by crypto.py."""
+"""Prints how many MiB one seal or one open of so many MB takes at its peak above the base. Run by crypto.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _kib(what: str) -> int:
     return int(re.search(rf"^{what}:\s+(\d+) kB$", status, re.MULTILINE)[1])  # type: ignore[index]
 
 
-async def main(what: str) -> None:
+async def main(what: str, size: int) -> None:
     """Do it once to warm up with a small file, then with the large one, and print the difference."""
     sender, recipient = await two_parties()
     formatter: Any = sender.plugins.formatter(MIME)
@@ -36,10 +36,10 @@ async def main(what: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gre") as name:
         folder = Path(name)
 
-        async def seal(size: int) -> None:
+        async def seal(megabytes: int) -> None:
             file = folder / "photo.bin"
             with file.open("wb") as sink:
-                for _ in range(size):
+                for _ in range(megabytes):
                     sink.write(os.urandom(MEGABYTE))
             message = Message(text=TEXT, attachments=(Attachment.from_path(file, "image/png"),))
             with (folder / "payload").open("wb") as sink:
@@ -58,13 +58,13 @@ async def main(what: str) -> None:
         for work in (lambda: seal(1), open_):
             await work()
         if what == "open":
-            await seal(25)
+            await seal(size)
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # begins a new peak (Linux)
         base = _kib("VmRSS")
-        await (seal(25) if what == "seal" else open_())
+        await (seal(size) if what == "seal" else open_())
         print((_kib("VmHWM") - base) / 1024)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

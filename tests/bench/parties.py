@@ -21,6 +21,7 @@ from gre_core import (
 )
 from gre_core.api import encrypter, formatter
 from gre_core.errors import NoUsableKey, PeerError
+from gre_core.worker import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,14 +88,22 @@ async def _yes(_question: Question, /) -> bool:
     return True
 
 
-async def two_parties() -> tuple[ClientEngine, ClientEngine]:
-    """Give two engines that have made their keys and know each other's."""
-    shared: dict[tuple[str, str], dict[str, Item]] = {}
+async def two_parties(
+    *, worker: bool = False, shared: dict[tuple[str, str], dict[str, Item]] | None = None
+) -> tuple[ClientEngine, ClientEngine]:
+    """Give two engines that have made their keys and know each other's.
+
+    Arguments:
+        worker: the second one opens messages in a worker process.
+        shared: the pubsub nodes of everybody.
+    """
+    shared = {} if shared is None else shared
     engines = []
     for address in ("alice@a.example", "bob@b.example"):
         jid = f"{address.replace('@', chr(92) + '40')}@gateway"
         plugins = Plugins.of(gre_formatter_mime.plugin, gre_encrypter_openpgp.plugin, strict=True)
-        ports = Ports(MemoryStore(), Nodes(jid, shared), _yes)
+        process = WorkerProcess.for_plugins(plugins) if worker and engines else None
+        ports = Ports(MemoryStore(), Nodes(jid, shared), _yes, worker=process)
         engines.append(ClientEngine(jid, plugins, ports, Wire(address)))
     first, second = engines
     for engine in engines:
@@ -104,4 +113,5 @@ async def two_parties() -> tuple[ClientEngine, ClientEngine]:
     except NoUsableKey:
         pass  # the first party has no key yet; the second has one now
     await first.seal(second.account, Message(text="makes the key"))
+    await second.seal(first.account, Message(text="fetches the other key: opening a message never does"))
     return first, second
