@@ -114,11 +114,7 @@ def _parts(key: OwnKey) -> list[OwnSubkey]:
     for number, (packet, signatures) in enumerate(groups):
         created = packet.key_created
         assert created is not None
-        latest = max(
-            (signature for signature in signatures if signature.key_flags is not None),
-            key=lambda signature: signature.signature_created or created,
-            default=None,
-        )
+        latest = _newest(signatures)
         flags = latest.key_flags if latest is not None else None
         period = latest.key_validity_period if latest is not None else None
         fingerprint = (packet.fingerprint or "").upper()
@@ -137,3 +133,9 @@ def _parts(key: OwnKey) -> list[OwnSubkey]:
             )
         )
     return found
+
+
+def _newest(signatures: list[Packet]) -> Packet | None:
+    """Give the newest signature that says what a key is for."""
+    found = [signature for signature in signatures if signature.key_flags is not None]
+    return max(found, key=lambda signature: str(signature.signature_created), default=None)
