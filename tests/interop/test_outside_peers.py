@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers.everyone import PEERS
-from peers.table import DEFAULT, READS, WRITES, lines_of
+from peers.meeting import OPTIONS
+from peers.table import READS, WRITES, lines_of
 
 from gre_core.model import Signature
 
@@ -29,10 +30,12 @@ def _tried(kind: type[Peer], *more: str) -> object:
     )
 
 
-@pytest.mark.parametrize("kind", [_tried(kind) for kind in PEERS])
-def test_it_reads_what_we_send_and_says_good(kind: type[Peer], meet: Meet, tell: Tell) -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"), [_tried(kind, message) for kind in PEERS for message in OPTIONS]
+)
+def test_it_reads_what_we_send_and_says_good(kind: type[Peer], message: str, meet: Meet, tell: Tell) -> None:
     meeting = meet(kind)
-    row, _ = meeting.reads()
+    row, _ = meeting.reads(message)
     assert (row.opens, row.signature, row.header, row.attachments) == ("yes", "good", "subject", "2 of 2")
     tell(row, meeting.peer)
 
@@ -55,7 +58,7 @@ def test_the_page_tells_of_everything_that_is_tried_and_of_nothing_else() -> Non
     told = [
         (direction, *(cell.strip() for cell in line.split("|")[1:3])) for direction, line in lines_of(page)
     ]
-    tried = [(READS, name, DEFAULT) for name in map(_name, PEERS)]
+    tried = [(READS, _name(kind), message) for kind in PEERS for message in OPTIONS]
     tried += [(WRITES, _name(kind), way) for kind in PEERS for way in kind.ways]
     assert sorted(told) == sorted(tried)
 

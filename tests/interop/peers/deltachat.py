@@ -144,9 +144,14 @@ class DeltaChat(Peer):
     def write(self, letter: Letter, to: str, way: str) -> Written:
         ((name, content),) = letter.files.items()
         (self.home / "file").write_bytes(content)
-        self.chat.send_message(letter.text, file=str(self.home / "file"), filename=name)
+        wanted = self._id(self.chat.send_message(letter.text, file=str(self.home / "file"), filename=name))
+        # It also sends mails that nobody wrote: empty, unsigned confirmations that carry news of its key.
+        while True:
+            mail = self.outbox.mails.get(timeout=SECONDS)
+            if str(message_from_bytes(mail)["Message-ID"]).strip("<>") == wanted:
+                break
         # A chat has no subjects, and goes on from the last message.
-        return Written(self.outbox.mails.get(timeout=SECONDS), f"Re: {self.last_subject}", self.last)
+        return Written(mail, f"Re: {self.last_subject}", self.last)
 
     def close(self) -> None:
         self.running.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gre_openpgp.armor import PUBLIC_KEY, dearmor, is_armored
 from gre_openpgp.xep0373 import PublicKey
 
+from gre_core.api import formatter
 from gre_core.client import Received
 from gre_core.model import Attachment, Message
 from peers.office import ADDRESS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from peers.office import Office
     from peers.peer import Peer, Seen
 
+MIME = formatter("mime")
 FILES = {
     "map 1.bin": bytes(range(256)) * 40 + b"\r\n.\r\n\n",
     "Grüße an Olivia.pdf": b"%PDF-1.4\n\xff\xfe\0\nFrom here\n.\n",
@@ -29,6 +31,14 @@ FILES = {
 
 TO_PEER = Letter("Schöne Grüße: a subject", "Hello,\n\nFrom here — it’s fine.\n.\nJuliet", FILES)
 FROM_PEER = Letter("Über die Mauer: an answer", "Hello Juliet,\n\nFrom there — it’s fine.\n.\nO.", FILES)
+
+
+OPTIONS: dict[str, dict[str, str]] = {
+    DEFAULT: {},
+    "padded": {f"{{{MIME}}}padding": "padme"},
+    "shy": {f"{{{MIME}}}header-confidentiality": "shy"},
+}
+"""What our user may wish, by the name in the table."""
 
 
 class Meeting:
@@ -52,7 +62,7 @@ class Meeting:
         self.first = str(message_from_bytes(hello)["Message-ID"]).strip("<>")
         peer.meet(hello, ADDRESS)
 
-    def reads(self, message: str = DEFAULT) -> tuple[Row, Seen]:
+    def reads(self, message: str) -> tuple[Row, Seen]:
         """Let the peer read a letter of ours; give what the table says about it, and what the peer saw."""
         letter = TO_PEER
         files = tuple(
@@ -60,7 +70,9 @@ class Meeting:
             for name, content in letter.files.items()
         )
         mail = self.office.send(
-            self.peer.address, Message(letter.text, subject=letter.subject, attachments=files)
+            self.peer.address,
+            Message(letter.text, subject=letter.subject, attachments=files),
+            OPTIONS[message],
         )
         seen = self.peer.open(mail)
         right = seen.signer == self.fingerprint

@@ -32,9 +32,10 @@ class Notmuch(Keyring):
         return self.run("notmuch", "--version").stdout.split()[1].decode()
 
     def open(self, mail: bytes) -> Seen:
-        (self.home / "mail/new/mail").write_bytes(mail)
+        name = message_from_bytes(mail)["Message-ID"].strip("<>")
+        (self.home / "mail/new" / name).write_bytes(mail)
         self.run("notmuch", "new", "--quiet")
-        query = f"id:{message_from_bytes(mail)['Message-ID'].strip('<>')}"
+        query = f"id:{name}"
         shown = self.run(
             "notmuch", "show", "--decrypt=true", "--format=json", "--entire-thread=false", query
         ).stdout

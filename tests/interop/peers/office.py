@@ -28,7 +28,7 @@ from gre_core.testing.loopback import LoopbackServer
 from gre_core.testing.slix import make_client, offline, online
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from aiosmtpd.smtp import Envelope, Session
 
@@ -72,8 +72,8 @@ class Relay:
             code, text = error.recipients[ADDRESS]
             return f"{code} {text.decode()}"
         except smtplib.SMTPResponseException as error:
-            text = error.smtp_error
-            return f"{error.smtp_code} {text if isinstance(text, str) else text.decode()}"
+            said = error.smtp_error
+            return f"{error.smtp_code} {said if isinstance(said, str) else said.decode()}"
         return ""
 
     def next(self, recipient: str) -> bytes:
@@ -88,7 +88,7 @@ class Office:
 
     def __init__(self) -> None:
         self.options: dict[str, str] = {}
-        """The user's wishes: see ``gre_core.policy.Policy.options``. May be changed before each message."""
+        """The user's wishes (``Policy.options``) for the message that is being sent."""
         self.received: queue.Queue[Received | Unopened] = queue.Queue()
         self.relay = Relay()
         self.root = Path(tempfile.mkdtemp(prefix="gre-office-"))
@@ -123,8 +123,10 @@ class Office:
         hidden.write_bytes(certificate)
         hidden.rename(self.root / "keys" / f"{address}.asc")
 
-    def send(self, to: str, message: Message) -> bytes:
+    def send(self, to: str, message: Message, options: Mapping[str, str] | None = None) -> bytes:
         """Let our user send to a mail address; give the mail as the relay got it."""
+        self.options.clear()
+        self.options.update(options or {})
         self.do(self._send(f"{escape(to)}@{GATEWAY}", message))
         return self.relay.next(to)
 
