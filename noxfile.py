@@ -149,7 +149,7 @@ def interop(session: nox.Session) -> None:
     """Run the tests with peers that share no code with ours, and compare docs/interop.md with what they see."""
     _say_what_is_missing(session, *PEERS)
     _install_openpgp_js(session)
-    _pytest(session, "tests/interop", "--dist=loadgroup")
+    _pytest(session, "tests/interop", "--dist=loadscope")
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -230,7 +230,7 @@ def interop_table(session: nox.Session) -> None:
     rows = Path(session.create_tmp()) / "rows.jsonl"
     rows.unlink(missing_ok=True)
     session.env["GRE_INTEROP_ROWS"] = str(rows)
-    options = ("-n", "auto", "--dist=loadgroup", "-k", "not the_page")
+    options = ("-n", "auto", "--dist=loadscope", "-k", "not the_page")
     _run(session, "pytest", *options, "tests/interop/test_outside_peers.py")
     _run(session, "python", "tests/interop/peers/table.py", str(rows), "docs/interop.md")
 

@@ -17,7 +17,6 @@ class Notmuch(Keyring):
     name = "notmuch"
     package = "apt-get install notmuch"
     knows_mail = True
-    ways = ()
 
     def prepare(self) -> None:
         self.need("notmuch", "gpg")

@@ -89,7 +89,7 @@ class Peer:
     knows_mail: ClassVar[bool] = False
     """False: OpenPGP alone. What it decrypts is read by Python's ``email``, which also writes its mails."""
     ways: ClassVar[tuple[str, ...]] = (DEFAULT,)
-    """What it writes: with the options that it has by default, or others; none if it cannot write."""
+    """What it writes: with the options that it has by default, or others."""
     most_files: ClassVar[int] = 2
     """How many attachments it puts into one mail."""
 
