@@ -265,6 +265,16 @@ async def test_no_answer_brings_more_than_our_error(world: Any, answer: bytes) -
         await world.open(message)
 
 
+async def test_a_want_of_memory_is_not_taken_for_damage(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decrypt(*_: Any) -> Any:
+        raise MemoryError
+
+    message = await from_bob(world)
+    monkeypatch.setattr(pysequoia, "decrypt", decrypt)
+    with pytest.raises(MemoryError):  # in the process it ends the call, and the process
+        await world.open(message)
+
+
 async def test_a_worker_that_failed_says_what_to_do(world: Any) -> None:
     class Failing:
         async def run(self, function: str, data: bytes, /) -> bytes:

@@ -87,10 +87,10 @@ def is_panic(error: BaseException) -> bool:
 
 
 def guard_panic(error: BaseException) -> None:
-    """Raise :class:`Panicked` for a panic; let other exceptions that are no ``Exception`` go their way."""
+    """Raise :class:`Panicked` for a panic; let what says nothing of the message go its way, as a want of memory."""
     if is_panic(error):
         raise Panicked("The OpenPGP library failed. Please report how it came to that") from None
-    if not isinstance(error, Exception):
+    if not isinstance(error, Exception) or isinstance(error, MemoryError):
         raise error
 
 
