@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESOCB3
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from gre_encrypter_openpgp.ciphers import CFB, GCM, NONCES, OCB
+from gre_encrypter_openpgp import ciphers
+from gre_encrypter_openpgp.ciphers import GCM, NONCES, OCB
 from gre_encrypter_openpgp.secretkeys import read_subkeys
 from gre_encrypter_openpgp.sessionkeys import SessionKey, open_session_key
 from gre_openpgp.messages import check_message
@@ -213,7 +214,8 @@ def container(packets: bytes, session: SessionKey, *, checksum: bool = True) -> 
     if checksum:
         clear += b"\xd3\x14"
         clear += hashlib.sha1(clear).digest()
-    stream = Cipher(algorithms.AES(session.key), CFB(bytes(16))).encryptor()
+    mode = ciphers.CFB(bytes(16))  # type: ignore[attr-defined]  # whichever place this version has it in
+    stream = Cipher(algorithms.AES(session.key), mode).encryptor()
     return packet(18, b"\x01" + stream.update(clear) + stream.finalize())
 
 
@@ -223,7 +225,8 @@ def container_v2(packets: bytes, session: SessionKey, mode: int = OCB, chunk: in
     info, salt = b"\xd2" + head, os.urandom(32)
     size = len(session.key)
     derived = HKDF(SHA256(), size + NONCES[mode] - 8, salt, info).derive(session.key)
-    seal = {OCB: AESOCB3, GCM: AESGCM}[mode](derived[:size]).encrypt
+    key = derived[:size]
+    seal = {OCB: AESOCB3(key).encrypt, GCM: AESGCM(key).encrypt}[mode]
     step = 1 << chunk + 6
     parts = [packets[at : at + step] for at in range(0, len(packets), step)]
     sealed = [seal(derived[size:] + index.to_bytes(8, "big"), part, info) for index, part in enumerate(parts)]

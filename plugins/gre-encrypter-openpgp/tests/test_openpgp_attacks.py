@@ -50,7 +50,8 @@ class Field:
         self.world.encrypter = type(self.world.encrypter)()
 
     def enclose(self, packets: bytes) -> bytes:
-        return self.head + self.forge.container(packets, self.session)
+        message: bytes = self.head + self.forge.container(packets, self.session)
+        return message
 
     async def open(self, packets: bytes) -> Any:
         return await self.open_message(self.enclose(packets))
@@ -643,6 +644,11 @@ async def test_7_a_compressed_file_too(alone: Field, forge: Any, monkeypatch: An
 async def test_7_plain_messages_go_to_sequoia(alone: Field, monkeypatch: Any) -> None:
     seen: list[bytes] = []
     real = pysequoia.decrypt
-    monkeypatch.setattr(pysequoia, "decrypt", lambda *given: (seen.append(given[0]), real(*given))[1])
+
+    def spy(message: bytes, *rest: Any) -> Any:
+        seen.append(message)
+        return real(message, *rest)
+
+    monkeypatch.setattr(pysequoia, "decrypt", spy)
     assert (await alone.open(alone.bob.signed(CONTENT))).verdict.signature is Signature.GOOD
     assert len(seen) == 1

@@ -235,7 +235,9 @@ async def test_a_restored_key_is_protected_here(keys: OwnKeys, world: Any) -> No
     assert info.locked
 
 
-@pytest.mark.parametrize("code", ["", "short", new_code()[:-1] + "O", new_code() + "A"])
+@pytest.mark.parametrize(
+    "code", ["", "short", new_code()[:-1] + "O", new_code() + "A"], ids=["empty", "short", "letter", "long"]
+)
 async def test_what_is_no_code_is_said_before_anything_is_asked(keys: OwnKeys, world: Any, code: str) -> None:
     with pytest.raises(NoUsableKey, match="backup code"):
         await keys.restore(code)

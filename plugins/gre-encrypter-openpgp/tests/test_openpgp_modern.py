@@ -68,4 +68,5 @@ def _to(forge: Any, secret: bytes, fingerprint: str) -> bytes:
     alone = revive_subkeys(secret)[fingerprint]
     public = bytes(pysequoia.Tsk.from_bytes(alone).extract_certificate())
     head, session = forge.session_of(alone, public)
-    return head + forge.container(forge.zipped(forge.literal(CONTENT)), session)
+    message: bytes = head + forge.container(forge.zipped(forge.literal(CONTENT)), session)
+    return message
