@@ -304,7 +304,9 @@ class Contacts:
         known = seen.record.keys.get(verdict.signer or "")
         if verdict.source is None or known is None:
             return opened
-        opened = replace(opened, verdict=replace(verdict, source=known.source or Source.XEP0373))
+        source = known.source or Source.XEP0373
+        if source != verdict.source:
+            opened = replace(opened, verdict=replace(verdict, source=source))
         if verdict.signature is not Signature.GOOD:
             return opened
         new = replace(known, state=KeyState.ACCEPTED, by=By.FIRST_USE) if seen.trial else known
