@@ -26,6 +26,9 @@ MAX_RECENT: Final = 512
 MAX_FAILURES: Final = 3
 """After so many sessions in which the host failed on a message, it is passed over."""
 
+MAX_FAILED: Final = 64
+"""How many messages on which the host failed are counted."""
+
 SKEW: Final = timedelta(minutes=10)
 """How far our clock and the server's may differ."""
 
@@ -73,7 +76,7 @@ class Handled:
         self._loaded = False
         self._after: str | None = None
         self._since: datetime | None = None
-        self._failed: tuple[str, int] = ("", 0)
+        self._failed: dict[str, int] = {}
         self._recent: dict[str, None] = {}
 
     async def place(self, first: datetime) -> Place:
@@ -123,9 +126,12 @@ class Handled:
     async def failed(self, archive_id: str) -> bool:
         """Note that the host failed on a message of the archive. True: it failed too often, pass it over."""
         await self._load()
-        known, times = self._failed
-        times = times + 1 if known == archive_id else 1
-        self._failed = (archive_id, times)
+        name = _short(archive_id)
+        times = self._failed.pop(name, 0) + 1
+        if times < MAX_FAILURES:
+            self._failed[name] = times
+        while len(self._failed) > MAX_FAILED:
+            del self._failed[next(iter(self._failed))]
         await self._save()
         return times >= MAX_FAILURES
 
@@ -147,10 +153,10 @@ class Handled:
         value = await self._store.get(KEY)
         try:
             fields = json.loads(value) if value is not None else {}
-            after, since, failed = fields.get("after"), fields.get("since"), fields.get("failed", ["", 0])
+            after, since, failed = fields.get("after"), fields.get("since"), fields.get("failed", {})
             self._after = after if isinstance(after, str) else None
             self._since = read_stamp(since) if isinstance(since, str) else None
-            self._failed = (str(failed[0]), int(failed[1]))
+            self._failed = {str(name): int(times) for name, times in list(failed.items())[:MAX_FAILED]}
             self._recent = {str(name): None for name in fields.get("recent", [])[-MAX_RECENT:]} | self._recent
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             pass  # damaged: the archive is read from the start again
@@ -160,7 +166,7 @@ class Handled:
         fields = {
             "after": self._after,
             "since": None if self._since is None else self._since.astimezone(UTC).isoformat(),
-            "failed": list(self._failed),
+            "failed": self._failed,
             "recent": list(self._recent),
         }
         await self._store.put(KEY, json.dumps(fields).encode())

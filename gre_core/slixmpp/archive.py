@@ -54,10 +54,12 @@ class CatchUp:
         deliver: gives a result to the host; False when the host failed.
 
     Attributes:
+        stopped: the host wants nothing more in this session; the next one goes on.
         trusted_ids: the server removes ids that others made up, so that those of live messages count (XEP-0359).
     """
 
     def __init__(self, stream: Stream, engine: ClientEngine, first: timedelta, deliver: Deliver) -> None:
+        self.stopped: bool = False
         self.trusted_ids: bool = False
         self._stream = stream
         self._engine = engine
@@ -122,6 +124,8 @@ class CatchUp:
                 place = Place(None, place.start)
                 continue
             for archived in page:
+                if self.stopped:
+                    return ()
                 open_before = not await self._one(archived, move=not open_before) or open_before
             if page and not open_before:
                 await handled.passed(page[-1].id, page[-1].stamp)
@@ -152,7 +156,7 @@ class CatchUp:
         handled = self._engine.handled
         result = await self._engine.handle_archived(archived)
         if result is not None and not await self._deliver(result):
-            if not await handled.failed(archived.id):
+            if self.stopped or not await handled.failed(archived.id):
                 return False
             _log.error("archived-message-passed-over")
             await handled.add(Mark(Direction.RECEIVED, "", None, archived.id), archived.stamp, move=move)

@@ -99,6 +99,7 @@ class Client:
         self.caught_up: asyncio.Event = asyncio.Event()
         self._archive = None if archive is None else CatchUp(stream, engine, archive, self._deliver)
         self._prepared = asyncio.Event()
+        self._held = False
         self._stream = stream
         self._handlers: dict[type, list[Handler[Any]]] = {Received: [], Unopened: [], Sent: [], Notice: []}
         self._messages = WorkQueue(xmpp, workers=1, max_bytes=MAX_MEMORY)
@@ -195,6 +196,12 @@ class Client:
             number += 1
         return number
 
+    def hold(self) -> None:
+        """Give the handlers no further message: whatever comes is not confirmed, and comes again another time."""
+        self._held = True
+        if self._archive is not None:
+            self._archive.stopped = True
+
     # -- messages ------------------------------------------------------------------------------------
 
     def _on_message(self, stanza: StanzaBase) -> None:
@@ -280,7 +287,7 @@ class Client:
         if isinstance(result, Received) and result.repeated and key not in self._untold:
             return True
         self._untold.pop(key, None)
-        if await self._tell(result):
+        if not self._held and await self._tell(result):
             return True
         self._untold[key] = None
         if len(self._untold) > _REMEMBERED:
@@ -318,7 +325,8 @@ class Client:
     async def _catch_up(self) -> None:
         notices: tuple[Notice, ...] = ()
         try:
-            if self._archive is not None:
+            # Without a handler it would count as handled, and nobody would ever see it.
+            if self._archive is not None and self._handlers[Received]:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._prepared.wait(), _PREPARED_WITHIN)
                 notices = await self._archive.run()
@@ -412,8 +420,9 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
             limit.
         reconnect: connect again after a loss, with back-off.
         archive: fetch what came while this device was away from the account's archive, when the server has one
-            (XEP-0313). Its messages go to the same handlers, with ``archived`` set, each once. A device that never
-            looked before looks seven days back, or as far as you say.
+            (XEP-0313). Its messages go to the same handlers, with ``archived`` set, each once; without a handler for
+            received messages it is left alone. A device that never looked before looks seven days back, or as far as
+            you say.
     """
     if store is None:
         from gre_core.stores import FileStore, default_directory  # noqa: PLC0415 - not for hosts with a store

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gre_core.archive import Place
-from gre_core.handled import KEY, MAX_FAILURES, MAX_RECENT, SKEW, Handled, Mark
+from gre_core.handled import KEY, MAX_FAILED, MAX_FAILURES, MAX_RECENT, SKEW, Handled, Mark
 from gre_core.model import Direction
 from gre_core.stores import MemoryStore
 from gre_core.testing.fakes import run
@@ -79,11 +80,22 @@ def test_a_message_that_always_fails_is_passed_over() -> None:
     assert not run(Handled(store).failed("a2")), "another one is counted anew"
 
 
+def test_each_message_that_fails_is_counted_by_itself() -> None:
+    store = MemoryStore()
+    for _ in range(MAX_FAILURES - 1):
+        assert not any(run(Handled(store).failed(name)) for name in ("a1", "a2"))
+    assert all(run(Handled(store).failed(name)) for name in ("a1", "a2"))
+    handled = Handled(store)
+    for number in range(MAX_FAILED + 1):
+        run(handled.failed(f"b{number}"))
+    assert len(json.loads(run(store.get(KEY)) or b"")["failed"]) == MAX_FAILED
+
+
 @pytest.mark.parametrize(
     "value",
     [
         b"", b"{", b"[]", b"null", b"\xff", b'{"after": 5, "since": "x", "recent": []}', b'{"recent": 7}',
-        b'{"failed": []}', b'{"failed": ["a", "b"]}', b"[" * 10_000,
+        b'{"failed": []}', b'{"failed": {"a": "b"}}', b"[" * 10_000,
     ],
 )  # fmt: skip
 def test_damage_leads_back_to_the_beginning(value: bytes) -> None:

@@ -12,17 +12,23 @@ import pytest
 from gre_core.handled import KEY, MAX_FAILURES
 from gre_core.model import Direction, Signature
 from gre_core.outbox import SendState
+from gre_core.registry import Plugins
 from gre_core.slixmpp import archive as module
+from gre_core.slixmpp import attach_client
 from gre_core.stores import MemoryStore
 from gre_core.testing import require
 from gre_core.testing.ejabberd import EjabberdServer
+from gre_core.testing.fakes import toy_encrypter, toy_formatter
 from gre_core.testing.prosody import ProsodyServer
-from gre_core.testing.slix import offline, online
+from gre_core.testing.slix import make_client, offline, online
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gre_core.testing.server import XmppServer
+
+PROSODY_ALONE = pytest.mark.parametrize("server", ["prosody"], indirect=True)
+"""For what does not depend on how a server keeps its archive."""
 
 ACCOUNTS = {"juliet": "secret1", "romeo": "secret2"}
 COMPONENTS = {"mail.localhost": "secret3"}
@@ -114,6 +120,7 @@ async def test_what_this_device_sent_itself_is_not_shown_to_it(world: Any) -> No
     assert texts(user) == []
 
 
+@PROSODY_ALONE
 async def test_a_message_that_waits_for_its_receipt_is_known_to_be_our_own(world: Any) -> None:
     gateway, store = await world.gateway(), MemoryStore()
 
@@ -163,6 +170,7 @@ async def test_many_pages_come_in_their_order(world: Any, monkeypatch: pytest.Mo
     assert found == [*map(str, range(10)), "live"]
 
 
+@PROSODY_ALONE
 async def test_a_session_reads_no_more_than_its_share(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", 2)
     monkeypatch.setattr(module, "MAX_MESSAGES", 4)
@@ -199,6 +207,7 @@ async def test_when_the_archive_forgot_where_we_were_the_time_counts(world: Any)
     assert second.notices.empty()
 
 
+@PROSODY_ALONE
 async def test_what_the_host_could_not_take_is_given_again_and_only_that(world: Any) -> None:
     gateway, store = await world.gateway(), MemoryStore()
     first = await world.user("first")
@@ -227,6 +236,7 @@ async def test_what_the_host_could_not_take_is_given_again_and_only_that(world: 
     assert await session() == [], "not for ever"
 
 
+@PROSODY_ALONE
 async def test_a_device_may_begin_with_nothing_or_leave_the_archive_alone(world: Any) -> None:
     gateway = await world.gateway()
     first = await world.user("first")
@@ -238,3 +248,38 @@ async def test_a_device_may_begin_with_nothing_or_leave_the_archive_alone(world:
         await caught_up(second)
         assert texts(second) == []
         await leave(second)
+
+
+@PROSODY_ALONE
+async def test_a_host_that_has_enough_gets_the_rest_another_time(world: Any) -> None:
+    gateway, store = await world.gateway(), MemoryStore()
+    first = await world.user("first")
+    for number in range(4):
+        gateway.deliver(str(number), f"id-{number}")
+        assert await next_text(first) == str(number)
+    found = []
+    for _ in range(5):
+        user = await world.user("second", store=store, connect=False)
+        user.gre.on_received(lambda _, gre=user.gre: gre.hold())
+        await online(user.xmpp)
+        await caught_up(user)
+        await leave(user)
+        found.append(texts(user))
+    assert found == [["0"], ["1"], ["2"], ["3"], []]
+
+
+@PROSODY_ALONE
+async def test_without_a_handler_for_messages_the_archive_is_left_alone(world: Any) -> None:
+    gateway, store = await world.gateway(), MemoryStore()
+    first = await world.user("first")
+    gateway.deliver("one", "id-1")
+    assert await next_text(first) == "one"
+    xmpp = make_client(world.server, "juliet", "second")
+    gre = attach_client(xmpp, Plugins.of(toy_formatter(), toy_encrypter()), store=store)
+    await online(xmpp)
+    async with asyncio.timeout(10):
+        await gre.caught_up.wait()
+    await offline(xmpp)
+    second = await world.user("second", store=store)
+    await caught_up(second)
+    assert texts(second) == ["one"]

@@ -16,7 +16,7 @@ from gre_cli.session import online
 from gre_core.model import Direction, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from slixmpp import ClientXMPP
@@ -74,8 +74,10 @@ async def listen(
     async with online(settings, Asker(output, approved), available=True, setup=inbox.attach) as (_, client):
         await client.reopen()
         output.note(f"Listening as {settings.jid}. Ctrl-C ends.")
+        telling = asyncio.create_task(inbox.tell_caught_up(client))
         with suppress(TimeoutError):
             await asyncio.wait_for(inbox.full.wait(), seconds)
+        telling.cancel()
     if inbox.untrusted:
         return Exit.UNTRUSTED
     return Exit.OK if inbox.number else Exit.WAITING
@@ -88,21 +90,32 @@ class _Inbox:
         self.full = asyncio.Event()
         self.number = 0
         self.untrusted = 0
+        self.archived = 0
+        self._hold: Callable[[], None] = lambda: None
         self._output = output
         self._folder = folder
         self._count = count
 
     def attach(self, xmpp: ClientXMPP, client: Client) -> None:
+        self._hold = client.hold
         client.on_received(self._received)
         client.on_unopened(self._unopened)
         client.on_state(self._state)
         client.on_notice(self._notice)
         xmpp.add_event_handler("message", self._plain)
 
+    async def tell_caught_up(self, client: Client) -> None:
+        """Say how much came from the archive of the account, once all of it is shown."""
+        await client.caught_up.wait()
+        if self.archived:
+            count = "One message" if self.archived == 1 else f"{self.archived:,} messages"
+            self._output.note(f"{count} of the time while this device was away, from the server's archive.")
+
     def _counted(self, *, trusted: bool) -> None:
         self.number += 1
         self.untrusted += not trusted
         if self._count is not None and self.number >= self._count:
+            self._hold()
             self.full.set()
 
     def _received(self, received: Received) -> None:
@@ -110,6 +123,7 @@ class _Inbox:
         message, verdict = received.message, received.verdict
         files = [self._save(file.name, file.read()) for file in message.attachments]
         own = received.direction is Direction.SENT
+        self.archived += received.archived
         if self._output.json:
             self._output.result(
                 {
@@ -122,6 +136,7 @@ class _Inbox:
                     "cc": list(message.cc),
                     "reply_to": received.reply_to,
                     "thread": received.thread,
+                    "archived": received.archived,
                     "signature": str(verdict.signature),
                     "signer": verdict.signer,
                     "key_source": verdict.source,

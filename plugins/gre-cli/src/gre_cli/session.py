@@ -65,7 +65,8 @@ async def online(
     Arguments:
         settings: which account.
         asker: answers questions.
-        available: send presence, so that messages come here. Without it, nothing is taken from other devices.
+        available: send presence, so that messages come here, and fetch those that came meanwhile from the account's
+            archive. Without it, nothing is taken from other devices.
         setup: called before the connection, to add handlers.
 
     Raises:
@@ -92,6 +93,7 @@ async def online(
         backup=Offering(asker.output),
         web=_LazyWeb(settings.proxy) if settings.wkd else None,
         worker=worker,
+        archive=available,
     )
     if setup is not None:
         setup(xmpp, client)
