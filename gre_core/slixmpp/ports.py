@@ -19,6 +19,11 @@ PUBSUB: Final = "http://jabber.org/protocol/pubsub"
 OWNER: Final = f"{PUBSUB}#owner"
 
 _MAX_ITEMS: Final = 1000
+_OTHER_OPTIONS: Final = frozenset(
+    {"conflict", "precondition-not-met", "not-acceptable", "bad-request", "resource-constraint"}
+)
+"""What servers answer when a node has other options than those in a request, or when they do not know one of them: the
+last is ejabberd's word for it."""
 
 Nodes = Callable[[str, str, Sequence[str]], Awaitable[Sequence[Item]]]
 """Gives the items of a node of a contact, all or those with the ids; raises ``PeerError``."""
@@ -114,7 +119,7 @@ class SlixmppPubSub:
         try:
             await self._publish(node, item_id, payload, options)
         except PeerError as error:
-            if error.condition not in {"conflict", "precondition-not-met", "not-acceptable", "bad-request"}:
+            if error.condition not in _OTHER_OPTIONS:
                 raise
         else:
             return

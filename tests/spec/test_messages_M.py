@@ -9,6 +9,7 @@ import pytest
 
 from gre_core import wire
 from gre_core.api import Attachment, Body, EncrypterProvider, FormatterProvider, Message
+from gre_core.archive import Archived, read_result
 from gre_core.errors import (
     BadEncrypted,
     GreError,
@@ -20,11 +21,13 @@ from gre_core.errors import (
     UnknownNamespace,
 )
 from gre_core.gateway import Relayed
+from gre_core.handled import Mark
 from gre_core.model import DataForm, Direction, OpenJob
 from gre_core.namespaces import EME, GRE, MAX_SIZE
 from gre_core.notes import NOTE_TAG
 from gre_core.opening import Received, Unopened
 from gre_core.outbox import Sent
+from gre_core.stores import MemoryStore
 from gre_core.testing.fakes import (
     InsecureToyEncrypter,
     InsecureToyFormatter,
@@ -308,6 +311,45 @@ def test_M3_what_the_gateway_repeats_is_marked() -> None:
     scene = Scene()
     results = [scene.deliver(scene.from_legacy(stanza_id="same")) for _ in range(2)]
     assert [isinstance(result, Received) and result.repeated for result in results] == [False, True]
+
+
+def archived_result(stanza: Element, sender: str = ACCOUNT, query: str = "q1") -> Element:
+    message = Element(wire.MESSAGE_TAG, {"from": sender})
+    result = SubElement(message, "{urn:xmpp:mam:2}result", {"queryid": query, "id": "a1"})
+    SubElement(result, "{urn:xmpp:forward:0}forwarded").append(stanza)
+    return message
+
+
+def test_M3_only_our_own_account_gives_what_was_archived() -> None:
+    stanza = Scene().from_legacy()
+    assert read_result(archived_result(stanza), ACCOUNT, "q1") is not None
+    for sender in (CONTACT, DOMAIN, "example.org", f"{ACCOUNT}/evil"):
+        assert read_result(archived_result(stanza, sender), ACCOUNT, "q1") is None
+    assert read_result(archived_result(stanza, query="guessed"), ACCOUNT, "q1") is None
+
+
+def test_M3_what_another_device_sent_opens_from_the_archive() -> None:
+    scene = Scene()
+    scene.send("from the balcony")
+    opened = run(Scene(store=MemoryStore()).client.handle_archived(Archived("a1", scene.now, scene.last)))
+    assert isinstance(opened, Received)
+    assert (opened.direction, opened.archived, opened.peer) == (Direction.SENT, True, CONTACT)
+
+
+def test_M3_what_this_device_sent_or_saw_is_not_given_again_from_the_archive() -> None:
+    scene = Scene()
+    scene.send("waits")
+    own = Archived("a1", scene.now, scene.last)
+    assert run(scene.client.handle_archived(own)) is None
+    scene.confirm()
+    scene.restart()
+    assert run(scene.client.handle_archived(own)) is None
+    received = Archived("a2", scene.now, scene.from_legacy())
+    opened = run(scene.client.handle_archived(received))
+    assert isinstance(opened, Received)
+    run(scene.client.handled.add(Mark(opened.direction, opened.peer, opened.id)))
+    scene.restart()
+    assert run(scene.client.handle_archived(received)) is None
 
 
 # -- M4: nothing sensitive outside ----------------------------------------------------------------------------------
