@@ -298,7 +298,7 @@ class ClientEngine:
         incoming = sort_archived(archived.stanza, self.account, archived.stamp)
         if incoming is None or await self.handled.knows(_mark(incoming, archived.id)):
             return None
-        waiting = {sent.id for sent in await self.pending()}
+        waiting = {sent.origin_id for sent in await self.pending()}
         if incoming.direction is Direction.SENT and incoming.id in waiting:
             return None
         result = await self._handle(incoming)

@@ -11,7 +11,7 @@ from slixmpp.features.feature_limits.limits import Limits
 from gre_core.errors import PeerError, TooLarge
 from gre_core.model import Body, Message
 from gre_core.ports import Item
-from gre_core.slixmpp.client import DEFAULT_MAX_STANZA as CLIENT_LIMIT
+from gre_core.slixmpp.attach import DEFAULT_MAX_STANZA as CLIENT_LIMIT
 from gre_core.slixmpp.gateway import DEFAULT_MAX_STANZA as COMPONENT_LIMIT
 from gre_core.testing.server import C2S_LIMIT
 from gre_core.testing.server import COMPONENT_LIMIT as SERVER_COMPONENT_LIMIT
