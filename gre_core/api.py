@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "Acquainting",
     "AddsFields",
     "Attachment",
     "Body",
@@ -299,6 +300,19 @@ class UsesWorker(Protocol):
     @property
     def worker_functions(self) -> Iterable[str]:
         """Name what it calls there, each as ``module:function``: from bytes to bytes."""
+        ...
+
+
+@runtime_checkable
+class Acquainting(Protocol):
+    """An encrypter that can look up contacts before a message of theirs is opened: opening looks nothing up."""
+
+    async def acquaint(self, account: str, contacts: Iterable[str], ports: Ports, /) -> Iterable[Notice]:
+        """Fetch the keys of those bare JIDs that nothing is known of. The user is not asked anything.
+
+        Called at the start of a session, with contacts on gateways: those of the roster, and those whose messages
+        wait in the archive.
+        """
         ...
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientEngine", "Explanation", "Received", "Sealed", "SendState", "Sent", "Unopened"]
 
 _SEEN: Final = 2048
+_MOST_ACQUAINTED: Final = 64
 _log = get_logger(__name__)
 
 
@@ -138,6 +139,16 @@ class ClientEngine:
     async def notified(self, jid: str, node: str) -> tuple[Notice, ...]:
         """Tell the encrypters that a pubsub node changed (XEP-0163)."""
         return tuple(await self._events.notified(canonical(jid), node))
+
+    async def acquaint(self, jids: Iterable[str]) -> tuple[Notice, ...]:
+        """Let the encrypters look up contacts, so that their messages can be judged: opening looks nothing up.
+
+        Arguments:
+            jids: of anybody; contacts on gateways are chosen, those with an escaped localpart (XEP-0106), at most 64.
+        """
+        bare = dict.fromkeys(wire.bare(jid) for jid in jids)
+        contacts = [jid for jid in bare if "\\" in jid.partition("@")[0]][:_MOST_ACQUAINTED]
+        return tuple(await self._events.acquaint(contacts)) if contacts else ()
 
     async def approve(self, question: Question) -> None:
         """Store the user's yes to the question of a :class:`~gre_core.errors.PolicyChanged`. Then try again."""
@@ -369,6 +380,7 @@ class ClientEngine:
         Raises:
             StoreError: the store failed.
         """
+        await self.acquaint([incoming.peer async for _, incoming in self._kept.entries()])
         async for key, incoming in self._kept.entries():
             result = await self._open(incoming, incoming.stanza.findall(wire.ENCRYPTED_TAG))
             if isinstance(result, Received):

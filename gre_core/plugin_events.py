@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gre_core.api import Observing, Preparing
+from gre_core.api import Acquainting, Observing, Preparing
 from gre_core.errors import GreError, PluginError
 from gre_core.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gre_core.namespaces import Namespace
     from gre_core.ports import Ports
@@ -89,6 +89,22 @@ class PluginEvents:
             except Exception as error:  # noqa: BLE001 - a plugin must not end the session
                 text = f"{namespace} could not prepare the session ({type(error).__name__})."
                 notices.append(Notice("prepare-failed", text, params))
+        return notices
+
+    async def acquaint(self, contacts: Sequence[str]) -> list[Notice]:
+        """Let the encrypters look up contacts whose messages may come."""
+        notices: list[Notice] = []
+        for namespace in self._plugins.encrypters:
+            params = {"namespace": str(namespace)}
+            try:
+                encrypter = self._plugins.encrypter(namespace)
+                if isinstance(encrypter, Acquainting):
+                    notices += _notices(await encrypter.acquaint(self._account, contacts, self._ports))
+            except GreError as error:
+                notices.append(Notice(error.code, error.text, params))
+            except Exception as error:  # noqa: BLE001 - a plugin must not end the session
+                text = f"{namespace} could not look contacts up ({type(error).__name__})."
+                notices.append(Notice("acquaint-failed", text, params))
         return notices
 
     async def notified(self, jid: str, node: str) -> list[Notice]:

@@ -123,6 +123,7 @@ class CatchUp:
                 # Nothing new, or the archive forgot that message, or does not even say so: go by the time.
                 place = Place(None, place.start)
                 continue
+            await self._engine.acquaint(archived.stanza.get("from", "") for archived in page)
             for archived in page:
                 if self.stopped:
                     return ()

@@ -48,6 +48,7 @@ _RESEND_PAUSE: Final = 5.0
 _PREPARED_WITHIN: Final = 60.0
 """Seconds that the archive, and what comes live behind it, wait for the encrypters to be prepared."""
 
+ROSTER: Final = "jabber:iq:roster"
 _NOTICE_PAUSE: Final = 60.0
 _DROPPED: Final = (
     "Messages came faster than this program could handle them, and some were left out. They were not confirmed: the "
@@ -331,11 +332,25 @@ class Client:
             notices += await self.engine.start_session()
         except GreError as error:
             notices.append(Notice(error.code, error.text))
-        finally:
-            self._prepared.set()
         if self._stream.up:
             self.ready.set()
+        try:
+            notices += await self._acquaint_roster()
+        finally:
+            self._prepared.set()
         await self._notify(*notices)
+
+    async def _acquaint_roster(self) -> tuple[Notice, ...]:
+        """Look up contacts that write to us sooner or later, when this program receives messages at all."""
+        if not self._handlers[Received]:
+            return ()
+        try:
+            roster = await self._stream.iq(None, "get", Element(f"{{{ROSTER}}}query"))
+            items = () if roster is None else roster.findall(f"{{{ROSTER}}}item")
+            return await self.engine.acquaint(item.get("jid", "") for item in items)
+        except GreError as error:
+            _log.info("roster-not-read", code=error.code)
+            return ()
 
     def _on_resumed(self, _event: object = None) -> None:
         """Send what was never handed to the stream; the rest is sent again by the stream itself (XEP-0198)."""

@@ -864,3 +864,38 @@ def test_ports_reach_the_plugins() -> None:
     assert scene.client.ports.store is scene.store
     assert scene.client.ports.now() == scene.now
     assert fake_ports().worker is None
+
+
+# -- contacts are looked up before their messages are opened -----------------------------------------------------------
+
+
+def test_contacts_on_gateways_are_handed_to_the_encrypters_that_look_them_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene()
+    seen: list[tuple[str, list[str]]] = []
+
+    async def acquaint(account: str, contacts: list[str], _ports: Any) -> list[Notice]:
+        seen.append((account, list(contacts)))
+        return [Notice("looked", "up")]
+
+    encrypter = scene.client.plugins.encrypter(scene.client.plugins.encrypters[0])
+    monkeypatch.setattr(type(encrypter), "acquaint", staticmethod(acquaint), raising=False)
+    jids = [f"{CONTACT}/laptop", CONTACT, "friend@example.net", "gateway.example", ""]
+    assert [notice.code for notice in run(scene.client.acquaint(jids))] == ["looked"]
+    assert seen == [(ACCOUNT, [CONTACT])]
+    assert run(scene.client.acquaint(["friend@example.net"])) == ()
+    many = [f"user{number}\\40example.org@gateway.example" for number in range(100)]
+    run(scene.client.acquaint(many))
+    assert seen[1:] == [(ACCOUNT, many[:64])]
+
+
+def test_a_look_up_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+
+    async def acquaint(*_: Any) -> list[Notice]:
+        raise ValueError("no")
+
+    encrypter = scene.client.plugins.encrypter(scene.client.plugins.encrypters[0])
+    monkeypatch.setattr(type(encrypter), "acquaint", staticmethod(acquaint), raising=False)
+    assert [notice.code for notice in run(scene.client.acquaint([CONTACT]))] == ["acquaint-failed"]

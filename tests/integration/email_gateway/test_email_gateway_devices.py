@@ -12,7 +12,6 @@ import gre_encrypter_openpgp.plugin
 import gre_formatter_mime.plugin
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.contact_keys import ContactKeys
 from gre_encrypter_openpgp.management import OwnKeys
 
 from gre_core.model import Direction, Signature
@@ -155,8 +154,7 @@ async def test_a_second_device_restored_from_the_backup_shares_the_history(
     await second.on(archive=False)
     (restored,) = await second.keys.restore(code)
     assert restored.fingerprint == (await first.keys.show()).fingerprint
-    # Nothing is looked up because a message was opened: the keys of contacts are fetched by the user's word.
-    await ContactKeys("juliet@localhost", second.gre.engine.ports).fetch(BOB)
+    # Nothing is looked up because a message was opened: contacts are looked up when a session starts.
     await second.off()
     await second.on()
     assert second.so_far() == ["[archive] > one", "[archive] two"]
@@ -212,7 +210,6 @@ async def test_what_came_before_the_key_opens_after_it(start, devices, bob, tmp_
     assert second.unopened.get_nowait().archived
     assert second.unopened.get_nowait().archived
     await second.keys.restore(code)
-    await ContactKeys("juliet@localhost", second.gre.engine.ports).fetch(BOB)
     await second.off()
     await second.on()
     await second.gre.reopen()

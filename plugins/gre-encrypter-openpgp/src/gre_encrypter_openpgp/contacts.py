@@ -344,6 +344,18 @@ class Contacts:
             return []
         return await self.refresh(jid, ports)
 
+    async def acquaint(self, jids: Iterable[str], ports: Ports) -> list[Notice]:
+        """Fetch the keys of contacts that nothing is known of.
+
+        Raises:
+            StoreError: the memory failed.
+        """
+        notices: list[Notice] = []
+        for jid in jids:
+            if not (await self.recall(jid, ports)).record.keys:
+                notices += await self.refresh(jid, ports)
+        return notices
+
     async def refresh_wanted(self, ports: Ports) -> list[Notice]:
         """Fetch the keys of contacts whose messages bore an unknown signature.
 

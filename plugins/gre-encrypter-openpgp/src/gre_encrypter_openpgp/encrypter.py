@@ -303,6 +303,11 @@ class OpenPGPEncrypter:
             return await account.check_announced(ports)
         return await account.contacts.changed(jid, ports)
 
+    async def acquaint(self, account: str, contacts: Iterable[str], ports: Ports, /) -> Iterable[Notice]:
+        """Fetch the keys of contacts that nothing is known of, once this account has a key."""
+        ours = self._account(account, ports)
+        return () if await ours.load(ports) is None else await ours.contacts.acquaint(contacts, ports)
+
     async def learn(
         self, message: Message, opened: Opened, job: OpenJob, ports: Ports, /
     ) -> Iterable[Notice]:
