@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pysequoia
 import pytest
 from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
 from gre_encrypter_openpgp.management import OwnKeys
@@ -239,3 +240,16 @@ async def test_gnupg_reads_our_exported_key_and_we_read_its(gpg: GnuPG, alice: A
     ports = Ports(MemoryStore(), alice.nodes)
     made = await OwnKeys(ALICE, ports).import_key(secret)
     assert made.fingerprint == PublicKey.read(gpg.run("--export", ADDRESS)).fingerprint
+
+
+async def test_a_key_of_sequoia_in_gnupg_opens_what_sequoia_seals(gpg: GnuPG) -> None:
+    """It announces SEIPDv2 (RFC 9580), which GnuPG 2.2 cannot read, and nobody but us knows that GnuPG holds it."""
+    bob = pysequoia.Tsk.generate(f"<{ADDRESS}>", profile=pysequoia.Profile.RFC4880)
+    mine = pysequoia.Tsk.generate("<alice@mail.example>", profile=pysequoia.Profile.RFC4880)
+    alice = Alice(gpg)
+    gpg.run("--import", data=bytes(bob))
+    alice.nodes.serve(bytes(bob.extract_certificate()))
+    await alice.encrypter.own_keys(ALICE, alice.ports).import_key(bytes(mine))
+    await alice.give_key(gpg)
+    assert gpg.run("--decrypt", data=await alice.seal(PAYLOAD)) == PAYLOAD
+    assert "GOODSIG" in gpg.log

@@ -339,6 +339,64 @@ async def test_9_no_seipdv2_even_to_a_key_that_asks_for_it(world: Any) -> None:
     assert pysequoia.decrypt(message, modern.decryptor()).bytes == b"hello"
 
 
+V4, V6 = pysequoia.Profile.RFC4880, pysequoia.Profile.RFC9580
+
+
+async def _all_announce_v2(world: Any, theirs: pysequoia.Profile, ours: pysequoia.Profile = V4) -> Any:
+    """Let us import a key of Sequoia, and Bob announce one; give his."""
+    mine = pysequoia.Tsk.generate(user_id="<alice@mail.example>", profile=ours)
+    modern = pysequoia.Tsk.generate(user_id="<bob@mail.example>", profile=theirs)
+    await world.encrypter.own_keys(ALICE, world.ports).import_key(bytes(mine))
+    world.nodes.serve(BOB, bytes(modern.extract_certificate()))
+    both = [mine.extract_certificate(), modern.extract_certificate()]
+    assert check_message(pysequoia.encrypt(b"x", both, armor=False)).version == 2
+    return modern
+
+
+async def test_9_no_seipdv2_when_gnupg_may_hold_a_key(world: Any) -> None:
+    modern = await _all_announce_v2(world, V4)
+    for payload in (b"hello", bytes(300_000)):  # here, and in the worker
+        message = await world.seal(payload)
+        checked = check_message(message)
+        assert (checked.version, len(checked.session_keys)) == (1, 2)
+        assert pysequoia.decrypt(message, modern.decryptor()).bytes == payload
+    notices = await world.encrypter.explain(world.job(), world.ports)
+    (told,) = [notice for notice in notices if notice.code == "openpgp-format"]
+    assert told.params == {"seipd": "1"}
+    assert "GnuPG 2.2 may hold" in told.text
+
+
+async def test_9_no_seipdv2_in_a_file_either(world: Any, tmp_path: Path) -> None:
+    modern = await _all_announce_v2(world, V4)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"file" * 1_000_000)
+    keys = await world.encrypter.seal_keys(world.job(), world.ports)
+    await world.encrypter.encrypt_file(source, target, keys, world.ports)
+    checked = check_message(target.read_bytes())
+    assert (checked.version, len(checked.session_keys)) == (1, 2)
+    assert pysequoia.decrypt(target.read_bytes(), modern.decryptor()).bytes == source.read_bytes()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
+
+
+async def test_9_keys_that_no_old_program_can_hold_get_seipdv2(world: Any) -> None:
+    modern = await _all_announce_v2(world, V6, ours=V6)
+    message = await world.seal()
+    assert check_message(message).version == 2
+    assert pysequoia.decrypt(message, modern.decryptor()).bytes == b"hello"
+    notices = await world.encrypter.explain(world.job(), world.ports)
+    assert {"seipd": "2"} in [notice.params for notice in notices]
+
+
+async def test_9_what_sequoia_orders_otherwise_is_not_sent(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _all_announce_v2(world, V4)
+    monkeypatch.setattr("gre_encrypter_openpgp.formats.key_id", lambda _: "0" * 16)
+    with pytest.raises(EncryptFailed, match="every recipient reads"):
+        await world.seal()
+
+
 async def test_10_our_key_is_curve25519_and_rsa_recipients_are_served(world: Any) -> None:
     from pysequoia.packet import PacketPile
 

@@ -6,7 +6,6 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import pysequoia
 from gre_openpgp.key_choice import TrustPolicy
 from gre_openpgp.messages import check_message
 from gre_openpgp.xep0373 import PUBLIC_KEYS
@@ -20,7 +19,8 @@ from gre_encrypter_openpgp.codec import body_of, message_of
 from gre_encrypter_openpgp.contacts import Contact
 from gre_encrypter_openpgp.detached import judge_detached
 from gre_encrypter_openpgp.explaining import explain
-from gre_encrypter_openpgp.files import check_file, decrypt_to, encrypt_to, published
+from gre_encrypter_openpgp.files import check_file, decrypt_to, published
+from gre_encrypter_openpgp.formats import encrypt, encrypt_file, must_lower, throw_away
 from gre_encrypter_openpgp.in_worker import LARGE, Material
 from gre_encrypter_openpgp.own_watch import watch_own
 from gre_encrypter_openpgp.sequoia import Judged, Panicked, decrypt, first_line, guard_panic
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
+    import pysequoia
     from gre_openpgp.messages import CheckedMessage
 
     from gre_core.model import Body, Message, Notice, Opened, OpenJob, SealJob, SignedPart
     from gre_core.ports import Ports, Store
+    from gre_encrypter_openpgp.certs import ParsedCert
     from gre_encrypter_openpgp.choosing import Chosen
     from gre_encrypter_openpgp.keyring import Unlocking
     from gre_encrypter_openpgp.management import OwnKeys
@@ -52,6 +54,7 @@ class SealKeys:
         account: to renew the signer after a panic.
         own: our public key.
         theirs: the address and the first public key of each recipient.
+        lowered_by: a throw-away key that keeps the format readable; see :mod:`gre_encrypter_openpgp.formats`.
     """
 
     certs: list[pysequoia.Cert] = field(repr=False)
@@ -59,6 +62,7 @@ class SealKeys:
     account: Account = field(repr=False)
     own: bytes = field(repr=False)
     theirs: tuple[tuple[str, bytes], ...] = field(repr=False)
+    lowered_by: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +129,19 @@ class OpenPGPEncrypter:
         # Our key first: once it is published, a contact without a key can already write to us.
         own = await account.signing_key(job.data.sender_id, ports)
         policy = TrustPolicy.read(job.option(NAMESPACE, "trust"))
-        certs: list[pysequoia.Cert] = []
+        certs: list[ParsedCert] = []
         theirs: list[tuple[str, bytes]] = []
         for recipient in job.recipients:
             form = job.data_for(recipient.jid).values(NAMESPACE, "fingerprints")
             keys = await account.contacts.to_encrypt(recipient, form, policy, ports)
-            certs += [key.cert for key in keys]
+            certs += keys
             theirs.append((recipient.legacy_id, keys[0].key.data))
         await account.ring.unlock((own,), ports)  # a question to the user may have taken long
         signer = own.signer(ports.now())
-        certs += [own.parsed.cert, *(cert.cert for cert in account.others if not cert.problem)]
-        return SealKeys(certs, signer, account, own.parsed.key.data, tuple(theirs))
+        certs += [own.parsed, *(cert for cert in account.others if not cert.problem)]
+        lowered_by = throw_away() if must_lower([cert.key.data for cert in reversed(certs)]) else None
+        parsed = [cert.cert for cert in certs]
+        return SealKeys(parsed, signer, account, own.parsed.key.data, tuple(theirs), lowered_by)
 
     def protected_fields(self, keys: KeyMaterial, job: SealJob, /) -> Iterable[tuple[str, str]]:
         """Give the Autocrypt fields: our key, and with several recipients theirs (Autocrypt Level 1)."""
@@ -160,8 +166,9 @@ class OpenPGPEncrypter:
         assert isinstance(keys, SealKeys)
         with _sealing(keys.account):
             if ports.worker is not None and len(payload) > LARGE:
-                return body_of(await in_worker.seal(ports.worker, payload, _sealing_material(keys)))
-            return body_of(pysequoia.encrypt(bytes(payload), keys.certs, keys.signer, armor=False))
+                material = _sealing_material(keys)
+                return body_of(await in_worker.seal(ports.worker, payload, material, keys.lowered_by))
+            return body_of(encrypt(bytes(payload), keys.certs, keys.signer, keys.lowered_by))
 
     async def encrypt_file(self, source: Path, target: Path, keys: KeyMaterial, ports: Ports, /) -> None:
         """Sign and encrypt a file into a new one of mode 0600. On failure there is no target.
@@ -173,9 +180,11 @@ class OpenPGPEncrypter:
         with _sealing(keys.account):
             if ports.worker is not None:
                 with published(target) as private:
-                    await in_worker.seal_file(ports.worker, source, private, _sealing_material(keys))
+                    material = _sealing_material(keys)
+                    await in_worker.seal_file(ports.worker, source, private, material, keys.lowered_by)
                 return
-            encrypt_to(source, target, keys.certs, keys.signer)
+            with published(target) as private:
+                encrypt_file(source, private, keys.certs, keys.signer, keys.lowered_by)
 
     # -- opening -----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from gre_openpgp.key_choice import NAMES, TrustPolicy
 from gre_openpgp.messages import check_message
 
 from gre_core.model import Notice
+from gre_encrypter_openpgp.formats import announces_v2, held_by_old, must_lower
 from gre_encrypter_openpgp.sequoia import guard_panic
 
 if TYPE_CHECKING:
@@ -104,19 +105,26 @@ def _format(certs: Sequence[ParsedCert]) -> Notice:
     version = _seipd([cert.cert for cert in certs])
     if version is None:
         return Notice("openpgp-format", "These keys cannot be encrypted to together")
+    datas = {cert.key.fingerprint: cert.key.data for cert in certs}
     if version == 1:
-        names = [cert.key.fingerprint for cert in certs if _seipd([cert.cert]) == 1]
-        why = (
-            f"{', '.join(names)} announces no more"
-            if len(names) == 1
-            else f"{', '.join(names)} announce no more"
-        )
-        if not names:
-            why = "not every key is of version 6"
-        text = f"Format: SEIPD version 1 (RFC 4880), which every program reads, since {why}"
+        why = _announce_less([name for name, data in datas.items() if not announces_v2(data)])
+    elif must_lower(list(datas.values())):
+        version = 1
+        old = ", ".join(name for name, data in datas.items() if held_by_old(data))
+        why = f"a program such as GnuPG 2.2 may hold {old}: it takes such keys, and cannot read version 2"
     else:
-        text = "Format: SEIPD version 2 (RFC 9580), since every key announces that its program reads it"
-    return Notice("openpgp-format", text, {"seipd": str(version)})
+        why = "every key announces it, and is of a kind that older programs cannot hold"
+        text = f"Format: SEIPD version 2 (RFC 9580), since {why}"
+        return Notice("openpgp-format", text, {"seipd": "2"})
+    return Notice(
+        "openpgp-format",
+        f"Format: SEIPD version 1 (RFC 4880), which every program reads, since {why}",
+        {"seipd": str(version)},
+    )
+
+
+def _announce_less(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'announces' if len(names) == 1 else 'announce'} no more"
 
 
 def _seipd(certs: list[pysequoia.Cert]) -> int | None:

@@ -46,12 +46,6 @@ def published(target: Path) -> Generator[Path]:
         private.unlink(missing_ok=True)
 
 
-def encrypt_to(source: Path, target: Path, certs: list[pysequoia.Cert], signer: pysequoia.PySigner) -> None:
-    """Sign and encrypt a file; raises what pysequoia and the file system raise."""
-    with published(target) as private:
-        pysequoia.encrypt_file(source, private, certs, signer, armor=False)
-
-
 def decrypt_to(
     source: Path,
     target: Path,

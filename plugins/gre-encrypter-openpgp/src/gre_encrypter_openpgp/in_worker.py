@@ -85,23 +85,26 @@ async def judge_part(worker: Worker, part: SignedPart, certs: Sequence[bytes]) -
     return _read(facts, b"")
 
 
-async def seal(worker: Worker, payload: bytes, material: Material) -> bytes:
-    """Sign and encrypt with the first of our keys to all certs.
+async def seal(worker: Worker, payload: bytes, material: Material, lowered_by: bytes | None) -> bytes:
+    """Sign and encrypt with the first of our keys to all certs; see :mod:`gre_encrypter_openpgp.formats`.
 
     Raises:
         EncryptFailed: it did not work.
     """
     try:
-        _, sealed = await _ask(worker, SEAL, {}, material, payload)
+        _, sealed = await _ask(worker, SEAL, {"lowered_by": _hex(lowered_by)}, material, payload)
     except WorkerFailed as error:
         raise EncryptFailed(f"{_NOT_SENT}: {error.text}") from None
     return sealed
 
 
-async def seal_file(worker: Worker, source: Path, private: Path, material: Material) -> None:
+async def seal_file(
+    worker: Worker, source: Path, private: Path, material: Material, lowered_by: bytes | None
+) -> None:
     """Sign and encrypt a file into a private one; see :func:`seal`."""
     try:
-        await _ask(worker, SEAL, _paths(source, private), material)
+        outline = {**_paths(source, private), "lowered_by": _hex(lowered_by)}
+        await _ask(worker, SEAL, outline, material)
     except WorkerFailed as error:
         raise EncryptFailed(f"{_NOT_SENT}: {error.text}") from None
 
@@ -109,6 +112,10 @@ async def seal_file(worker: Worker, source: Path, private: Path, material: Mater
 _NOT_OPENED: Final = "The message was not opened"
 _NOT_SENT: Final = "The message was not encrypted, and nothing was sent"
 _DAMAGED: Final = "The worker process gave something that is no answer"
+
+
+def _hex(data: bytes | None) -> str | None:
+    return None if data is None else data.hex()
 
 
 def _paths(source: Path, private: Path) -> dict[str, str]:

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import pysequoia
 from gre_openpgp.xep0373 import PublicKey
 
 from gre_core import worker_functions
@@ -23,11 +22,13 @@ from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
 from gre_encrypter_openpgp.choosing import choose
 from gre_encrypter_openpgp.detached import judge_detached
 from gre_encrypter_openpgp.files import decrypt_into
+from gre_encrypter_openpgp.formats import encrypt, encrypt_file
 from gre_encrypter_openpgp.own import OwnKey
 from gre_encrypter_openpgp.sequoia import Judged, Panicked, Secret, decrypt
 from gre_encrypter_openpgp.worker_frames import cert_name, cut, pack, secret_name, unpack
 
 if TYPE_CHECKING:
+    import pysequoia
     from gre_openpgp.messages import CheckedMessage
 
     from gre_encrypter_openpgp.choosing import Chosen
@@ -138,10 +139,12 @@ def _judge_part(job: _Job) -> bytes:
 def _seal(job: _Job) -> bytes:
     signer = job.keys[0].signer(datetime.now(UTC))
     certs = [cert.cert for cert in job.certs]
+    named = job.outline["lowered_by"]
+    lowered_by = None if named is None else bytes.fromhex(named)
     if "source" not in job.outline:
-        return pack({}, pysequoia.encrypt(job.data, certs, signer, armor=False))
+        return pack({}, encrypt(job.data, certs, signer, lowered_by))
     source, private = Path(job.outline["source"]), Path(job.outline["private"])
-    pysequoia.encrypt_file(source, private, certs, signer, armor=False)
+    encrypt_file(source, private, certs, signer, lowered_by)
     return pack({})
 
 
