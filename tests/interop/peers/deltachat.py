@@ -100,24 +100,35 @@ class DeltaChat(Peer):
         assert key is not None
         return base64.b64decode(key[1])
 
-    def receive(self, mail: bytes) -> list[Any]:
-        """Put a mail into the mailbox; give the messages that the program makes of it, in their order."""
-        self.last = str(message_from_bytes(mail)["Message-ID"]).strip("<>")
+    def put(self, mail: bytes) -> None:
+        """Put a mail into the mailbox."""
         with imaplib.IMAP4(HOST, self.imap_port, timeout=SECONDS) as imap:
             imap.login(self.address, PASSWORD)
             done, said = imap.append("INBOX", "", "", mail)
             assert done == "OK", said
-        while True:
-            message = self.account.wait_for_incoming_msg()
-            if self._id(message) == self.last:
-                break
+
+    def receive(self, mail: bytes) -> list[Any]:
+        """Put a mail into the mailbox; give the messages that the program makes of it, in their order."""
+        self.put(mail)
+        self.last = str(message_from_bytes(mail)["Message-ID"]).strip("<>")
+        message = self._wait_for_message(self.last)
         chat = message.get_snapshot().chat
-        messages = [each.get_snapshot() for each in chat.get_messages() if self._id(each) == self.last]
+        messages = [each.get_snapshot() for each in chat.get_messages() if self.id_of(each.id) == self.last]
         self.last_subject = messages[0].subject
         return messages
 
-    def _id(self, message: Any) -> str:
-        return str(self.rpc.get_message_info_object(self.account.id, message.id)["rfc724Mid"])
+    def _wait_for_message(self, message_id: str) -> Any:
+        events = self.rpc.get_queue(self.account.id)
+        end = time.monotonic() + SECONDS
+        while True:
+            # An event without a message has none of these fields, or 0.
+            number = events.get(timeout=max(0.0, end - time.monotonic())).get("msgId")
+            if number and self.id_of(number) == message_id:
+                return self.account.get_message_by_id(number)
+
+    def id_of(self, number: int) -> str:
+        """Give the Message-ID of a message in its database."""
+        return str(self.rpc.get_message_info_object(self.account.id, number)["rfc724Mid"])
 
     def meet(self, mail: bytes, address: str) -> None:
         (message,) = self.receive(mail)
@@ -144,7 +155,9 @@ class DeltaChat(Peer):
     def write(self, letter: Letter, to: str, way: str) -> Written:
         ((name, content),) = letter.files.items()
         (self.home / "file").write_bytes(content)
-        wanted = self._id(self.chat.send_message(letter.text, file=str(self.home / "file"), filename=name))
+        wanted = self.id_of(
+            self.chat.send_message(letter.text, file=str(self.home / "file"), filename=name).id
+        )
         # It also sends mails that nobody wrote: empty, unsigned confirmations that carry news of its key.
         while True:
             mail = self.outbox.mails.get(timeout=SECONDS)

@@ -58,7 +58,7 @@ class Meeting:
         self.key = PublicKey.read(binary)
         office.serve_key(peer.address, certificate)
         hello = office.send(peer.address, Message("Hello", subject="First"))
-        self.fingerprint = PublicKey.read(autocrypt_key(hello)).fingerprint
+        self.our_key = PublicKey.read(autocrypt_key(hello))
         self.first = str(message_from_bytes(hello)["Message-ID"]).strip("<>")
         peer.meet(hello, ADDRESS)
 
@@ -75,7 +75,7 @@ class Meeting:
             OPTIONS[message],
         )
         seen = self.peer.open(mail)
-        right = seen.signer == self.fingerprint
+        right = seen.signer == self.our_key.fingerprint
         header = "subject" if seen.subject == letter.subject else f"no, shows {seen.subject!r}"
         row = Row(
             self.program, READS, message,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from peers.peer import Peer
 
+NO_SIGNATURE = 3
+"""The exit code of the Stateless OpenPGP command line for it."""
+
 
 class Sqop(Peer):
     name = "sqop"
@@ -27,14 +30,11 @@ class Sqop(Peer):
     def decrypt(self, armored: bytes) -> tuple[bytes, str, str]:
         verifications = self.home / "verifications"
         verifications.unlink(missing_ok=True)
-        done = self.run(
-            "sqop",
-            "decrypt",
-            "--verify-with=theirs",
-            "--verifications-out=verifications",
-            "key",
-            data=armored,
-        )
+        options = ("--verify-with=theirs", "--verifications-out=verifications")
+        done = self.run("sqop", "decrypt", *options, "key", data=armored, check=False)
+        if done.returncode == NO_SIGNATURE:
+            return done.stdout, "no valid signature", ""
+        assert done.returncode == 0, done.stderr
         lines = verifications.read_text().splitlines()
         # One line for each valid signature: time, fingerprint of the signing key, of its certificate.
         return done.stdout, *(
