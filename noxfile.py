@@ -315,7 +315,7 @@ def _fast_tests() -> list[str]:
 
 
 def _install_workspace(session: nox.Session, *options: str) -> None:
-    editable = ["--editable=.[slixmpp,testing]", *(f"--editable=./plugins/{name}" for name in PLUGINS)]
+    editable = ["--editable=.[slixmpp,testing,web]", *(f"--editable=./plugins/{name}" for name in PLUGINS)]
     session.install("--quiet", *options, "--group", "dev", *editable)
 
 
