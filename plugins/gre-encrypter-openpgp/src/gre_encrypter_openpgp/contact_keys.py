@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from gre_openpgp.armor import PUBLIC_KEY, armor, dearmor, is_armored
+from gre_openpgp.concurrent_record import save_over
 from gre_openpgp.contact_record import (
     PREFIX,
     By,
@@ -257,7 +258,7 @@ class ContactKeys:
         if choice.use and choice.question is None:
             record = settle(record, choice, served)
         if record != before:
-            await save_record(jid, record, self._ports.store)
+            await save_over(jid, record, before, self._ports.store)
         if gathered.listed:
             await unwant(jid, self._ports.store)
         messages = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from gre_openpgp.concurrent_record import save_over
 from gre_openpgp.contact_record import (
     PREFIX,
     By,
@@ -16,7 +17,6 @@ from gre_openpgp.contact_record import (
     KeyState,
     Source,
     read_record,
-    save_record,
 )
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.key_choice import Choice, TrustPolicy, choose, settle
@@ -182,10 +182,22 @@ class Contacts:
         contact.current = False
         return contact
 
-    async def keep(self, contact: Contact, record: ContactRecord, store: Store) -> None:
-        """Remember a changed record; raises :class:`StoreError`."""
-        if record != contact.record or contact.raw is None:
-            contact.hold(record, await save_record(contact.jid, record, store))
+    async def keep(
+        self, contact: Contact, record: ContactRecord, store: Store, base: ContactRecord | None = None
+    ) -> None:
+        """Remember a changed record, with what the user decided elsewhere since ``base``.
+
+        Arguments:
+            contact: whose.
+            record: what is to be remembered.
+            store: of the host.
+            base: what it was made of; None when that is what is known now, and nothing was waited for.
+
+        Raises:
+            StoreError: the memory failed.
+        """
+        if base is not None or record != contact.record or contact.raw is None:
+            contact.hold(*await save_over(contact.jid, record, base or contact.record, store))
 
     # -- sealing -----------------------------------------------------------------------------------
 
@@ -210,16 +222,19 @@ class Contacts:
         ended = contact.until is not None and contact.until <= now
         if contact.current and contact.terms == (form, policy) and not ended:
             return contact.usable
-        contact.current = False
+        contact.current, base = False, contact.record
         plan = await self.plan(contact, recipient, form, policy, ports)
         choice, gathered = plan.choice, plan.gathered
         if not choice.use:
-            await self.keep(contact, gathered.record, ports.store)
+            await self.keep(contact, gathered.record, ports.store, base)
         plan.require_key(recipient, form)
         if choice.question is not None and not await allowed(choice.question, ports):
-            await self.keep(contact, gathered.record, ports.store)
+            await self.keep(contact, gathered.record, ports.store, base)
             raise PolicyChanged(choice.question.text, choice.question)
-        await self.keep(contact, settle(gathered.record, choice, gathered.served), ports.store)
+        settled = settle(gathered.record, choice, gathered.served)
+        await self.keep(contact, settled, ports.store, base)
+        if contact.record != settled:  # the user decided something in another program meanwhile
+            return await self.to_encrypt(recipient, form, policy, ports)
         contact.usable = tuple(contact.cert(name) for name in choice.use)
         contact.until = self._until(contact, ports)
         contact.terms, contact.current = (form, policy), True
@@ -314,8 +329,9 @@ class Contacts:
             new = replace(new, told=True)
             opened = replace(opened, warnings=(*opened.warnings, key_notices.not_verified(seen.jid, known)))
         if new is not known:
+            base = seen.record  # the message may have been in the worker while the user decided something
             contact = await self.recall(seen.jid, ports)
-            await self.keep(contact, contact.record.with_keys([new]), ports.store)
+            await self.keep(contact, contact.record.with_keys([new]), ports.store, base)
             contact.current = contact.current and not seen.trial
         return opened
 
@@ -370,10 +386,10 @@ class Contacts:
     async def refresh(self, jid: str, ports: Ports) -> list[Notice]:
         """Read a contact's key list without asking the user: a first use is remembered, a change is told."""
         contact = await self.recall(jid, ports)
-        contact.current = False
+        contact.current, base = False, contact.record
         try:
             recipient = Recipient(*legacy_contact(jid))
-            gathered = await ask_list(jid, contact.record, ports.pubsub, ports.now())
+            gathered = await ask_list(jid, base, ports.pubsub, ports.now())
         except (PeerTimeout, InvalidAddress):
             return []
         if not gathered.listed:
@@ -384,9 +400,9 @@ class Contacts:
         usable, _ = usable_keys(contact, gathered, recipient.legacy_id, ports.now())
         choice = choose(jid, gathered.record, served, usable)
         if choice.question is not None or not choice.use:
-            await self.keep(contact, gathered.record, ports.store)
+            await self.keep(contact, gathered.record, ports.store, base)
             return [] if choice.question is None else [key_notices.changed(choice.question)]
-        await self.keep(contact, settle(gathered.record, choice, served), ports.store)
+        await self.keep(contact, settle(gathered.record, choice, served), ports.store, base)
         return []
 
 
