@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from gre_cli.demo.stage import GATEWAY, JULIET, ROMEO, ROMEO_JID, Stage, write_letters
+from gre_cli.keys.show import grouped
 
 from gre_core.testing import require
 
@@ -73,12 +74,14 @@ async def test_the_life_of_a_key(stage: Stage, tmp_path: Path) -> None:
     gre = User(stage, tmp_path / "first")
     assert (await gre("keys", "list", "--own"))["own"] == []
     assert "no key yet" in (await gre.run("keys", "list", "--own")).stdout
+    for name in ("not an address", "", "juliet@@example.org", "juliet@"):
+        assert (await gre("keys", "make", name, code=1))["error"]["code"] == "no-usable-key"
     made = (await gre("keys", "make", JULIET, GRE_PASSPHRASE="a secret"))["key"]
     assert (made["active"], made["locked"], made["user_ids"]) == (True, True, [f"<{JULIET}>"])
     assert made["announced"]
-    assert (
-        "already" in (await gre("keys", "make", JULIET, code=1, GRE_PASSPHRASE="a secret"))["error"]["text"]
-    )
+    again = await gre("keys", "make", JULIET, code=1, GRE_PASSPHRASE="a secret")
+    assert "already" in again["error"]["text"]
+    assert "gre keys rotate" in again["error"]["text"]
     shown = (await gre("keys", "show"))["own"][0]
     assert shown["fingerprint"] == made["fingerprint"]
     screen = (await gre.run("keys", "show")).stdout
@@ -91,8 +94,10 @@ async def test_the_life_of_a_key(stage: Stage, tmp_path: Path) -> None:
     assert wrong["error"]["code"] == "key-locked"
     rotated = (await gre("keys", "rotate", GRE_PASSPHRASE="a secret"))["key"]
     assert len(rotated["subkeys"]) == len(made["subkeys"]) + 1
+    assert rotated["announced"], "it was published"
     extended = (await gre("keys", "extend", "--for", "5y", GRE_PASSPHRASE="a secret"))["key"]
     assert extended["expires"] > made["expires"]
+    assert extended["announced"], "it was published"
     assert (await gre("keys", "extend", "--for", "soon", code=2))["error"]["code"] == "usage"
 
     asked = await gre("keys", "revoke", made["fingerprint"], code=2, GRE_PASSPHRASE="a secret")
@@ -101,6 +106,13 @@ async def test_the_life_of_a_key(stage: Stage, tmp_path: Path) -> None:
         "keys", "revoke", made["fingerprint"], "--reason", "compromised", "--yes", GRE_PASSPHRASE="a secret"
     )
     assert revoked["key"]["revoked"] is True
+    second = (await gre("keys", "make", JULIET, GRE_PASSPHRASE="a secret"))["key"]
+    assert (second["active"], second["fingerprint"] != made["fingerprint"]) == (True, True)
+    written = await gre("keys", "export", "-o", "/absent/key.asc", code=2)
+    assert written["error"]["text"] == "/absent/key.asc cannot be written: No such file or directory"
+    listed = (await gre.run("keys", "list", COLUMNS="80")).stdout
+    assert max(map(len, listed.splitlines())) <= 80
+    assert grouped(made["fingerprint"])[:24] in listed, "half a fingerprint stays in one line"
     for name in ("secret", "passphrase"):
         assert all(name.encode() not in path.read_bytes() for path in gre.state.rglob("*") if path.is_file())
 

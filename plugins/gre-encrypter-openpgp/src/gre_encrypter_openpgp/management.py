@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from gre_openpgp.armor import PRIVATE_KEY, PUBLIC_KEY, armor, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.user_ids import address_of
 from gre_openpgp.xep0373 import read_announced
 
 from gre_core.errors import NoUsableKey
@@ -79,13 +80,11 @@ class OwnKeys:
             force: also when the account has a key already, here or elsewhere. Others then encrypt to both.
         """
         user_id = user_id_for(address)
+        if " " in address.strip() or ("@" in address and address_of(user_id) is None):
+            raise NoUsableKey(f"No key can be made for the name {address[:80]!r}: it is no address")
         own = await self._ring.load(self._ports)
         if not force:
-            if own is not None:
-                raise NoUsableKey(
-                    f"You have the key {own.fingerprint} already. A second key is not made by itself"
-                )
-            await refuse_second_key(self._jid, self._ports)
+            await self._refuse_second(own)
         from gre_encrypter_openpgp.keymaking import make_key  # noqa: PLC0415 - loads PGPy
 
         made = OwnKey.read(make_key(user_id, self._ports.now(), lifetime=expires_in))
@@ -231,6 +230,23 @@ class OwnKeys:
         """Ask for the old passphrase and then for a new one; no new one leaves the key unprotected here."""
         key = await self._unlocked(fingerprint)
         return await self._keep(await self._ring.protect(OwnKey.read(key.secret), self._ports))
+
+    async def _refuse_second(self, own: OwnKey | None) -> None:
+        if own is None:
+            await refuse_second_key(self._jid, self._ports)
+            return
+        if not own.parsed.cert.is_revoked:
+            raise NoUsableKey(
+                f"You have the key {own.fingerprint} already, and contacts would encrypt to both. To renew it: gre keys "
+                f"rotate, or gre keys extend. To give it up first: gre keys revoke"
+            )
+        ours = {key.fingerprint for key in self._ring.keys}
+        for entry in await read_announced(self._jid, self._ports.pubsub):
+            if entry.fingerprint not in ours:
+                raise NoUsableKey(
+                    f"{self._jid} announces the key {entry.fingerprint}, which is not on this device. Bring it here: "
+                    f"restore its backup (gre keys restore), or import it (gre keys import)"
+                )
 
     # -- shared ------------------------------------------------------------------------------------
 

@@ -73,8 +73,9 @@ async def make(
 
     The first message to a contact does this by itself.
     """
+    period = lifetime(life)
     async with keys_of(output, settings, approve or (), connect=True) as keys:
-        await keys.own.make(address, expires_in=lifetime(life), force=force)
+        await keys.own.make(address, expires_in=period, force=force)
         key = await keys.own.publish()
     return _done(output, key, "Made and published.", "Put a backup on your server: gre keys backup")
 
@@ -161,8 +162,8 @@ async def rotate(
     The old one opens old mail still. Your fingerprint stays the same.
     """
     async with keys_of(output, settings, approve or (), connect=True) as keys:
-        key = await keys.own.rotate(fingerprint)
-        await keys.own.publish()
+        rotated = await keys.own.rotate(fingerprint)
+        key = await keys.own.publish(rotated.fingerprint)
     return _done(output, key, "Rotated and published.", _NO_BACKUP)
 
 
@@ -174,9 +175,10 @@ async def extend(
     approve: Approve = None,
 ) -> Exit:
     """Let a key end later, or earlier, and publish that."""
+    period = lifetime(life)
     async with keys_of(output, settings, approve or (), connect=True) as keys:
-        key = await keys.own.extend(lifetime(life), fingerprint)
-        await keys.own.publish()
+        extended = await keys.own.extend(period, fingerprint)
+        key = await keys.own.publish(extended.fingerprint)
     return _done(output, key, "Extended and published.")
 
 
@@ -209,7 +211,7 @@ async def revoke(
         raise wrong_usage("Nothing was done. To revoke without a question: --yes")
     async with keys_of(output, settings, approve or (), connect=True) as keys:
         key = await keys.own.revoke(why, text, fingerprint)
-    return _done(output, key, "Revoked and published.", "The next message makes a new key, or: gre keys make")
+    return _done(output, key, "Revoked and published.", "Make a new one: gre keys make ADDRESS")
 
 
 async def activate(
@@ -271,9 +273,12 @@ def write(output: Output, content: bytes, file: Path | None) -> Exit:
     if file is not None:
         import os
 
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as out:
+                out.write(content)
+        except OSError as error:
+            raise wrong_usage(f"{file} cannot be written: {error.strerror}") from None
     if output.json:
         output.result({"file": str(file)} if file is not None else {"key": content.decode("ascii")})
     elif file is None:

@@ -22,12 +22,21 @@ URI: Final = "OPENPGP4FPR:"
 
 _HALF: Final = 20
 
+_WHOLE: Final = frozenset({"your keys", "keys of contacts", "keys", "ends", "published"})
+"""Columns that are of no use when they are broken elsewhere than between lines."""
+
 
 def grouped(fingerprint: str) -> str:
     """Write a fingerprint in groups of four, with a gap in the middle."""
     plain = clean_line(fingerprint)
     halves = (plain[: len(plain) // 2], plain[len(plain) // 2 :]) if len(plain) >= 2 * _HALF else (plain,)
     return "  ".join(" ".join(half[at : at + 4] for at in range(0, len(half), 4)) for half in halves)
+
+
+def halves(fingerprint: str) -> str:
+    """Write a fingerprint in two lines or more, for a narrow column."""
+    plain = clean_line(fingerprint)
+    return "\n".join(grouped(plain[at : at + _HALF]) for at in range(0, len(plain), _HALF))
 
 
 def day(moment: datetime | None, never: str = "never") -> str:
@@ -118,7 +127,7 @@ def show_own(output: Output, keys: Sequence[OwnKeyInfo]) -> None:
     table = _table("your keys", "name", "state", "ends", "published")
     for key in keys:
         table.add_row(
-            grouped(key.fingerprint),
+            halves(key.fingerprint),
             _names(key.user_ids),
             own_state(key),
             day(key.expires),
@@ -136,7 +145,7 @@ def show_contacts(output: Output, keys: Sequence[ContactKeyInfo]) -> None:
     table = _table("keys of contacts", "contact", "state", "from", "ends")
     for key in keys:
         table.add_row(
-            grouped(key.fingerprint),
+            halves(key.fingerprint),
             clean_line(key.address or key.jid),
             str(key.state) + (f": {clean_line(key.problem)}" if key.problem else ""),
             ", ".join(map(str, key.sources)) or "-",
@@ -187,7 +196,7 @@ def show_fetched(output: Output, results: Iterable[FetchResult]) -> None:
         table.add_row(
             str(result.source),
             str(result.outcome),
-            "\n".join(map(grouped, result.fingerprints)) or "-",
+            "\n".join(map(halves, result.fingerprints)) or "-",
             clean(result.detail),
         )
     output.console.print(table)
@@ -225,9 +234,9 @@ def _table(*heads: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, padding=(0, 1))
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     for head in heads:
-        table.add_column(head, overflow="fold")
+        table.add_column(head, overflow="fold", no_wrap=head in _WHOLE)
     return table
 
 
