@@ -76,9 +76,10 @@ def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, also from the view of a user of the core."""
     strict = _test_files("tests/typing", "tests/packaging")
     _run(session, "mypy", *SOURCES, "noxfile.py", *map(str, strict))
-    # Other tests need no annotations; what has some is checked. For mypy, every conftest would be one module.
+    # Other tests need no annotations; what has some is checked. For mypy, files of one name would be one module.
+    same = {"conftest", "__main__"}
     others = [
-        path for path in _test_files("tests", "plugins") if path not in strict and path.stem != "conftest"
+        path for path in _test_files("tests", "plugins") if path not in strict and path.stem not in same
     ]
     loose = [
         "--no-check-untyped-defs",

@@ -98,7 +98,7 @@ async def two_parties(
         shared: the pubsub nodes of everybody.
     """
     shared = {} if shared is None else shared
-    engines = []
+    engines: list[ClientEngine] = []
     for address in ("alice@a.example", "bob@b.example"):
         jid = f"{address.replace('@', chr(92) + '40')}@gateway"
         plugins = Plugins.of(gre_formatter_mime.plugin, gre_encrypter_openpgp.plugin, strict=True)

@@ -63,10 +63,10 @@ async def stage() -> AsyncIterator[Stage]:
         yield running
 
 
-async def _first_message(gre: User, *more: str, **environment: str) -> dict[str, Any]:
+async def _first_message(gre: User, **environment: str) -> dict[str, Any]:
     return await gre(
         "send", ROMEO, "--gateway", GATEWAY, "--text", "O night", "--subject", "s1",
-        "--approve", f"confirm-sender-id={JULIET}", *more, **environment,
+        "--approve", f"confirm-sender-id={JULIET}", given="", code=0, **environment,
     )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_C2_gateway_shows_blind_copies_apart() -> None:
 
 def test_C3_nobody_gets_anything_while_somebody_lacks_a_key() -> None:
     async def decide(question: Any) -> bool:
-        return question.code == "confirm-sender-id"
+        return bool(question.code == "confirm-sender-id")
 
     scene = Scene(toy_formatter(), toy_encrypter(keys=True), decide=decide)
     scene.pubsub.put(CONTACT, KEY_NODE, "key")

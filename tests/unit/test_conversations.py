@@ -152,7 +152,7 @@ def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
     async def one_place(_name: str) -> int:
         return 7
 
-    index._number = one_place  # type: ignore[method-assign]
+    index._number = one_place  # type: ignore[method-assign, assignment]
     for number in range(50):
         run(index.add(Known(f"{number}@x", f"s{number}", CONTACT, "t", (), "key")))
     assert run(index.find("0@x")) is None
@@ -254,7 +254,7 @@ def test_an_answer_to_an_address_that_is_not_whom_it_came_from_wants_the_users_w
 
     async def decide(question: Any) -> bool:
         asked.append(question)
-        return question.code == "confirm-sender-id"
+        return bool(question.code == "confirm-sender-id")
 
     scene = Scene(decide=decide)
     received = incoming(scene, claimed="carol@example.com")

@@ -97,7 +97,7 @@ def test_the_same_id_by_another_signer_is_no_replay(scene: Scene) -> None:
 
 def test_unproven_messages_do_not_crowd_out_what_is_proven(scene: Scene) -> None:
     assert signature(scene, message_id="pay@example.com") is Signature.GOOD
-    scene.client._index._number = _one_place  # type: ignore[method-assign]
+    scene.client._index._number = _one_place  # type: ignore[method-assign, assignment]
     scene.client._index._places.clear()
     assert signature(scene, message_id="pay@example.com") is Signature.GOOD, "noted in the one place"
     for number in range(100):

@@ -213,7 +213,7 @@ def test_a_message_that_is_too_large_for_a_blind_copy_is_sent_to_nobody(scene: S
             raise LocalProtocolError("No.")
         return real(cipher, to, *rest)
 
-    scene.client._sealer.wrap = wrap  # type: ignore[method-assign]
+    scene.client._sealer.wrap = wrap  # type: ignore[method-assign, assignment]
     with pytest.raises(LocalProtocolError):
         send(scene, BOB, bcc=[DAVE])
     assert scene.network.sent == []

@@ -34,10 +34,10 @@ class Terminal(io.StringIO):
 class Memory(KeyringBackend):
     """A keyring as the library wants it."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.kept: dict[tuple[str, str], str] = {}
         self.locked = False
 

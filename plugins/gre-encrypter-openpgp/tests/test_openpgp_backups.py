@@ -47,7 +47,8 @@ class Device:
         self._world = world
 
     async def seal(self) -> bytes:
-        return await type(self._world).seal(self)
+        sealed: bytes = await type(self._world).seal(self)
+        return sealed
 
     def job(self, **changes: Any) -> Any:
         return self._world.job(**changes)
@@ -73,7 +74,8 @@ class Offers:
 
 @pytest.fixture
 def keys(world: Any) -> OwnKeys:
-    return world.encrypter.own_keys(ALICE, world.ports)
+    own: OwnKeys = world.encrypter.own_keys(ALICE, world.ports)
+    return own
 
 
 def message_of(world: Any) -> bytes:
@@ -478,4 +480,5 @@ async def test_a_changed_key_is_announced_with_a_new_date(keys: OwnKeys, world: 
     world.now = datetime.now(UTC) + timedelta(seconds=2)
     await keys.publish()
     assert read_list(world.nodes.nodes[ALICE, PUBLIC_KEYS][-1].payload)[0].date > first
+    assert keys._ring.active is not None
     assert OwnKey.read(keys._ring.active.secret).fingerprint == (await keys.show()).fingerprint

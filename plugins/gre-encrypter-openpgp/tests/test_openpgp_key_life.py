@@ -81,7 +81,8 @@ def gpg() -> Iterator[GnuPG]:
 @pytest.fixture
 def keys(world: Any) -> OwnKeys:
     """The management that shares its keys with the running session."""
-    return world.encrypter.own_keys(ALICE, world.ports)
+    own: OwnKeys = world.encrypter.own_keys(ALICE, world.ports)
+    return own
 
 
 def now() -> datetime:

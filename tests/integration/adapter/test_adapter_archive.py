@@ -66,7 +66,8 @@ def texts(user: Any) -> list[str]:
 async def next_text(user: Any) -> str:
     async with asyncio.timeout(10):
         received = await user.received.get()
-    return ("> " if received.direction is Direction.SENT else "") + received.message.text
+    text: str = received.message.text
+    return ("> " if received.direction is Direction.SENT else "") + text
 
 
 async def leave(user: Any) -> None:

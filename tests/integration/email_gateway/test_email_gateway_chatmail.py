@@ -12,6 +12,7 @@ import base64
 import binascii
 from email import message_from_bytes, policy
 from email.utils import parseaddr
+from typing import Any
 
 SUBJECTS = {"...", "[...]"}
 BEGIN, END = "-----BEGIN PGP MESSAGE-----\r\n", "-----END PGP MESSAGE-----"
@@ -25,7 +26,7 @@ def refusal(mail: bytes, sender: str) -> str:
         return "From is not the sender of the envelope"
     if message["Subject"] not in SUBJECTS:
         return "the subject is not hidden"
-    parts = message.get_payload()
+    parts: Any = message.get_payload()
     if message.get_content_type() != "multipart/encrypted" or len(parts) != 2:
         return "not multipart/encrypted with two parts"
     if [part.get_content_type() for part in parts] != [
