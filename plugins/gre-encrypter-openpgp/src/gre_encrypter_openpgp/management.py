@@ -237,8 +237,8 @@ class OwnKeys:
             return
         if not own.parsed.cert.is_revoked:
             raise NoUsableKey(
-                f"You have the key {own.fingerprint} already, and contacts would encrypt to both. To renew it: gre keys "
-                f"rotate, or gre keys extend. To give it up first: gre keys revoke"
+                f"You have the key {own.fingerprint} already, and contacts would encrypt to both. To renew it: gre "
+                f"keys rotate, or gre keys extend. To give it up first: gre keys revoke"
             )
         ours = {key.fingerprint for key in self._ring.keys}
         for entry in await read_announced(self._jid, self._ports.pubsub):
