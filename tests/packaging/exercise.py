@@ -55,9 +55,9 @@ JULIET = Recipient("juliet@capulet.example", "juliet@mail.example")
 
 
 def core() -> None:
-    """The core alone imports and negotiates; without slixmpp, without a plugin."""
+    """The core alone imports and negotiates; without slixmpp, aiohttp or a plugin."""
     for module in pkgutil.walk_packages(gre_core.__path__, "gre_core."):
-        if not module.name.startswith(("gre_core.slixmpp", "gre_core.testing")):
+        if not module.name.startswith(("gre_core.slixmpp", "gre_core.testing", "gre_core.web")):
             importlib.import_module(module.name)
     offer = read_features(["urn:xmpp:gre:0", str(MIME), str(OPENPGP), "urn:xmpp:gre:formatter:x:00"])
     agreement = negotiate([MIME], [OPENPGP], offer)

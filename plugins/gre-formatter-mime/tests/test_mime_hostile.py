@@ -126,8 +126,8 @@ def test_bounded_in_time(mime: MimeFormatter, open_job: OpenJob, name: str) -> N
     began = time.process_time()
     for source in (payload, io.BytesIO(payload)):
         read(mime, open_job, source)
-    # Quadratic work on some 100 KB takes longer than this, on any machine that we would wait for.
-    assert time.process_time() - began < 0.3 + 1.5 * len(payload) / MB
+    # Ten times what a slow machine needs; quadratic work on some 100 KB takes longer than this anywhere.
+    assert time.process_time() - began < 3 + 15 * len(payload) / MB
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_mails_are_read_in_time(name):
-    started = time.perf_counter()
+    started = time.process_time()
     read_plain(HOSTILE[name])
-    assert time.perf_counter() - started < 2
+    # Ten times what a slow machine needs; quadratic work on a megabyte takes longer than this anywhere.
+    assert time.process_time() - started < 20
 
 
 def test_a_header_beyond_the_bounds_is_refused():
