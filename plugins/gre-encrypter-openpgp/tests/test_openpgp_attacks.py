@@ -641,14 +641,74 @@ async def test_7_a_compressed_file_too(alone: Field, forge: Any, monkeypatch: An
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+def _spied(monkeypatch: Any) -> list[str]:
+    """Note which of Sequoia's functions are called."""
+    seen: list[str] = []
+
+    def watch(name: str) -> None:
+        real = getattr(pysequoia, name)
+
+        def spy(*arguments: Any, **named: Any) -> Any:
+            seen.append(name)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(pysequoia, name, spy)
+
+    watch("decrypt")
+    watch("verify")
+    return seen
+
+
+def _usual(packets: bytes) -> bytes:
+    """Let a signed message begin as programs write it: the length of the first packet in one octet."""
+    assert packets.startswith(b"\xc4\xff\0\0\0\x0d\x03")
+    return b"\xc4\x0d" + packets[6:]
+
+
 async def test_7_plain_messages_go_to_sequoia(alone: Field, monkeypatch: Any) -> None:
-    seen: list[bytes] = []
-    real = pysequoia.decrypt
-
-    def spy(message: bytes, *rest: Any) -> Any:
-        seen.append(message)
-        return real(message, *rest)
-
-    monkeypatch.setattr(pysequoia, "decrypt", spy)
+    seen = _spied(monkeypatch)
+    monkeypatch.setattr("gre_encrypter_openpgp.sequoia.SMALL", 0)
     assert (await alone.open(alone.bob.signed(CONTENT))).verdict.signature is Signature.GOOD
-    assert len(seen) == 1
+    assert seen == ["decrypt"]
+
+
+async def test_7_of_small_ones_sequoia_judges_the_signed_message_inside(
+    alone: Field, monkeypatch: Any
+) -> None:
+    seen = _spied(monkeypatch)
+    opened = await alone.open(_usual(alone.bob.signed(CONTENT)))
+    assert (opened.payload, opened.verdict.signature) == (CONTENT, Signature.GOOD)
+    assert seen == ["verify"]
+
+
+async def test_7_what_is_not_proven_at_once_goes_the_long_way(
+    alone: Field, forge: Any, monkeypatch: Any
+) -> None:
+    seen = _spied(monkeypatch)
+    signed = _usual(alone.bob.signed(CONTENT))
+    shapes = {
+        Signature.UNSIGNED: forge.literal(CONTENT),
+        Signature.BAD: signed.replace(b"1 coin", b"9 coin"),
+        Signature.UNKNOWN_SIGNER: _usual(forge.Key().signed(CONTENT)),
+    }
+    for signature, packets in shapes.items():
+        seen.clear()
+        assert (await alone.open(packets)).verdict.signature is signature
+        assert "decrypt" in seen
+
+
+async def test_7_one_changed_bit_is_found_here_too(alone: Field) -> None:
+    message = alone.enclose(_usual(alone.bob.signed(CONTENT)))
+    for at in (len(message) - 1, len(message) - 30, len(alone.head) + 30):
+        changed = bytearray(message)
+        changed[at] ^= 1
+        with pytest.raises(DecryptFailed):
+            await alone.open_message(bytes(changed))
+
+
+async def test_7_two_session_keys_are_never_settled_at_once(alone: Field, monkeypatch: Any) -> None:
+    """Under each of them the container may hold something else: which one counts is Sequoia's choice."""
+    seen = _spied(monkeypatch)
+    message = alone.head + alone.enclose(_usual(alone.bob.signed(CONTENT)))
+    assert (await alone.open_message(message)).verdict.signature is Signature.GOOD
+    assert seen == ["decrypt"]

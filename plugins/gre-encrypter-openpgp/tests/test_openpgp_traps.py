@@ -114,6 +114,7 @@ async def test_2_without_renewal_the_decryptor_would_be_poisoned(world: Any, mon
     message = await from_bob(world)
     monkeypatch.setattr("gre_openpgp.messages.MIN_SEIPD", 0)
     monkeypatch.setattr("gre_encrypter_openpgp.account.Account.renew", lambda self: None)
+    monkeypatch.setattr("gre_encrypter_openpgp.sequoia.SMALL", 0)
     for hurt in (cut_short(message, 38), message):
         with pytest.raises(DecryptFailed):
             await world.open(hurt)
@@ -227,6 +228,7 @@ async def test_6_the_library_sees_only_session_keys_that_may_be_ours(
         return real(message, *rest)
 
     monkeypatch.setattr(pysequoia, "decrypt", spy)
+    monkeypatch.setattr("gre_encrypter_openpgp.sequoia.SMALL", 0)
     assert (await world.open(message)).payload == b"x"
     assert len(check_message(seen[0]).session_keys) == 1
 

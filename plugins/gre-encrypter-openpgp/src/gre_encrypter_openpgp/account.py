@@ -23,7 +23,6 @@ from gre_encrypter_openpgp.certs import ParsedCert, by_id, parse_cert
 from gre_encrypter_openpgp.contacts import Contacts
 from gre_encrypter_openpgp.keyring import KeyRing, Unlocking
 from gre_encrypter_openpgp.own import OwnKey, user_id_for
-from gre_encrypter_openpgp.sequoia import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     import pysequoia
 
     from gre_core.ports import Ports
+    from gre_encrypter_openpgp.sequoia import Secret
 
 EXPIRES_SOON: Final = 30
 """How many days before the end of our key the user is told."""
@@ -113,7 +113,7 @@ class Account:
 
     def secrets(self) -> tuple[Secret, ...]:
         """Give the secret keys that are unlocked as bytes, for what the decryptors cannot do."""
-        return tuple(Secret(key.secret) for key in self.ring.keys if not key.locked)
+        return tuple(key.numbers for key in self.ring.keys if not key.locked)
 
     @property
     def ours(self) -> Ours:

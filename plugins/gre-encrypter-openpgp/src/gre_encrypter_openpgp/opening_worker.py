@@ -24,7 +24,7 @@ from gre_encrypter_openpgp.detached import judge_detached
 from gre_encrypter_openpgp.files import decrypt_into
 from gre_encrypter_openpgp.formats import encrypt, encrypt_file
 from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.sequoia import Judged, Panicked, Secret, decrypt
+from gre_encrypter_openpgp.sequoia import Judged, Panicked, decrypt
 from gre_encrypter_openpgp.worker_frames import cert_name, cut, pack, secret_name, unpack
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Job:
         self.missing = [name for name, found in (certs | secrets).items() if found is None]
         self.certs = [cert for cert in certs.values() if cert is not None]
         self.keys = [key for key in secrets.values() if key is not None]
-        self.secrets = [Secret(key.secret) for key in self.keys]
+        self.secrets = [key.numbers for key in self.keys]
 
     def decryptors(self) -> dict[str, pysequoia.PyDecryptor]:
         """Give those of all our keys, by key id."""

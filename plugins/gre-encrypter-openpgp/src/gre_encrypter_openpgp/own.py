@@ -16,7 +16,7 @@ from gre_core.errors import NoUsableKey, OpenError
 from gre_encrypter_openpgp import vault
 from gre_encrypter_openpgp.certs import ParsedCert, parse_cert
 from gre_encrypter_openpgp.secretkeys import public_part
-from gre_encrypter_openpgp.sequoia import first_line, guard_panic
+from gre_encrypter_openpgp.sequoia import Secret, first_line, guard_panic
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -46,6 +46,7 @@ class OwnKey:
     _passphrase: str | None = field(default=None, repr=False)
     _signer: pysequoia.PySigner | None = field(default=None, repr=False)
     _decryptors: dict[str, pysequoia.PyDecryptor] | None = field(default=None, repr=False)
+    _numbers: Secret | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, secret: bytes, passphrase: str | None = None) -> OwnKey:
@@ -205,10 +206,22 @@ class OwnKey:
             self._decryptors = _decryptors(self.secret)
         return self._decryptors
 
+    @property
+    def numbers(self) -> Secret:
+        """The secret key for our own reading of messages, parsed at the first use.
+
+        Raises:
+            KeyLocked: nobody unlocked it.
+        """
+        if self._numbers is None:
+            self._numbers = Secret(self.secret)
+        return self._numbers
+
     def renew(self) -> None:
         """Drop what a panic may have poisoned."""
         self._signer = None
         self._decryptors = None
+        self._numbers = None
 
 
 def _parsed_secret(secret: bytes) -> ParsedCert:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -57,12 +57,14 @@ class SecretSubkey:
         algorithm: of the key (RFC 9580, section 9.1).
         public: the fields of its public part, as they stand in the packet.
         secret: the fields of its secret part, unlocked.
+        loaded: what ``cryptography`` made of them, since that takes as long as using it.
     """
 
     fingerprint: str
     algorithm: int
     public: bytes = field(repr=False)
     secret: bytes = field(repr=False)
+    loaded: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 class _Outline(NamedTuple):

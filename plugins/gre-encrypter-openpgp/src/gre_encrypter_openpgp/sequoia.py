@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
 from gre_openpgp.messages import check_message
+from gre_openpgp.packets import key_id
 
 from gre_core.errors import DecryptFailed, GreError, NotForUs
 from gre_encrypter_openpgp.unwrap import unwrap
@@ -26,10 +28,15 @@ if TYPE_CHECKING:
 
     from gre_openpgp.messages import CheckedMessage
 
+    from gre_encrypter_openpgp.secretkeys import SecretSubkey
+
 Store = Callable[[list[str]], list[pysequoia.Cert]]
 
 MAX_TRIES: Final = 128
 """How many public-key operations it may take to find out which of our keys opens a message."""
+
+SMALL: Final = 1 << 20
+"""Up to this much is decrypted here, in bytes: Sequoia reads longer ones with fewer copies."""
 
 NO_VALID_SIGNATURE: Final = "Signature verification failed: no valid signatures found."
 UNEXPECTED_STRUCTURE: Final = "Unexpected message structure"
@@ -38,9 +45,9 @@ NO_SESSION_KEY: Final = "Missing session key"
 MALFORMED: Final = "Malformed Message"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Secret:
-    """A secret key of ours as bytes, for what pysequoia's decryptors cannot do.
+    """A secret key of ours as bytes, for what pysequoia's decryptors cannot do, or not as fast.
 
     Arguments:
         data: the binary secret key, as it was made or imported.
@@ -49,6 +56,18 @@ class Secret:
 
     data: bytes = field(repr=False)
     password: str | None = field(default=None, repr=False)
+
+    @cached_property
+    def subkeys(self) -> dict[str, SecretSubkey]:
+        """The keys that decrypt, by key id in upper-case hex, read once.
+
+        Raises:
+            NoUsableKey: the password is wrong, or the key is damaged.
+        """
+        from gre_encrypter_openpgp.secretkeys import read_subkeys  # noqa: PLC0415 - a host with a worker needs none
+
+        found = read_subkeys(self.data, self.password)
+        return {key_id(fingerprint): subkey for fingerprint, subkey in found.items()}
 
 
 class Unreadable(Exception):
@@ -124,10 +143,40 @@ def decrypt(
 
     try:
         if bounded:
-            refuse_expanding(message, check_message(message), secrets)
+            checked = check_message(message)
+            if len(message) <= SMALL and (judged := _read_small(message, checked, secrets, certs)):
+                return judged
+            refuse_expanding(message, checked, secrets)
         return judge(run, decryptors, certs)
     except Unreadable:
         return open_unreadable(message, certs, secrets)
+
+
+def _read_small(
+    message: bytes, checked: CheckedMessage, secrets: Sequence[Secret], certs: Mapping[str, pysequoia.Cert]
+) -> Judged | None:
+    """Open the usual small message at once: our decryption, Sequoia's judgement of the signed message inside.
+
+    To see that nothing inside expands costs an operation with our key, and Sequoia's decryption would cost another
+    one. Only a message with a valid signature is settled here; None sends every other one the way that tells what is
+    wrong with it.
+
+    Raises:
+        Unreadable: what is inside is compressed, or no message.
+    """
+    from gre_encrypter_openpgp.opening import open_signed  # noqa: PLC0415 - loads much that a host may not need
+
+    packets = open_signed(message, checked, secrets)
+    if packets is None:
+        return None
+    asked: list[str] = []
+    try:
+        result = pysequoia.verify(packets, store_of(certs, asked))
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        guard_panic(error)
+        return None
+    signers = signers_of(result)
+    return Judged(result.bytes, signers, tuple(asked)) if signers and result.bytes is not None else None
 
 
 def refuse_expanding(data: bytes | mmap, checked: CheckedMessage, secrets: Sequence[Secret]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -27,7 +27,11 @@ from gre_encrypter_openpgp.secretkeys import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gre_encrypter_openpgp.secretkeys import SecretSubkey
+
+T = TypeVar("T")
 
 _V3: Final = 3
 _CURVE25519: Final = bytes.fromhex("2B060104019755010501")
@@ -78,7 +82,15 @@ def _checked(clear: bytes, *, named: bool) -> SessionKey | None:
     )
 
 
-def _rsa(fields: bytes, subkey: SecretSubkey) -> bytes:
+def _kept(subkey: SecretSubkey, name: str, make: Callable[[SecretSubkey], T]) -> T:
+    """Load a key once."""
+    found: T | None = subkey.loaded.get(name)
+    if found is None:
+        found = subkey.loaded[name] = make(subkey)
+    return found
+
+
+def _rsa_key(subkey: SecretSubkey) -> rsa.RSAPrivateKey:
     modulus, at = take_mpi(subkey.public, 0)
     exponent, _ = take_mpi(subkey.public, at)
     d, at = take_mpi(subkey.secret, 0)
@@ -88,9 +100,22 @@ def _rsa(fields: bytes, subkey: SecretSubkey) -> bytes:
         p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(exponent, modulus)
     )
     # Checking that the primes are prime takes longer than all the rest, and the key is our own.
-    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def _rsa(fields: bytes, subkey: SecretSubkey) -> bytes:
+    key = _kept(subkey, "rsa", _rsa_key)
     number, _ = take_mpi(fields, 0)
-    return key.decrypt(number.to_bytes((modulus.bit_length() + 7) // 8, "big"), padding.PKCS1v15())
+    return key.decrypt(number.to_bytes((key.key_size + 7) // 8, "big"), padding.PKCS1v15())
+
+
+def _old_x25519_key(subkey: SecretSubkey) -> X25519PrivateKey:
+    scalar, _ = take_mpi(subkey.secret, 0)
+    return X25519PrivateKey.from_private_bytes(scalar.to_bytes(32, "little"))
+
+
+def _x25519_key(subkey: SecretSubkey) -> X25519PrivateKey:
+    return X25519PrivateKey.from_private_bytes(subkey.secret[:32])
 
 
 def _ecdh(fields: bytes, subkey: SecretSubkey) -> bytes:
@@ -101,14 +126,14 @@ def _ecdh(fields: bytes, subkey: SecretSubkey) -> bytes:
     hash_number, cipher = public[at + 2], public[at + 3]
     number, end = take_mpi(fields, 0)
     point = number.to_bytes(end - 2, "big")
-    scalar, _ = take_mpi(subkey.secret, 0)
     if oid == _CURVE25519:
-        private = X25519PrivateKey.from_private_bytes(scalar.to_bytes(32, "little"))
+        private = _kept(subkey, "x25519", _old_x25519_key)
         shared = private.exchange(X25519PublicKey.from_public_bytes(point[1:]))
     else:
         if oid not in _CURVES:
             raise ValueError("unknown curve")
         curve = _CURVES[oid]()
+        scalar, _ = take_mpi(subkey.secret, 0)
         key = ec.derive_private_key(scalar, curve)
         shared = key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(curve, point))
     fingerprint = bytes.fromhex(subkey.fingerprint)
@@ -124,7 +149,7 @@ def _modern(fields: bytes, subkey: SecretSubkey, *, named: bool) -> SessionKey |
     """X25519, X448 (RFC 9580, section 5.1.6 and 5.1.7) and their composites with ML-KEM."""
     if subkey.algorithm in {X25519, MLKEM768_X25519}:
         size = 32
-        private = X25519PrivateKey.from_private_bytes(subkey.secret[:size])
+        private = _kept(subkey, "x25519", _x25519_key)
         shared = private.exchange(X25519PublicKey.from_public_bytes(fields[:size]))
     else:
         size = 56
