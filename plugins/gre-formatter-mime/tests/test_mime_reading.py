@@ -395,3 +395,22 @@ def test_addresses(value: str, found: list[str]) -> None:
 )
 def test_dates(value: str, want: datetime | None) -> None:
     assert date(value) == want
+
+
+REPORT = (
+    "From: romeo@montague.example\n"
+    "Content-Type: multipart/report; report-type={}; boundary=b\n"
+    "\n"
+    "--b\n\nThe message was displayed.\n"
+    "--b\nContent-Type: message/{}\n\nDisposition: manual-action/MDN-sent-automatically; displayed\n"
+    "--b--\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"), [("disposition-notification", ["read-receipt"]), ("delivery-status", [])]
+)
+def test_a_read_receipt_is_told_from_what_a_person_wrote(read: Read, kind: str, codes: list[str]) -> None:
+    message = read(REPORT.format(kind, kind))
+    assert message.text.strip() == "The message was displayed."
+    assert [notice.code for notice in message.notices] == codes

@@ -29,6 +29,10 @@ ENCRYPTED_INSIDE: Final = Notice(
     "encrypted-inside",
     "The message holds a part that is encrypted a second time. It is not opened; you find it as a file.",
 )
+READ_RECEIPT: Final = Notice(
+    "read-receipt",
+    "The sender's program wrote this by itself: it says that a message of yours was shown to somebody",
+)
 REMOTE_CONTENT: Final = Notice(
     "remote-content",
     "The HTML of this message would load something from the network, which tells somebody that you read it, and "

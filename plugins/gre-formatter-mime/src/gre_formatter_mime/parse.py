@@ -106,8 +106,18 @@ def parse_source(source: Source) -> Message:
     walk = _Walk(source, content, content.fields, list(content.notices), parts=content.layers)
     if not part.media_type.value.startswith("multipart/"):
         part.end = _without_last_line_end(source, part)
+    if _is_read_receipt(part):
+        walk.note(notices.READ_RECEIPT)
     shown = _together(_read(walk, part, depth=content.layers, first=True, main=True))
     return _message(walk, shown)
+
+
+def _is_read_receipt(root: Part) -> bool:
+    """Tell a notification that a message was displayed (RFC 8098, section 3)."""
+    kind = root.media_type
+    if kind.value == "multipart/report":
+        return kind.parameters.get("report-type", "").lower() == "disposition-notification"
+    return kind.value == "message/disposition-notification"
 
 
 def _without_last_line_end(source: Source, root: Part) -> int:
