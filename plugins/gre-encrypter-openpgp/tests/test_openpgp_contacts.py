@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -227,10 +228,19 @@ async def test_opening_asks_nobody_when_the_signer_is_known(world: Any) -> None:
     assert world.nodes.asked == []
 
 
+class NoNetwork:
+    """A port that nobody may use."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the network was asked: {name}")
+
+
 async def test_opening_never_asks_anybody(world: Any, make_secret: Any) -> None:
     eve = pysequoia.Tsk.from_bytes(make_secret("eve@mail.example"))
     alice = await world.own_cert()
     world.nodes.asked.clear()
+    world.ports = replace(world.ports, pubsub=NoNetwork(), web=NoNetwork())
+    world.encrypter = type(world.encrypter)()  # nothing is in memory either
     for signer in (eve.signer(), world.bob.signer(), None):
         message = pysequoia.encrypt(b"x", [alice], signer, armor=False)
         for _ in range(3):
