@@ -9,7 +9,10 @@ const base64 = (bytes) => Buffer.from(bytes).toString("base64");
 
 const steps = {
     async key() {
-        const { privateKey, publicKey } = await openpgp.generateKey({ userIDs: [{ email: order.address }] });
+        const modern = { type: "curve25519", config: { v6Keys: true, aeadProtect: true } };
+        const { privateKey, publicKey } = await openpgp.generateKey({
+            userIDs: [{ email: order.address }], ...(order.kind === "v6" && modern),
+        });
         return { privateKey, publicKey };
     },
     async encrypt() {
