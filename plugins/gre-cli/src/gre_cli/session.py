@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gre_core.web import HttpsWeb
 
 LOGIN_SECONDS: Final = 30.0
+_TRIES: Final = 2
+"""How many connections are tried before a command gives up."""
 _GOODBYE_SECONDS: Final = 3.0
 
 
@@ -119,8 +121,14 @@ async def _log_in(xmpp: ClientXMPP, client: Client, settings: Settings) -> None:
 
     xmpp.add_event_handler("failed_all_auth", lambda _: fail("the server refused the password"))
     xmpp.add_event_handler("ssl_invalid_cert", lambda _: fail("the server's certificate is not valid"))
-    last = {"why": "no answer"}
-    xmpp.add_event_handler("connection_failed", lambda why: last.update(why=str(why)[:200]))
+    failures = ["no answer"]
+
+    def refused(why: object) -> None:
+        failures.append(str(why)[:200])
+        if len(failures) > _TRIES:
+            fail(f"its server cannot be reached ({failures[-1]})")
+
+    xmpp.add_event_handler("connection_failed", refused)
     if settings.host is None:
         xmpp.connect()
     else:
@@ -134,7 +142,7 @@ async def _log_in(xmpp: ClientXMPP, client: Client, settings: Settings) -> None:
         if not ready.done():
             where = f"{settings.host}:{settings.port}" if settings.host else "its server"
             raise LoginFailed(
-                f"{settings.jid} could not reach {where} within {LOGIN_SECONDS:.0f} seconds ({last['why']})."
+                f"{settings.jid} could not reach {where} within {LOGIN_SECONDS:.0f} seconds ({failures[-1]})."
             )
     except BaseException:
         await _log_out(xmpp)
