@@ -88,6 +88,7 @@ __all__ = [
     "SealJob",
     "Signature",
     "SignedPart",
+    "TellsApart",
     "UsesWorker",
     "Verdict",
     "WorkerParsing",
@@ -234,6 +235,34 @@ class JudgesSigned(Protocol):
 
         Raises:
             OpenError: it cannot be judged at all.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsApart(Protocol):
+    """An encrypter that tells two signatures over the same content apart.
+
+    A message that protects no id of its own may say the same as one before, and still be new.
+    """
+
+    async def signature_id(self, body: Body, part: SignedPart | None, job: OpenJob, ports: Ports, /) -> str:
+        """Name the valid signature of a message, or of the signed part inside it.
+
+        The name stays the same in whatever way the signed content is sent once more. It is asked for only when the
+        verdict is good and the message has no id.
+
+        Arguments:
+            body: the encrypted message.
+            part: the signed part inside, when its signature decided.
+            job: see ``Encrypter.open_keys``.
+            ports: see there.
+
+        Result:
+            A short text; ``""`` when there is no such signature.
+
+        Raises:
+            GreError: it cannot be told.
         """
         ...
 

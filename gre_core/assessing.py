@@ -49,7 +49,12 @@ class Assessor:
         self._ports = ports
 
     async def assess(
-        self, opened: Opened, message: Message, job: OpenJob, notices: tuple[Notice, ...]
+        self,
+        opened: Opened,
+        message: Message,
+        job: OpenJob,
+        notices: tuple[Notice, ...],
+        signature_id: str = "",
     ) -> Assessed:
         """Give the final verdict on a message, and its place in the conversation.
 
@@ -58,6 +63,7 @@ class Assessor:
             message: its content.
             job: how it came.
             notices: what else is known about how it came.
+            signature_id: what tells a message without an id from another one that says the same.
 
         Raises:
             StoreError: the store failed.
@@ -65,7 +71,7 @@ class Assessor:
         verdict = opened.verdict
         proven = verdict.signature is Signature.GOOD
         content = opened.payload or opened.parsed or b"" if message.signed is None else message.signed.content
-        message_id = message.message_id or content_id(content)
+        message_id = message.message_id or content_id(content + signature_id.encode())
         found: tuple[Notice, ...] = ()
         if job.direction is Direction.SENT:
             signer = OWN if proven else ""

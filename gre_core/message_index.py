@@ -85,7 +85,8 @@ class MessageIndex:
         message_id, stanza_id = _short(message_id), _short(stanza_id or "")
         for entry in await self._place(message_id):
             if entry.message_id == message_id and entry.signer == signer:
-                return None if entry.stanza_id == stanza_id else entry.stanza_id
+                # Without an id it cannot be the same stanza once more: each of ours and of a gateway has one.
+                return None if stanza_id and entry.stanza_id == stanza_id else entry.stanza_id
         return None
 
     async def thread(self, message_id: str, in_reply_to: str | None, references: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from gre_core import wire
 from gre_core.errors import BadEncrypted, DecryptFailed, GreError, InvalidAddress, ParseFailed, WorkerFailed
 from gre_core.jid_escape import unescape
+from gre_core.log import get_logger
 from gre_core.message_codec import decode_message
 from gre_core.model import Direction, Message, Notice, Opened, OpenJob, Signature, SignedPart, Verdict
 from gre_core.notes import read_notes
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
-    from gre_core.api import Encrypter, Formatter, JudgesSigned, Learning, WorkerParsing
+    from gre_core.api import Encrypter, Formatter, JudgesSigned, Learning, TellsApart, WorkerParsing
     from gre_core.assessing import Assessor
     from gre_core.incoming import Incoming
     from gre_core.namespaces import Namespace
     from gre_core.ports import Ports
     from gre_core.registry import Plugins
 
+
+_log = get_logger(__name__)
 
 _UNREADABLE: Final = "The message was decrypted, but could not be read: "
 _SECOND_SIGNATURE: Final = Notice(
@@ -137,7 +140,8 @@ class Opener:
         notices = [*read_notes(incoming.stanza), *opened.warnings, *message.notices]
         if incoming.direction is Direction.RECEIVED:
             notices += _sender_mismatch(message, job)
-        assessed = await self._assessor.assess(opened, message, job, tuple(notices))
+        name = await self._signature_id(encrypter, encrypted, message, opened, job)
+        assessed = await self._assessor.assess(opened, message, job, tuple(notices), name)
         # What came again, late or by way of others must not change what is remembered of a contact.
         judged = replace(opened, verdict=assessed.verdict)
         notices += [*assessed.notices, *await self._learn(encrypter, message, judged, job)]
@@ -225,6 +229,26 @@ class Opener:
             missing=judged.missing,
             warnings=(*opened.warnings, *judged.warnings),
         )
+
+    async def _signature_id(
+        self,
+        encrypter: Encrypter[Any],
+        encrypted: wire.Encrypted,
+        message: Message,
+        opened: Opened,
+        job: OpenJob,
+    ) -> str:
+        """Give what tells a message without an id of its own from another one that says the same."""
+        if message.message_id or opened.verdict.signature is not Signature.GOOD:
+            return ""
+        if not hasattr(encrypter, "signature_id"):
+            return ""
+        try:
+            part = None if _SECOND_SIGNATURE in opened.warnings else message.signed
+            return await cast("TellsApart", encrypter).signature_id(encrypted.body, part, job, self._ports)
+        except Exception as error:  # noqa: BLE001 - then its content alone is its name
+            _log.warning("signature-not-named", error_type=type(error).__name__)
+            return ""
 
     async def _learn(
         self, encrypter: Encrypter[Any], message: Message, opened: Opened, job: OpenJob

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pysequoia
 import pytest
 from gre_encrypter_openpgp.certs import by_id, parse_cert
 from gre_encrypter_openpgp.detached import PROTOCOL, judge_detached
@@ -18,7 +19,7 @@ from gre_openpgp.armor import dearmor, is_armored
 from gre_openpgp.messages import check_message
 from gre_openpgp.xep0373 import PublicKey
 
-from gre_core.errors import BadEncrypted, GreError, NoUsableKey
+from gre_core.errors import BadEncrypted, DecryptFailed, GreError, NoUsableKey
 from gre_core.model import SignedPart
 from gre_core.testing import require
 
@@ -141,6 +142,27 @@ def test_a_locked_key_is_unlocked_without_its_program(gpg: GnuPG) -> None:
             read_subkeys(locked, wrong)
     with pytest.raises(NoUsableKey, match="locked"):
         read_subkeys(locked, None)
+
+
+@pytest.mark.parametrize("cipher", ["CAMELLIA256", "TWOFISH"])
+def test_no_cipher_hides_from_the_host_that_a_message_is_compressed(
+    gpg: GnuPG, alice: bytes, cipher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sequoia would decompress without a bound."""
+    options = ["--cipher-algo", cipher, "--compress-algo", "zlib"]
+    message = gpg.run(*options, "-r", ALICE, "-e", data=bytes(1 << 20))
+    asked: list[object] = []
+    monkeypatch.setattr(pysequoia, "decrypt", lambda *arguments: asked.append(arguments))
+    with pytest.raises(DecryptFailed, match="cipher"):
+        decrypt(message, list(OwnKey.read(alice).decryptors().values()), {}, [Secret(alice)], bounded=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize("cipher", ["3DES", "CAST5", "IDEA"])
+def test_an_outdated_cipher_is_named_as_the_reason(gpg: GnuPG, alice: bytes, cipher: str) -> None:
+    message = gpg.run("--cipher-algo", cipher, "-z", "0", "-r", ALICE, "-e", data=PAYLOAD)
+    with pytest.raises(DecryptFailed, match="cipher"):
+        opened(message, alice)
 
 
 @pytest.mark.parametrize("level", ["0", "6"])

@@ -38,8 +38,13 @@ def open_container(body: bytes, session: SessionKey) -> bytes | None:
     return _open_v1(body, session) if body[0] == 1 else _open_v2(body, session)
 
 
+def is_known(body: bytes, session: SessionKey) -> bool:
+    """Tell whether a container is encrypted with a cipher that is read here."""
+    return (session.cipher if body[0] == 1 else body[1]) in AES_SIZES
+
+
 def peek(body: bytes, session: SessionKey) -> bytes | None:
-    """Decrypt the beginning of a container; None when the key does not fit. What it gives may be forged.
+    """Decrypt the beginning of a container; None when it cannot be read here. What it gives may be forged.
 
     Arguments:
         body: at least its first :data:`PEEK` octets, or all of it.

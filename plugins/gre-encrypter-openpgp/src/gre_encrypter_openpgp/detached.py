@@ -50,12 +50,17 @@ def judge_detached(part: SignedPart, certs: Mapping[str, pysequoia.Cert]) -> Jud
     try:
         signers, asked = verify(part.content, signatures, certs)
         if not signers and asked and _LONE_LF.search(part.content):
-            signers, asked = verify(_LONE_LF.sub(b"\r\n", part.content), signatures, certs)
+            signers, asked = verify(canonical(part.content), signatures, certs)
     except Panicked:
         raise ParseFailed("The OpenPGP library failed on the signature; it was not judged") from None
     if not asked:
         raise ParseFailed("The signature of the content cannot be read: it is damaged, or of an unknown kind")
     return Judged(b"", signers, asked)
+
+
+def canonical(content: bytes) -> bytes:
+    """Give a text with CRLF line ends."""
+    return _LONE_LF.sub(b"\r\n", content)
 
 
 def split_signatures(data: bytes) -> tuple[bytes, ...]:

@@ -271,6 +271,26 @@ class OpenPGPEncrypter:
         result = opened(judged, job, contact.parsed, account.ours.fingerprints, certs)
         return await account.contacts.judged(result, contact, job, ports)
 
+    async def signature_id(self, body: Body, part: SignedPart | None, job: OpenJob, ports: Ports, /) -> str:
+        """Name the valid signature of a message, or of a signed part inside it; ``""`` when there is none.
+
+        Raises:
+            GreError: it cannot be opened.
+        """
+        account, contact, certs = await self._signers(job, ports)
+        message = message_of(body)
+        if ports.worker is not None:
+            material = _opening_material(account, contact)
+            return await in_worker.name_signature(ports.worker, message, part, material)
+        from gre_encrypter_openpgp.signature_names import (  # noqa: PLC0415 - few messages need it
+            name_of_message,
+            name_of_part,
+        )
+
+        return (
+            name_of_message(message, certs, account.secrets()) if part is None else name_of_part(part, certs)
+        )
+
     async def _signers(
         self, job: OpenJob, ports: Ports
     ) -> tuple[Account, Contact, Mapping[str, pysequoia.Cert]]:

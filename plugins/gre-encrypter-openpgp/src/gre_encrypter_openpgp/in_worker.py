@@ -22,8 +22,9 @@ _MODULE: Final = "gre_encrypter_openpgp.opening_worker:"
 OPEN: Final = _MODULE + "open_message"
 OPEN_FILE: Final = _MODULE + "open_file"
 JUDGE: Final = _MODULE + "judge_part"
+NAME: Final = _MODULE + "name_signature"
 SEAL: Final = _MODULE + "seal"
-FUNCTIONS: Final = (OPEN, OPEN_FILE, JUDGE, SEAL)
+FUNCTIONS: Final = (OPEN, OPEN_FILE, JUDGE, NAME, SEAL)
 
 LARGE: Final = 256 << 10
 """Payloads that are longer are sealed in the worker: Sequoia lets nothing else run meanwhile."""
@@ -83,6 +84,15 @@ async def judge_part(worker: Worker, part: SignedPart, certs: Sequence[bytes]) -
     outline = {"content": len(part.content), "protocol": part.protocol}
     facts, _ = await _opening(worker, JUDGE, outline, Material((), certs), part.content, part.signature)
     return _read(facts, b"")
+
+
+async def name_signature(worker: Worker, message: bytes, part: SignedPart | None, material: Material) -> str:
+    """Name the signature of a message, or of a part: see :mod:`gre_encrypter_openpgp.signature_names`."""
+    outline = {"protocol": part and part.protocol, "content": len(part.content) if part else 0}
+    data = (message,) if part is None else (part.content, part.signature)
+    facts, _ = await _opening(worker, NAME, outline, material, *data)
+    (name,) = _names([facts.get("name")])
+    return name
 
 
 async def seal(worker: Worker, payload: bytes, material: Material, lowered_by: bytes | None) -> bytes:

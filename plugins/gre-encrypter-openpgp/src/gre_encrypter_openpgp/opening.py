@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from gre_openpgp.messages import ANONYMOUS, check_message
 
 from gre_core.errors import DecryptFailed, NotForUs, NoUsableKey
-from gre_encrypter_openpgp.container import PEEK, open_container, peek
+from gre_encrypter_openpgp.container import PEEK, is_known, open_container, peek
 from gre_encrypter_openpgp.sequoia import MAX_TRIES, Unreadable
 from gre_encrypter_openpgp.sessionkeys import open_session_key
 from gre_encrypter_openpgp.unwrap import starts_plain
@@ -47,6 +47,11 @@ def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:
         session = open_session_key(packet, subkey)
         if session is None:
             continue
+        if not is_known(body, session):
+            raise DecryptFailed(
+                "The message is encrypted with an unusual cipher, and was not opened, since nobody can tell how large "
+                "it would become. Ask the sender to use AES (GnuPG: --cipher-algo AES256)"
+            )
         opened = True
         packets = open_container(body, session)
         if packets is not None:
@@ -99,7 +104,7 @@ def is_expanding(data: bytes | mmap, checked: CheckedMessage, secrets: Sequence[
         if session is None:
             continue
         clear = peek(start, session)
-        if tries == MAX_TRIES or (clear is not None and not starts_plain(clear)):
+        if tries == MAX_TRIES or clear is None or not starts_plain(clear):
             return True
     return False
 

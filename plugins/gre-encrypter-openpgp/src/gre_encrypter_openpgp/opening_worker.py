@@ -25,6 +25,7 @@ from gre_encrypter_openpgp.files import decrypt_into
 from gre_encrypter_openpgp.formats import encrypt, encrypt_file
 from gre_encrypter_openpgp.own import OwnKey
 from gre_encrypter_openpgp.sequoia import Judged, Panicked, decrypt
+from gre_encrypter_openpgp.signature_names import name_of_message, name_of_part
 from gre_encrypter_openpgp.worker_frames import cert_name, cut, pack, secret_name, unpack
 
 if TYPE_CHECKING:
@@ -136,6 +137,14 @@ def _judge_part(job: _Job) -> bytes:
     return pack(_judged(judge_detached(part, by_id(job.certs))))
 
 
+def _name_signature(job: _Job) -> bytes:
+    certs, protocol = by_id(job.certs), job.outline["protocol"]
+    if protocol is None:
+        return pack({"name": name_of_message(job.data, certs, job.secrets)})
+    content, signature = cut(job.data, 0, [job.outline["content"]])
+    return pack({"name": name_of_part(SignedPart(content, signature, protocol), certs)})
+
+
 def _seal(job: _Job) -> bytes:
     signer = job.keys[0].signer(datetime.now(UTC))
     certs = [cert.cert for cert in job.certs]
@@ -151,4 +160,5 @@ def _seal(job: _Job) -> bytes:
 open_message = partial(_with_keys, _open)
 open_file = partial(_with_keys, _open_file)
 judge_part = partial(_with_keys, _judge_part)
+name_signature = partial(_with_keys, _name_signature)
 seal = partial(_with_keys, _seal)

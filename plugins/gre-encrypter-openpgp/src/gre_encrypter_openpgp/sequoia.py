@@ -43,6 +43,7 @@ UNEXPECTED_STRUCTURE: Final = "Unexpected message structure"
 NO_KEY: Final = "No key to decrypt message"
 NO_SESSION_KEY: Final = "Missing session key"
 MALFORMED: Final = "Malformed Message"
+OLD_CIPHER: Final = "Policy rejected symmetric encryption algorithm"
 
 
 @dataclass(frozen=True)
@@ -282,6 +283,11 @@ def _unverified(
 
 def _failed(reason: str) -> DecryptFailed:
     """Tell our own user what happened; nothing of it reaches a peer."""
+    if reason.startswith(OLD_CIPHER):
+        return DecryptFailed(
+            "The message is encrypted with an outdated cipher, and was not opened. Ask the sender to use AES (GnuPG: "
+            "--cipher-algo AES256)"
+        )
     return DecryptFailed(
         "The message is damaged or was changed on its way. Ask the sender to send it again",
         reason=reason[:200],
