@@ -165,6 +165,23 @@ def test_an_outdated_cipher_is_named_as_the_reason(gpg: GnuPG, alice: bytes, cip
         opened(message, alice)
 
 
+@pytest.mark.parametrize("armor", [[], ["--armor"]], ids=["binary", "armored"])
+@pytest.mark.parametrize("level", ["0", "6"])
+def test_what_was_signed_as_a_file_and_encrypted_after_that_is_judged(
+    gpg: GnuPG, alice: bytes, level: str, armor: list[str]
+) -> None:
+    signed = gpg.run("-z", level, *armor, "-u", BOB, "--sign", data=PAYLOAD)
+    message = gpg.run("-z", level, "-r", ALICE, "--encrypt", data=signed)
+    bob = gpg.public(BOB)
+    judged = opened(message, alice, bob)
+    assert (judged.payload, judged.signers) == (PAYLOAD, (fingerprint(bob),))
+    assert opened(message, alice).signers == ()
+    # What is no signed message stays what it is.
+    for content in (signed[:-40], gpg.run("-z", level, "--store", data=PAYLOAD), b"\xa3\x01"):
+        plain = opened(gpg.run("-r", ALICE, "--encrypt", data=content), alice, bob)
+        assert (plain.payload, plain.signers, plain.asked) == (content, (), ())
+
+
 @pytest.mark.parametrize("level", ["0", "6"])
 def test_several_signers(gpg: GnuPG, alice: bytes, level: str) -> None:
     message = gpg.run("-z", level, "-r", ALICE, "-u", BOB, "-u", CAROL, "-s", "-e", data=PAYLOAD)

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
+from gre_openpgp.armor import dearmor, is_armored
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import key_id
 
@@ -142,15 +143,36 @@ def decrypt(
     def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
         return pysequoia.decrypt(message, decryptor, store)
 
+    judged: Judged | None = None
     try:
         if bounded:
             checked = check_message(message)
-            if len(message) <= SMALL and (judged := _read_small(message, checked, secrets, certs)):
-                return judged
-            refuse_expanding(message, checked, secrets)
-        return judge(run, decryptors, certs)
+            if len(message) <= SMALL:
+                judged = _read_small(message, checked, secrets, certs)
+            if judged is None:
+                refuse_expanding(message, checked, secrets)
+        judged = judged or judge(run, decryptors, certs)
     except Unreadable:
-        return open_unreadable(message, certs, secrets)
+        judged = open_unreadable(message, certs, secrets)
+    return judged if judged.asked else _signed_inside(judged, certs)
+
+
+def _signed_inside(judged: Judged, certs: Mapping[str, pysequoia.Cert]) -> Judged:
+    """Judge what was signed as a file, and encrypted after that: a signed message as content of an encrypted one."""
+    content = judged.payload
+    if not (content[:1] in _SIGNED_STARTS or is_armored(content)):
+        return judged
+    try:
+        inner, signatures = unwrap(dearmor(content) if is_armored(content) else content)
+    except GreError:
+        return judged  # it only looks like one
+    return Judged(inner, *verify(inner, signatures, certs)) if signatures else judged
+
+
+# One-pass signature and compressed data, with headers of the two formats and lengths of each size.
+_SIGNED_STARTS: Final = frozenset(
+    bytes([first]) for first in (*range(0x90, 0x94), 0xC4, *range(0xA0, 0xA4), 0xC8)
+)
 
 
 def _read_small(
