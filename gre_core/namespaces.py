@@ -92,6 +92,11 @@ class Namespace:
     def __str__(self) -> str:
         return f"urn:xmpp:gre:{self.kind}:{self.name}:{self.version}"
 
+    def __hash__(self) -> int:
+        return hash(
+            self.name
+        )  # names hardly ever share a dictionary with another version, and this one is cached
+
     def __repr__(self) -> str:
         return f"Namespace({str(self)!r})"
 
