@@ -43,6 +43,9 @@ READY_SECONDS: Final = 20.0
 STEP_SECONDS: Final = 15.0
 """How long one step may take."""
 
+PATIENCE_SECONDS: Final = 300.0
+"""How long the mail user waits for his mail. Who asks him waits for one step only."""
+
 _LONGEST_ROOT: Final = (
     60  # characters: the sockets of gpg-agent lie below, and a socket's path has at most 107
 )
@@ -219,7 +222,7 @@ class Stage:
             "certificate": str(self.root / "keys" / "romeo.asc"),
             "mailbox": str(self.root / "mailbox"),
             "relay": self.sender_link.port,
-            "seconds": READY_SECONDS + STEP_SECONDS,
+            "seconds": PATIENCE_SECONDS,
             "answer": {
                 "text": self._answer.text,
                 "subject": self._answer.subject,
