@@ -6,10 +6,10 @@ holds the medians behind them.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import platform
-import sys
 from pathlib import Path
 
 import crypto
@@ -44,7 +44,7 @@ GOALS = {
 ABSOLUTE_GOALS = {"import_gre_core_ms": 60.0, "contact_lookup_100k_first_ms": 1.0}
 
 
-async def main() -> None:
+async def main(target: Path) -> None:
     """Measure, print, write. The exit code does not depend on the figures: a busy machine is no defect."""
     ratios: dict[str, float] = {}
     absolute: dict[str, float] = {}
@@ -72,9 +72,10 @@ async def main() -> None:
         print(f"{name:32} {absolute[name]:8.2f}   goal <= {goal:<5g}   {reached}")
     for name, figure in absolute.items():
         print(f"{name:38} {figure:12.2f}")
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "bench.json")
     target.write_text(json.dumps({"ratios": ratios, "absolute": absolute}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", nargs="?", type=Path, default=Path("bench.json"), help="where the figures go")
+    asyncio.run(main(parser.parse_args().file))
