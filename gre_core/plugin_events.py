@@ -9,7 +9,7 @@ from gre_core.errors import GreError, PluginError
 from gre_core.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from gre_core.namespaces import Namespace
     from gre_core.ports import Ports
@@ -77,34 +77,41 @@ class PluginEvents:
 
     async def prepare(self) -> list[Notice]:
         """Let the encrypters prepare for a session."""
-        notices: list[Notice] = []
-        for namespace in self._plugins.encrypters:
-            params = {"namespace": str(namespace)}
-            try:
-                encrypter = self._plugins.encrypter(namespace)
-                if isinstance(encrypter, Preparing):
-                    notices += _notices(await encrypter.prepare(self._account, self._ports))
-            except GreError as error:
-                notices.append(Notice(error.code, error.text, params))
-            except Exception as error:  # noqa: BLE001 - a plugin must not end the session
-                text = f"{namespace} could not prepare the session ({type(error).__name__})."
-                notices.append(Notice("prepare-failed", text, params))
-        return notices
+
+        async def ask(encrypter: object) -> Iterable[Notice]:
+            return (
+                await encrypter.prepare(self._account, self._ports)
+                if isinstance(encrypter, Preparing)
+                else ()
+            )
+
+        return await self._each(ask, "prepare-failed", "could not prepare the session")
 
     async def acquaint(self, contacts: Sequence[str]) -> list[Notice]:
         """Let the encrypters look up contacts whose messages may come."""
+
+        async def ask(encrypter: object) -> Iterable[Notice]:
+            return (
+                await encrypter.acquaint(self._account, contacts, self._ports)
+                if isinstance(encrypter, Acquainting)
+                else ()
+            )
+
+        return await self._each(ask, "acquaint-failed", "could not look contacts up")
+
+    async def _each(
+        self, ask: Callable[[object], Awaitable[Iterable[Notice]]], code: str, failed: str
+    ) -> list[Notice]:
+        """Ask each encrypter; one that fails must not end the session, nor keep the others from being asked."""
         notices: list[Notice] = []
         for namespace in self._plugins.encrypters:
             params = {"namespace": str(namespace)}
             try:
-                encrypter = self._plugins.encrypter(namespace)
-                if isinstance(encrypter, Acquainting):
-                    notices += _notices(await encrypter.acquaint(self._account, contacts, self._ports))
+                notices += _notices(await ask(self._plugins.encrypter(namespace)))
             except GreError as error:
                 notices.append(Notice(error.code, error.text, params))
             except Exception as error:  # noqa: BLE001 - a plugin must not end the session
-                text = f"{namespace} could not look contacts up ({type(error).__name__})."
-                notices.append(Notice("acquaint-failed", text, params))
+                notices.append(Notice(code, f"{namespace} {failed} ({type(error).__name__}).", params))
         return notices
 
     async def notified(self, jid: str, node: str) -> list[Notice]:

@@ -68,8 +68,8 @@ async def main(target: Path) -> None:
         reached = figure <= goal if sign == "<=" else figure >= goal
         print(f"{name:32} {figure:8.3f}   goal {sign} {goal:.3f}   {'reached' if reached else 'MISSED'}")
     for name, goal in ABSOLUTE_GOALS.items():
-        reached = "reached" if absolute[name] <= goal else "MISSED"
-        print(f"{name:32} {absolute[name]:8.2f}   goal <= {goal:<5g}   {reached}")
+        verdict = "reached" if absolute[name] <= goal else "MISSED"
+        print(f"{name:32} {absolute[name]:8.2f}   goal <= {goal:<5g}   {verdict}")
     for name, figure in absolute.items():
         print(f"{name:38} {figure:12.2f}")
     target.write_text(json.dumps({"ratios": ratios, "absolute": absolute}, indent=2) + "\n")
