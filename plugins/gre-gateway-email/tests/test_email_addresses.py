@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gre_gateway_email.addresses import check_address, domain_of
+from gre_gateway_email.mail.addresses import check_address, domain_of
 
 from gre_core.errors import InvalidAddress
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from gre_gateway_email import carrier as module
 from gre_gateway_email.carrier import Carried, Carriers
-from gre_gateway_email.pgp_mime import PgpMime
+from gre_gateway_email.carriers.pgp_mime import PgpMime
 
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted

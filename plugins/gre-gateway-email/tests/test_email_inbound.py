@@ -6,14 +6,14 @@ import asyncio
 import json
 
 import pytest
-from gre_gateway_email import delivery as delivery_module
-from gre_gateway_email import inbound as inbound_module
 from gre_gateway_email.carrier import Carriers
-from gre_gateway_email.delivery import Delivery
-from gre_gateway_email.inbound import REPORT, Inbound
-from gre_gateway_email.pgp_mime import PgpMime
-from gre_gateway_email.spool import Entry, Spool
-from gre_gateway_email.users import Users
+from gre_gateway_email.carriers.pgp_mime import PgpMime
+from gre_gateway_email.relaying import delivery as delivery_module
+from gre_gateway_email.relaying import inbound as inbound_module
+from gre_gateway_email.relaying.delivery import Delivery
+from gre_gateway_email.relaying.inbound import REPORT, Inbound
+from gre_gateway_email.relaying.spool import Entry, Spool
+from gre_gateway_email.relaying.users import Users
 
 from gre_core.errors import InvalidAddress, PeerError, PeerTimeout, StoreError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from gre_gateway_email import keys as module
-from gre_gateway_email.data_fields import contributors
-from gre_gateway_email.keys import ContactKeys, UserKeys
-from gre_gateway_email.users import Users
+from gre_gateway_email.keys import xep0373_nodes as module
+from gre_gateway_email.keys.xep0373_nodes import ContactKeys, UserKeys
+from gre_gateway_email.relaying.users import Users
+from gre_gateway_email.xmpp.data_fields import contributors
 from gre_openpgp.keydirectory import KeyDirectory
 from gre_openpgp.xep0373 import (
     PUBLIC_KEYS,
@@ -37,7 +37,7 @@ def alice_key(corpora):
         from gre_openpgp.armor import dearmor
 
         return dearmor(path.read_bytes(), None)
-    from gre_gateway_email.mime_scan import read
+    from gre_gateway_email.mail.mime_scan import read
     from gre_openpgp.autocrypt import parse
 
     for mail in sorted((corpora / "autocrypt-spec").rglob("*.eml")):

@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from gre_gateway_email import listener as module
 from gre_gateway_email.config import Listen
-from gre_gateway_email.listener import Listener
+from gre_gateway_email.mail import listener as module
+from gre_gateway_email.mail.listener import Listener
 
 SETTINGS = Listen("lmtp", "127.0.0.1", 0, 100_000, 3)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from gre_gateway_email.encrypted_part import MAX_FOOTER
-from gre_gateway_email.pgp_mime import PgpMime
+from gre_gateway_email.carriers.encrypted_part import MAX_FOOTER
+from gre_gateway_email.carriers.pgp_mime import PgpMime
 from gre_openpgp.armor import armor
 
 from gre_core.errors import BadEncrypted

@@ -7,11 +7,11 @@ import base64
 from email import message_from_bytes, policy
 
 import pytest
-from gre_gateway_email import journal as journal_module
 from gre_gateway_email.carrier import Carriers
-from gre_gateway_email.journal import Journal
-from gre_gateway_email.outbound import Outbound, message_id
-from gre_gateway_email.pgp_mime import PgpMime
+from gre_gateway_email.carriers.pgp_mime import PgpMime
+from gre_gateway_email.relaying import journal as journal_module
+from gre_gateway_email.relaying.journal import Journal
+from gre_gateway_email.relaying.outbound import Outbound, message_id
 
 from gre_core.errors import BadEncrypted, Refused, StoreError
 

@@ -12,8 +12,8 @@ from xml.etree.ElementTree import Element
 
 import pytest
 from gre_gateway_email.carrier import Carried, Envelope
-from gre_gateway_email.mime_scan import Unreadable
-from gre_gateway_email.pgp_mime import PgpMime
+from gre_gateway_email.carriers.pgp_mime import PgpMime
+from gre_gateway_email.mail.mime_scan import Unreadable
 from gre_openpgp.armor import armor
 
 from gre_core.api import Body

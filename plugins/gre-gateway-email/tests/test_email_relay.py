@@ -7,9 +7,9 @@ import socket
 import time
 
 import pytest
-from gre_gateway_email import relay as module
-from gre_gateway_email.relay import Relay
-from gre_gateway_email.smtp_dialogue import Broken, Dialogue
+from gre_gateway_email.mail import relay as module
+from gre_gateway_email.mail.relay import Relay
+from gre_gateway_email.mail.smtp_dialogue import Broken, Dialogue
 
 from gre_core.errors import Refused
 

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
-from gre_gateway_email.relay import Relay
+from gre_gateway_email.mail.relay import Relay
 
 from gre_core.errors import Refused
 from gre_core.testing import require

@@ -59,7 +59,7 @@ def _say(line: str) -> None:
 async def _run(config: Config) -> int:
     from gre_gateway_email.app import App, set_up_logging  # noqa: PLC0415
 
-    set_up_logging(config.log_level)
+    set_up_logging(config.log.level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -68,7 +68,7 @@ async def _run(config: Config) -> int:
 
 
 async def _check(config: Config) -> int:
-    from gre_gateway_email.check import check  # noqa: PLC0415
+    from gre_gateway_email.commands.check import check  # noqa: PLC0415
 
     wrong = 0
     async for right, line in check(config):

@@ -19,19 +19,20 @@ from gre_core.gateway import GatewayEngine
 from gre_core.log import get_logger
 from gre_core.registry import Plugins
 from gre_core.slixmpp.gateway import attach_gateway
-from gre_gateway_email.addresses import check_address
 from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.config import ConfigError
-from gre_gateway_email.courier import XmppCourier
-from gre_gateway_email.data_fields import contributors
-from gre_gateway_email.delivery import Delivery
-from gre_gateway_email.inbound import Inbound
-from gre_gateway_email.journal import Journal
-from gre_gateway_email.keys import ContactKeys, UserKeys
-from gre_gateway_email.listener import Listener
-from gre_gateway_email.outbound import Outbound
-from gre_gateway_email.relay import Relay
-from gre_gateway_email.spool import Spool
+from gre_gateway_email.keys.xep0373_nodes import ContactKeys, UserKeys
+from gre_gateway_email.mail.addresses import check_address
+from gre_gateway_email.mail.listener import Listener
+from gre_gateway_email.mail.relay import Relay
+from gre_gateway_email.relaying.delivery import Delivery
+from gre_gateway_email.relaying.inbound import Inbound
+from gre_gateway_email.relaying.journal import Journal
+from gre_gateway_email.relaying.outbound import Outbound
+from gre_gateway_email.relaying.spool import Spool
+from gre_gateway_email.relaying.users import Users
+from gre_gateway_email.xmpp.courier import XmppCourier
+from gre_gateway_email.xmpp.data_fields import contributors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,6 +67,7 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._users = Users(config.users)
         self._carriers = load_carriers()
         state = config.state
         courier = XmppCourier()
@@ -76,7 +78,7 @@ class App:
         engine = GatewayEngine(
             config.xmpp.domain,
             self._carriers.pairs,
-            sender_id=config.users.sender_id,
+            sender_id=self._users.sender_id,
             check_legacy_id=check_address,
             contributors=self._contributors(),
             encrypted_only=config.encrypted_only,
@@ -85,7 +87,7 @@ class App:
         self._component = ComponentXMPP(
             config.xmpp.domain, config.xmpp.secret, config.xmpp.host, config.xmpp.port
         )
-        directory = None if config.keys is None else KeyDirectory(config.keys)
+        directory = None if config.keys.directory is None else KeyDirectory(config.keys.directory)
         self._gateway = attach_gateway(
             self._component,
             engine,
@@ -95,14 +97,14 @@ class App:
             on_error=self._on_error,
             nodes=ContactKeys(directory).nodes,
             identity=("gateway", "smtp", "Email"),
-            max_stanza=config.max_stanza,
+            max_stanza=config.limits.max_stanza,
         )
         courier.attach(self._gateway)
         loop = asyncio.get_running_loop()
-        self._user_keys = UserKeys(self._gateway.ports.pubsub, config.users.address_of, loop.time)
+        self._user_keys = UserKeys(self._gateway.ports.pubsub, self._users.address_of, loop.time)
         self._outbound = Outbound(self._carriers, self._relay, self._journal, self._user_keys.autocrypt)
         inbound = Inbound(
-            config.users,
+            self._users,
             self._carriers,
             self._spool,
             self._delivery,
@@ -146,12 +148,12 @@ class App:
         config = self._config
         pairs = ", ".join(f"{formatter} with {encrypter}" for formatter, encrypter in self._carriers.pairs)
         listen = f"{config.listen.protocol.upper()} on {config.listen.host}:{self._listener.port}"
-        return f"ready: {config.xmpp.domain}, {listen}, {len(config.users)} user(s), carries {pairs}"
+        return f"ready: {config.xmpp.domain}, {listen}, {len(self._users)} user(s), carries {pairs}"
 
     async def _close(self) -> None:
         await self._listener.stop()
         await self._outbound.drain(DRAIN_SECONDS)
-        for user in self._config.users.jids:
+        for user in self._users.jids:
             self._gateway.presences.send(user, "unavailable")
         await self._user_keys.stop()
         await self._delivery.stop()
@@ -169,13 +171,13 @@ class App:
         found = [
             (provider, _Later(provider, lambda: self._gateway.ports)) for provider in plugins.data_providers
         ]
-        return (*contributors(self._config.users, self._config.max_encrypted), *found)
+        return (*contributors(self._users, self._config.max_encrypted), *found)
 
     # -- events --------------------------------------------------------------------------------------
 
     def _on_session(self, _event: object = None) -> None:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
-        for user in self._config.users.jids:
+        for user in self._users.jids:
             # Some clients let only subscribers read their keys: ask. Who agreed before is not asked again.
             self._gateway.presences.greet(user, subscribe=True)
         self._delivery.connected()

@@ -4,7 +4,7 @@ A package adds a carrier by an entry point in the group ``gre_email.v1`` that na
 ``carrier()``::
 
     [project.entry-points."gre_email.v1"]
-    pgp-mime = "gre_gateway_email.pgp_mime"
+    pgp-mime = "gre_gateway_email.carriers.pgp_mime"
 
 The gateway announces only the pairs that its carriers can carry.
 """

@@ -16,7 +16,7 @@ import aiosmtplib
 
 from gre_core.errors import Refused
 from gre_core.log import get_logger
-from gre_gateway_email.smtp_dialogue import Broken, Dialogue, NotTaken, open_dialogue
+from gre_gateway_email.mail.smtp_dialogue import Broken, Dialogue, NotTaken, open_dialogue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,9 +16,10 @@ from gre_openpgp.messages import check_message
 
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted
-from gre_gateway_email import encrypted_part, mime_scan
-from gre_gateway_email.addresses import address_list
 from gre_gateway_email.carrier import Carried
+from gre_gateway_email.carriers import encrypted_part
+from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail.addresses import address_list
 
 if TYPE_CHECKING:
     from gre_gateway_email.carrier import Envelope

@@ -11,9 +11,9 @@ from email.header import Header, decode_header, make_header
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
-from gre_gateway_email import mime_scan
-from gre_gateway_email.addresses import address_list
-from gre_gateway_email.html_text import text_of
+from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail.addresses import address_list
+from gre_gateway_email.mail.html_text import text_of
 
 if TYPE_CHECKING:
     from gre_gateway_email.carrier import Envelope

@@ -19,7 +19,7 @@ from gre_core.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from gre_gateway_email.spool import Entry, Spool
+    from gre_gateway_email.relaying.spool import Entry, Spool
 
 RECEIPT_GRACE: Final = 600.0
 """How long a receipt is waited for after the server has the message, in seconds."""

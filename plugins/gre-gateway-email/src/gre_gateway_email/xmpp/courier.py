@@ -10,13 +10,13 @@ from gre_core.wire import RECEIPTS
 
 if TYPE_CHECKING:
     from gre_core.slixmpp.gateway import Gateway
-    from gre_gateway_email.spool import Entry
+    from gre_gateway_email.relaying.spool import Entry
 
 PING: Final = "{urn:xmpp:ping}ping"
 
 
 class XmppCourier:
-    """Sends over an attached gateway (see :class:`gre_gateway_email.delivery.Courier`)."""
+    """Sends over an attached gateway (see :class:`gre_gateway_email.relaying.delivery.Courier`)."""
 
     def __init__(self) -> None:
         self._gateway: Gateway | None = None

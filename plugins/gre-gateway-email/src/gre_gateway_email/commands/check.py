@@ -11,8 +11,8 @@ from slixmpp import ComponentXMPP
 from gre_core.errors import GreError, Refused
 from gre_core.registry import Plugins
 from gre_gateway_email.carrier import Carriers
-from gre_gateway_email.relay import Relay
-from gre_gateway_email.spool import Spool
+from gre_gateway_email.mail.relay import Relay
+from gre_gateway_email.relaying.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def check(config: Config) -> AsyncIterator[tuple[bool, str]]:
     for line in _plugins(config):
         yield line
     yield _state(config)
-    if config.keys is not None:
+    if config.keys.directory is not None:
         for line in _keys(config):
             yield line
     yield await _xmpp(config)
@@ -59,12 +59,12 @@ def _state(config: Config) -> tuple[bool, str]:
 
 
 def _keys(config: Config) -> list[tuple[bool, str]]:
-    if config.keys is None or not config.keys.is_dir():
-        return [(False, f"[keys] {config.keys} is not a folder: no contact has a key")]
-    directory = KeyDirectory(config.keys)
+    if config.keys.directory is None or not config.keys.directory.is_dir():
+        return [(False, f"[keys] {config.keys.directory} is not a folder: no contact has a key")]
+    directory = KeyDirectory(config.keys.directory)
     directory.refresh()
     return [(False, f"[keys] {name}: {text}") for name, text in directory.problems.items()] or [
-        (True, f"[keys] {config.keys} is readable")
+        (True, f"[keys] {config.keys.directory} is readable")
     ]
 
 

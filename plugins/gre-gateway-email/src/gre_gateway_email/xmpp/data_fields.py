@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.api import DataContributor, DataField, DataProvider, DataRequest, formatter
 from gre_core.namespaces import LIMITS
-from gre_gateway_email.addresses import domain_of
+from gre_gateway_email.mail.addresses import domain_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gre_gateway_email.users import Users
+    from gre_gateway_email.relaying.users import Users
 
 MIME: Final = str(formatter("mime"))
 DOMAIN: Final = "domain"

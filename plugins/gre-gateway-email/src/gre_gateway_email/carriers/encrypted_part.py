@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gre_core.notes import ATTACHED, INLINE, LIST_FOOTER, MIXED_UP, PARTIAL
-from gre_gateway_email import mime_scan
-from gre_gateway_email.html_text import text_of
+from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail.html_text import text_of
 
 if TYPE_CHECKING:
-    from gre_gateway_email.mime_scan import Entity
+    from gre_gateway_email.mail.mime_scan import Entity
 
 MAX_PARTS: Final = 20
 """Most parts of one multipart; a mail with more is an ordinary one."""

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import BadEncrypted, InvalidAddress, StoreError
 from gre_core.log import get_logger
-from gre_gateway_email.addresses import check_address, domain_of
-from gre_gateway_email.mime_scan import Unreadable
-from gre_gateway_email.plain_mail import read_plain
-from gre_gateway_email.spool import Entry
+from gre_gateway_email.mail.addresses import check_address, domain_of
+from gre_gateway_email.mail.mime_scan import Unreadable
+from gre_gateway_email.mail.plain_mail import read_plain
+from gre_gateway_email.relaying.spool import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gre_gateway_email.carrier import Carriers
-    from gre_gateway_email.delivery import Delivery
-    from gre_gateway_email.spool import Spool
-    from gre_gateway_email.users import Users
+    from gre_gateway_email.relaying.delivery import Delivery
+    from gre_gateway_email.relaying.spool import Spool
+    from gre_gateway_email.relaying.users import Users
 
 MAX_QUEUE: Final = 20_000
 """Messages that may wait for delivery; more mails are put off with 452."""
@@ -39,7 +39,7 @@ _log = get_logger(__name__)
 
 
 class Inbound:
-    """The door of the gateway (see :class:`gre_gateway_email.listener.Door`).
+    """The door of the gateway (see :class:`gre_gateway_email.mail.listener.Door`).
 
     Arguments:
         users: who gets mail.

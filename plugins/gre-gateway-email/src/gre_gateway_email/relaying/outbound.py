@@ -14,16 +14,16 @@ from gre_core.errors import Refused, StoreError
 from gre_core.gateway import Relayed
 from gre_core.log import get_logger
 from gre_core.wire import ORIGIN_TAG
-from gre_gateway_email.addresses import domain_of
 from gre_gateway_email.carrier import Envelope
-from gre_gateway_email.plain_mail import write_plain
+from gre_gateway_email.mail.addresses import domain_of
+from gre_gateway_email.mail.plain_mail import write_plain
 
 if TYPE_CHECKING:
     from gre_core.gateway import Plain
     from gre_core.model import Recipient
     from gre_gateway_email.carrier import Carriers
-    from gre_gateway_email.journal import Journal
-    from gre_gateway_email.relay import Relay
+    from gre_gateway_email.mail.relay import Relay
+    from gre_gateway_email.relaying.journal import Journal
 
 AutocryptHeader = Callable[[str], Awaitable[str | None]]
 """Gives the value of the Autocrypt header for a user's bare JID, or None."""

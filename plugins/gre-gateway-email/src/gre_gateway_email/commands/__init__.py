@@ -1,0 +1,1 @@
+"""The subcommands of gre-email-gateway, one module each."""

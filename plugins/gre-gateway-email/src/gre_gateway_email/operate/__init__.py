@@ -1,0 +1,1 @@
+"""For the operator of a running gateway: log, metrics, health."""

@@ -1,0 +1,1 @@
+"""What users see of the gateway in XMPP: registration, commands, presence, roster, stanzas."""
