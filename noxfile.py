@@ -37,6 +37,7 @@ PACKAGES_OF_DEBIAN = {
     "node": "nodejs",
     "npm": "npm",
     "thunderbird": "thunderbird",
+    "initdb": "postgresql",
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"
@@ -141,7 +142,7 @@ def packages(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["dev"])
 def integration(session: nox.Session) -> None:
     """Run the tests on the loopback router and on real servers."""
-    _say_what_is_missing(session, "prosody", "ejabberdctl", "smtp-sink")
+    _say_what_is_missing(session, "prosody", "ejabberdctl", "smtp-sink", "initdb")
     _pytest(session, "tests/integration")
 
 
@@ -365,7 +366,8 @@ def _closure(name: str) -> set[str]:
 
 
 def _say_what_is_missing(session: nox.Session, *programs: str) -> None:
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    versioned = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *versioned])
     missing = sorted(
         {PACKAGES_OF_DEBIAN[each] for each in programs if shutil.which(each, path=places) is None}
     )

@@ -3,6 +3,7 @@
 - :func:`require`: skip on a desk, fail in CI.
 - :mod:`gre_core.testing.loopback`: an XMPP router in this process, standard library only.
 - :mod:`gre_core.testing.prosody`, :mod:`gre_core.testing.ejabberd`: the real servers, thrown away afterwards.
+- :mod:`gre_core.testing.postgres`: the real database server, thrown away afterwards.
 - :mod:`gre_core.testing.slix`: slixmpp clients and components for these servers.
 - :mod:`gre_core.testing.postfix`: a sink for mails.
 """

@@ -53,27 +53,33 @@ class SmtpSink:
         return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
     async def __aenter__(self) -> Self:
-        program = self._process.find()
+        self._process.find()
         self.port = free_port()
-        arguments = [program, *self._options]
         try:
             mails = self._process.directory / "mails"
             mails.mkdir()
-            if os.geteuid() == 0:
-                # It refuses to run as root without being told whom to become; its directory has to be open
-                # for that user.
-                arguments += ["-u", "nobody"]
-                if self._keep:
-                    self._process.directory.chmod(0o711)
-                    mails.chmod(0o733)
-            if self._keep:
-                arguments += ["-d", str(mails / "mail.")]
-            arguments += [f"{LOOPBACK}:{self.port}", str(_BACKLOG)]
-            await self._process.start(arguments, ports=[self.port])
+            if os.geteuid() == 0 and self._keep:
+                self._process.directory.chmod(0o711)
+                mails.chmod(0o733)  # it is written to as nobody
+            await self.start()
         except BaseException:
             await self._process.stop()
             raise
         return self
+
+    async def start(self) -> None:
+        """Start it again after :meth:`kill`, on the same port."""
+        arguments = [self._process.find(), *self._options]
+        if os.geteuid() == 0:
+            arguments += ["-u", "nobody"]  # it refuses to run as root without being told whom to become
+        if self._keep:
+            arguments += ["-d", str(self._process.directory / "mails" / "mail.")]
+        arguments += [f"{LOOPBACK}:{self.port}", str(_BACKLOG)]
+        await self._process.start(arguments, ports=[self.port])
+
+    async def kill(self) -> None:
+        """Kill it (SIGKILL)."""
+        await self._process.kill()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /

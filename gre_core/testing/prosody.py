@@ -91,6 +91,7 @@ class ProsodyServer:
         accounts: passwords by user name.
         components: secrets by component domain (XEP-0114).
         archive: load message archives (XEP-0313) as well.
+        offline: keep messages for users who are not there (XEP-0160).
         c2s_limit: bytes of one stanza from a client; more closes the stream with ``policy-violation``.
         component_limit: bytes of one stanza from a component; more closes with ``not-well-formed``.
         log_level: ``debug``, ``info``, ``warn`` or ``error``.
@@ -107,6 +108,7 @@ class ProsodyServer:
         components: Mapping[str, str] | None = None,
         *,
         archive: bool = False,
+        offline: bool = False,
         c2s_limit: int = C2S_LIMIT,
         component_limit: int = COMPONENT_LIMIT,
         log_level: str = "warn",
@@ -116,11 +118,12 @@ class ProsodyServer:
         self.components: Mapping[str, str] = dict(components or {})
         self.c2s_port = 0
         self.component_port = 0
-        self._modules: Sequence[str] = (*_MODULES, "mam") if archive else _MODULES
+        self._modules: Sequence[str] = (*_MODULES, *(["mam"] * archive), *(["offline"] * offline))
         self._limits = (c2s_limit, component_limit)
         self._log_level = log_level
         self._control_port = 0
         self._process = ServerProcess("prosody", "prosody", "apt-get install prosody")
+        self._config: Path | None = None
 
     @staticmethod
     def installed() -> bool:
@@ -138,14 +141,11 @@ class ProsodyServer:
         return self._process.log_file
 
     async def __aenter__(self) -> Self:
-        program = self._process.find()
+        self._process.find()
         self.c2s_port, self.component_port, self._control_port = free_port(), free_port(), free_port()
         try:
-            config = self._write_files(self._process.directory)
-            ports = [self.c2s_port, self._control_port]
-            if self.components:
-                ports.append(self.component_port)
-            await self._process.start([program, "--config", str(config), "-F"], ports=ports)
+            self._config = self._write_files(self._process.directory)
+            await self.start()
         except BaseException:
             await self._process.stop()
             raise
@@ -155,6 +155,22 @@ class ProsodyServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         await self._process.stop()
+
+    async def start(self) -> None:
+        """Start it again after :meth:`kill`, with the same ports and data."""
+        ports = [self.c2s_port, self._control_port]
+        if self.components:
+            ports.append(self.component_port)
+        await self._process.start([self._process.find(), "--config", str(self._config), "-F"], ports=ports)
+
+    async def kill(self) -> None:
+        """Kill it (SIGKILL); what it has stored stays."""
+        await self._process.kill()
+
+    async def restart(self) -> None:
+        """Kill it and start it again."""
+        await self.kill()
+        await self.start()
 
     async def kick(self, jid_or_domain: str) -> None:
         """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain.

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from gre_core.errors import GreError
 
@@ -146,6 +147,7 @@ class ServerProcess:
         ports: Sequence[int],
         environment: Mapping[str, str] | None = None,
         patience: float = 20,
+        user: str | None = None,
     ) -> None:
         """Start ``arguments`` and return when every port accepts a connection.
 
@@ -154,6 +156,7 @@ class ServerProcess:
             ports: TCP ports of 127.0.0.1 to wait for.
             environment: added to the environment of this process.
             patience: seconds to wait.
+            user: whom the program runs as, for programs that refuse root; None changes nothing.
 
         Raises:
             TestServerError: it ended, or did not listen in time; the text holds the end of its log.
@@ -166,6 +169,8 @@ class ServerProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=self.directory,
                 env={**os.environ, **(environment or {})},
+                start_new_session=True,  # a group of its own, which ends as a whole
+                **as_user(user),
             )
         try:
             async with asyncio.timeout(patience):
@@ -199,27 +204,70 @@ class ServerProcess:
             return "(no log)"
         return "\n".join(text.splitlines()[-lines:])
 
+    async def end(self, patience: float = 20) -> None:
+        """Ask the program to end (SIGINT for the fast way of PostgreSQL) and wait for it; its directory stays.
+
+        Args:
+            patience: seconds until it is killed.
+        """
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                process.send_signal(signal.SIGINT)
+                await asyncio.wait_for(process.wait(), patience)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End the program and what it started at once (SIGKILL); :meth:`start` starts it again on the same files."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        children = _children(process.pid)  # some begin groups of their own, as those of PostgreSQL do
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
     async def stop(self) -> None:
         """End the program and remove its directory. Safe to call at any time, also twice.
 
         It is killed: nothing of it is to be kept, and a polite end takes up to seconds.
         """
-        process, self._process = self._process, None
         directory, self._directory = self._directory, None
         try:
-            if process is not None and process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            await self.kill()
         finally:
             if directory is not None:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
+def _children(pid: int) -> list[int]:
+    """Give the processes that a process has started (Linux)."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def as_user(name: str | None) -> dict[str, Any]:
+    """Give the arguments with which ``subprocess`` starts a program as another user; none for None."""
+    if name is None:
+        return {}
+    import pwd  # noqa: PLC0415 - only Unix has it, and this module is imported everywhere
+
+    entry = pwd.getpwnam(name)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
 def find_program(name: str) -> str | None:
-    """Return the path of an executable on PATH or in the ``sbin`` directories, else None."""
-    path = os.environ.get("PATH", os.defpath)
-    return shutil.which(name, path=os.pathsep.join([path, "/usr/local/sbin", "/usr/sbin", "/sbin"]))
+    """Return the path of an executable on PATH, in the ``sbin`` directories or where Debian has PostgreSQL, or None."""
+    folders = [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+    # One folder for each version; the newest first.
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name.zfill(4))
+    folders += map(str, reversed(found))
+    return shutil.which(name, path=os.pathsep.join(folders))
 
 
 async def control(port: int, line: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import smtplib
+import subprocess
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +16,9 @@ from gre_core.testing import require
 from gre_core.testing.ejabberd import EjabberdServer
 from gre_core.testing.loopback import LoopbackServer
 from gre_core.testing.postfix import SmtpSink
+from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
-from gre_core.testing.server import ServerProcess, TestServerError
+from gre_core.testing.server import ServerProcess, TestServerError, find_program
 from gre_core.testing.slix import make_client, make_component, offline, online
 
 CONTACT = r"alice\40example.org@mail.localhost"
@@ -174,3 +176,56 @@ def test_require_skips_on_a_desk_and_fails_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="needed in CI: a missing thing"):
         require(condition=False, what="a missing thing")
+
+
+def psql(url, *words):
+    return asyncio.to_thread(
+        subprocess.run,
+        [find_program("psql"), "-X", "-q", "-A", "-t", "-d", url, *words],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+async def test_postgresql_keeps_what_was_committed_when_it_is_killed():
+    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
+    async with PostgresServer() as server:
+        await psql(server.url, "-c", "create table t (x int)", "-c", "insert into t values (1), (2)")
+        # In the middle of other work, of a connection that does not look whether its server still lives.
+        busy = "do $$ begin loop perform 1; end loop; end $$"
+        work = asyncio.create_task(psql(server.url, "-c", "begin; insert into t values (3)", "-c", busy))
+        while "loop" not in (await psql(server.url, "-c", "select query from pg_stat_activity")).stdout:
+            await asyncio.sleep(0.02)
+        before = server.pid
+        await server.restart()
+        with pytest.raises(subprocess.CalledProcessError):
+            await work
+        assert (await psql(server.url, "-c", "select sum(x) from t")).stdout == "3\n"
+        assert (await psql(server.url, "-c", "show fsync", "-c", "show listen_addresses")).stdout == (
+            "on\n127.0.0.1\n"
+        )
+        await server.stop()
+        await server.start()
+        assert (await psql(server.url, "-c", "select count(*) from t")).stdout == "2\n"
+        pid, directory = server.pid, server.log_file.parent
+    assert not alive(before)
+    assert not alive(pid)
+    assert not directory.exists()
+
+
+async def test_prosody_keeps_messages_for_later_when_it_is_killed():
+    require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
+    async with ProsodyServer(accounts={"juliet": "a", "romeo": "b"}, offline=True) as server:
+        romeo = make_client(server, "romeo", "b", plugins=("xep_0199",))
+        await online(romeo)
+        romeo.send_message(JID("juliet@localhost"), "for later", mtype="chat")
+        await romeo.plugin["xep_0199"].ping(JID("localhost"))  # what was sent before it has been worked on
+        await server.restart()
+        juliet = make_client(server, "juliet", "a")
+        got = asyncio.get_running_loop().create_future()
+        juliet.add_event_handler("message", lambda message: got.set_result(message["body"]))
+        await online(juliet)
+        juliet.send_presence()
+        async with asyncio.timeout(5):
+            assert await got == "for later"
+        await offline(juliet)
+        romeo.abort()
