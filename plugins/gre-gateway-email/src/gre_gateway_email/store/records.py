@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-InboundKind = Literal["encrypted", "plain"]
+InboundKind = Literal["encrypted", "plain", "notice", "error"]
+"""``notice``: words of the gateway itself. ``error``: a mail of the user could not be delivered after all; the content
+says why, and the subject is the id of the user's stanza."""
 State = Literal["waiting", "held", "dead"]
 """``waiting``: under way or to be tried again. ``held``: too large for a stanza, until it is fetched or expires.
 ``dead``: given up; an admin can look at it, send it again, or drop it."""
@@ -92,10 +94,10 @@ class InboundMessage:
         user: bare JID.
         address: the address of the user that the mail was sent to.
         sender: mail address that the message comes from.
-        kind: encrypted or plain.
+        kind: what it is.
         formatter: of an encrypted message, else ``""``.
         encrypter: of an encrypted message, else ``""``.
-        subject: of a plain message.
+        subject: of a plain message; of an error the id of the stanza that failed.
         notes: codes of what stood around an encrypted message.
         files: links of uploaded attachments of a plain message.
         size: of the content, in bytes.

@@ -81,8 +81,8 @@ class Outbox(Protocol):
         """Tell what :meth:`add` would say, without storing."""
         ...
 
-    async def due(self, now: float, limit: int) -> Sequence[OutboundMail]:
-        """Give waiting mails whose time has come, the oldest first."""
+    async def due(self, now: float, limit: int, exclude: Iterable[str] = ()) -> Sequence[OutboundMail]:
+        """Give waiting mails whose time has come, the oldest first, without those of these ids."""
         ...
 
     async def next_at(self) -> float | None:
@@ -197,6 +197,13 @@ class Store(Protocol):
     @classmethod
     async def open(cls, url: str, now: Callable[[], float] = ...) -> Self:
         """Open a database, and bring its tables up to date (alembic)."""
+        ...
+
+    async def wake(self, latest: float) -> None:
+        """Let nothing that waits, in both directions, be tried later than at that time.
+
+        For a start: what waited then is tried soon, also when a clock that was wrong had put it off for years.
+        """
         ...
 
     async def secret(self, name: str) -> bytes:
