@@ -1,6 +1,7 @@
 """The configuration: one TOML file and the environment, checked as a whole before anything starts."""
 
 from gre_gateway_email.config.loading import load as load
+from gre_gateway_email.config.loading import read as read
 from gre_gateway_email.config.settings import Config as Config
 from gre_gateway_email.config.settings import Files as Files
 from gre_gateway_email.config.settings import Http as Http
@@ -14,4 +15,4 @@ from gre_gateway_email.config.settings import Retention as Retention
 from gre_gateway_email.config.settings import Retry as Retry
 from gre_gateway_email.config.settings import Smtp as Smtp
 from gre_gateway_email.config.settings import Xmpp as Xmpp
-from gre_gateway_email.config.toml_table import ConfigError as ConfigError
+from gre_gateway_email.config.sources import ConfigError as ConfigError

@@ -13,11 +13,14 @@ A small one::
     [users]
     "juliet@example.org" = "juliet@xmpp.example"
 
-Paths are relative to the folder of the file. The README lists every key.
+Paths are relative to the folder of the file. The README lists every key. Each can be set in the environment too, see
+:mod:`gre_gateway_email.config.sources`.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from typing import TYPE_CHECKING, Final, cast
 
@@ -48,83 +51,90 @@ from gre_gateway_email.config.settings import (
     Tls,
     Xmpp,
 )
-from gre_gateway_email.config.toml_table import MAX_PORT, ConfigError, Table
+from gre_gateway_email.config.sources import ConfigError, Sources
+from gre_gateway_email.config.toml_table import MAX_PORT, Table
 from gre_gateway_email.mail.addresses import check_address, domain_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
+_LINE: Final = re.compile(r":(\d+): ")
+_PLACE: Final = re.compile(r"\(at line (\d+)")
 _SMTP_PORT: Final[dict[Tls, int]] = {"none": 25, "starttls": 587, "implicit": 465}
 
 
-def load(path: Path) -> Config:
-    """Read and check a configuration file.
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration file, with what the environment changes in it.
+
+    Arguments:
+        path: of the file.
+        environ: variables ``GRE_EMAIL_TABLE_KEY``; those of the process as a rule.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, lacks a key, has an unknown one, or a wrong value.
+        ConfigError: it cannot be read, is not TOML, lacks a key, has an unknown one, or a wrong value. The text has one
+            line for each problem.
     """
-    root = Table(path, "", _read(path))
-    with root.table("xmpp", needed=True) as table:
-        xmpp = _xmpp(table)
-    with root.table("smtp") as table:
-        smtp = _smtp(table)
-    with root.table("listen") as table:
-        listen = _listen(table)
-    with root.table("users") as table:
-        users = _users(table)
-    with root.table("mail") as table:
-        mail = _mail(table, users)
-    with root.table("registration") as table:
-        registration = _registration(table)
-    with root.table("policy") as table:
-        encrypted_only = table.flag("encrypted_only", default=False)
-    with root.table("keys") as table:
-        keys = Keys(
-            table.folder("directory"), table.flag("harvest", default=True), table.flag("wkd", default=True)
-        )
-    with root.table("wkd") as table:
-        wkd = _http(table, 8096)
-    with root.table("files") as table:
-        files = _files(table)
-    with root.table("plugins") as table:
-        plugins = table.texts("allow", ("gre-openpgp",))
-    with root.table("state") as table:
-        state = table.folder("directory", "state") or path.parent
-    with root.table("database") as table:
-        database = table.secret("url")
-    with root.table("retry") as table:
-        retry = _retry(table)
-    with root.table("retention") as table:
-        retention = Retention(
-            float(table.whole("relayed_days", 7, 1, 365) * _DAY),
-            float(table.whole("dead_days", 14, 1, 365) * _DAY),
-        )
-    with root.table("limits") as table:
-        limits = _limits(table)
-    with root.table("admin") as table:
-        admins = tuple(_bare(table, "jids", one).bare for one in table.texts("jids", ()))
-    with root.table("http") as table:
-        http = _http(table, 8095)
-    with root.table("log") as table:
-        log = _log(table)
+    return read(path, environ)[0]
+
+
+def read(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, Sources]:
+    """Do what :func:`load` does, and give also the notes: warnings, and every key that may be there."""
+    text, values = _parse(path)
+    sources = Sources(path, text, os.environ if environ is None else environ)
+    root = Table(sources, "", values)
+    users = root.read("users", _users)
+    state = root.read("state", lambda table: table.folder("directory", "state"))
+    config = Config(
+        path=path,
+        xmpp=root.read("xmpp", _xmpp),
+        smtp=root.read("smtp", _smtp),
+        listen=root.read("listen", _listen),
+        users=users,
+        mail=root.read("mail", lambda table: _mail(table, users)),
+        registration=root.read("registration", _registration),
+        encrypted_only=root.read("policy", lambda table: table.flag("encrypted_only", default=False)),
+        keys=root.read("keys", _keys),
+        wkd=root.read("wkd", lambda table: _http(table, 8096)),
+        files=root.read("files", _files),
+        plugins=root.read("plugins", lambda table: table.texts("allow", ("gre-openpgp",))),
+        state=state or path.parent,
+        database=root.read("database", lambda table: table.secret("url")),
+        retry=root.read("retry", _retry),
+        retention=root.read("retention", _retention),
+        limits=root.read("limits", _limits),
+        admins=root.read("admin", _admins),
+        http=root.read("http", lambda table: _http(table, 8095)),
+        log=root.read("log", _log),
+        warnings=tuple(sources.warnings),
+    )
     root.done()
-    return Config(
-        path, xmpp, smtp, listen, mail, users, registration, encrypted_only, keys, wkd, files, plugins, state, database,
-        retry, retention, limits, admins, http, log,
-    )  # fmt: skip
+    sources.check_variables()
+    if sources.problems:
+        raise ConfigError("\n".join(sorted(sources.problems, key=_line_of)))
+    return config, sources
 
 
-def _read(path: Path) -> dict[str, object]:
+def _line_of(problem: str) -> int:
+    found = _LINE.search(problem)
+    return int(found[1]) if found else 0
+
+
+def _parse(path: Path) -> tuple[str, dict[str, object]]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes().decode("utf-8")
+        return text, tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+        hint = "; `gre-email-gateway init` writes one" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{hint}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from error
+        place = _PLACE.search(str(error))
+        line = int(place[1]) if place else text.rstrip().count("\n") + 1  # else it says "at end of document"
+        raise ConfigError(f"{path}:{line}: is not TOML: {error}") from error
 
 
 def _xmpp(table: Table) -> Xmpp:
@@ -133,7 +143,7 @@ def _xmpp(table: Table) -> Xmpp:
         raise table.error("domain", "a domain without @", str(domain))
     secret = table.secret("secret")
     if secret is None:
-        raise table.error("secret", "given, or secret_file", None)
+        raise ConfigError(f"{table.where('secret')} has to be given, or secret_file")
     return Xmpp(domain.bare, table.text("host", "127.0.0.1"), table.whole("port", 5347, 1, MAX_PORT), secret)
 
 
@@ -166,22 +176,39 @@ def _listen(table: Table) -> Listen:
     )
 
 
-def _mail(table: Table, users: tuple[tuple[str, str], ...]) -> Mail:
+def _mail(table: Table, users: tuple[tuple[str, str], ...] | None) -> Mail:
     domains = tuple(one.lower() for one in table.texts("domains", ()))
     for domain in domains:
         try:
             check_address(f"postmaster@{domain}")
         except InvalidAddress as error:
             raise ConfigError(f"{table.where('domains')}: {error.text}") from error
-    for address, _ in users:
+    for address, _ in users or ():
         if domains and domain_of(address).lower() not in domains:
             raise ConfigError(
                 f"{table.where('domains')} has to hold the domain of each address in [users]: {address} is of another"
             )
-    found = domains or tuple(dict.fromkeys(domain_of(address).lower() for address, _ in users))
-    if not found:
+    found = domains or tuple(dict.fromkeys(domain_of(address).lower() for address, _ in users or ()))
+    if not found and users is not None:
         raise ConfigError(f"{table.where('domains')} is missing: name the mail domain, or give [users]")
     return Mail(found, table.optional_text("authserv_id"))
+
+
+def _keys(table: Table) -> Keys:
+    return Keys(
+        table.folder("directory"), table.flag("harvest", default=True), table.flag("wkd", default=True)
+    )
+
+
+def _retention(table: Table) -> Retention:
+    return Retention(
+        float(table.whole("relayed_days", 7, 1, 365) * _DAY),
+        float(table.whole("dead_days", 14, 1, 365) * _DAY),
+    )
+
+
+def _admins(table: Table) -> tuple[str, ...]:
+    return tuple(_bare(table, "jids", one).bare for one in table.texts("jids", ()))
 
 
 def _registration(table: Table) -> Registration:

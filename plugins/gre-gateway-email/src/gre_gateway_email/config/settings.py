@@ -270,6 +270,7 @@ class Config:
         admins: bare JIDs of those who may use the commands for admins.
         http: metrics and health.
         log: what is logged.
+        warnings: what works and should be changed, for people.
     """
 
     path: Path
@@ -292,6 +293,7 @@ class Config:
     admins: tuple[str, ...]
     http: Http
     log: Log
+    warnings: tuple[str, ...] = ()
 
     @property
     def max_encrypted(self) -> int:

@@ -1,37 +1,36 @@
-"""Reads the keys of one TOML table, each checked; what was not asked for is refused as unknown."""
+"""Reads the keys of one TOML table, each checked; what was not asked for is refused as unknown.
+
+What is wrong is noted in the :class:`~gre_gateway_email.config.sources.Sources`, and reading goes on, so that the
+operator sees all of it at once.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from gre_core.errors import GreError
+from gre_gateway_email.config.sources import ConfigError, Key, Sources, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 MAX_PORT: Final = 65535
-MAX_SECRET: Final = 4096
 
-
-class ConfigError(GreError):
-    """The configuration cannot be used. The text names file, table and key, and what is allowed there."""
-
-    code = "config"
+_T = TypeVar("_T")
+_FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class Table:
     """One table of a TOML file, or the file itself.
 
     Arguments:
-        path: of the file; relative paths in it start from its folder.
+        sources: file, environment and notes.
         name: of the table, ``""`` for the file itself.
         values: what tomllib made of it.
     """
 
-    def __init__(self, path: Path, name: str, values: Mapping[str, object]) -> None:
-        self._path = path
+    def __init__(self, sources: Sources, name: str, values: Mapping[str, object]) -> None:
+        self._sources = sources
         self._name = name
         self._values = values
         self._asked: set[str] = set()
@@ -41,138 +40,192 @@ class Table:
         """All keys that are there."""
         return tuple(self._values)
 
-    @contextmanager
-    def table(self, key: str, *, needed: bool = False) -> Generator[Table]:
-        """Open a table within this one; on leaving, keys that nobody asked for are refused."""
+    def read(self, key: str, reader: Callable[[Table], _T]) -> _T:
+        """Read a table within this one; then keys in it that nobody asked for are noted as wrong.
+
+        Result:
+            What the reader makes of it. When it fails that is noted, and None stands for the result, which nobody
+            may use: the caller raises when something was noted.
+        """
         value = self._get(key)
-        if value is None and needed:
-            raise ConfigError(f"{self._path}: the table [{key}] is missing")
-        if value is None:
-            value = {}
-        if not isinstance(value, dict):
-            raise self.error(key, "a table", value)
-        inner = Table(self._path, key, value)
-        yield inner
+        inner = Table(self._sources, key, cast("dict[str, object]", value) if isinstance(value, dict) else {})
+        try:
+            if not isinstance(value, dict) and value is not None:
+                raise self.error(key, "a table", value)
+            result = reader(inner)
+        except ConfigError as error:
+            self._sources.problems.append(error.text)
+            return cast("_T", None)
         inner.done()
+        return result
 
     def done(self) -> None:
-        """Refuse keys that nobody asked for.
-
-        Raises:
-            ConfigError: there is one; the text lists the known ones.
-        """
-        unknown = sorted(set(self._values) - self._asked)
-        if unknown:
-            known = ", ".join(sorted(self._asked)) or "none"
-            raise ConfigError(f"{self.where(unknown[0])} is not known; known here: {known}")
+        """Note keys that nobody asked for."""
+        for key in self._values:
+            if key not in self._asked:
+                known = ", ".join(sorted(self._asked)) or "none"
+                hint = closest(key, self._asked) or f"; known here: {known}"
+                self._sources.problems.append(f"{self.where(key)} is not known{hint}")
 
     def text(self, key: str, default: str | None = None) -> str:
         """Give a text of one line; without a default it has to be there."""
-        value = self.optional_text(key)
+        value = self._one_line(key, default)
         if value is not None:
             return value
         if default is None:
-            raise ConfigError(f"{self.where(key)} is missing")
+            raise self.missing(key)
         return default
 
     def optional_text(self, key: str) -> str | None:
         """Give a text of one line, or None when it is not there."""
-        value = self._get(key)
-        if value is None:
-            return None
-        if not isinstance(value, str) or not value or not value.isprintable():
-            raise self.error(key, "a text of one line", value)
-        return value
+        return self._one_line(key, None)
 
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Give a list of texts of one line."""
+        """Give a list of texts of one line; in the environment with commas."""
+        self._note(key, "a list of texts", list(default))
+        variable = self._sources.variable(self._name, key)
         value = self._get(key)
+        if variable is not None:
+            value = [one.strip() for one in variable.split(",") if one.strip()]
         if value is None:
             return default
         if not isinstance(value, list) or not all(
             isinstance(one, str) and one.isprintable() for one in value
         ):
-            raise self.error(key, "a list of texts", value)
+            return self._wrong(key, "a list of texts", value, default)
         return tuple(value)
 
     def whole(self, key: str, default: int, lowest: int, highest: int) -> int:
         """Give a whole number within bounds."""
+        allowed = f"a whole number from {lowest} to {highest}"
+        self._note(key, allowed, default)
+        variable = self._sources.variable(self._name, key)
         value = self._get(key)
+        if variable is not None:
+            digits = variable.strip()
+            value = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else variable  # noqa: PLR2004
         if value is None:
             return default
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-            raise self.error(key, f"a whole number from {lowest} to {highest}", value)
+            return self._wrong(key, allowed, value, default)
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
         """Give true or false."""
+        self._note(key, "true or false", default)
+        variable = self._sources.variable(self._name, key)
         value = self._get(key)
+        if variable is not None:
+            value = _FLAGS.get(variable.strip().lower(), variable)
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.error(key, "true or false", value)
+            return self._wrong(key, "true or false", value, default)
         return value
 
     def choice(self, key: str, allowed: Sequence[str], default: str) -> str:
         """Give one of the allowed texts."""
+        words = "one of " + ", ".join(f'"{one}"' for one in allowed)
+        self._note(key, words, default)
+        variable = self._sources.variable(self._name, key)
         value = self._get(key)
+        if variable is not None:
+            value = variable.strip()
         if value is None:
             return default
         if value not in allowed:
-            raise self.error(key, "one of " + ", ".join(f'"{one}"' for one in allowed), value)
+            return self._wrong(key, words, value, default)
         return str(value)
 
     def folder(self, key: str, default: str | None = None) -> Path | None:
         """Give a folder, relative to that of the file."""
-        value = self.optional_text(key)
+        value = self._one_line(key, default)
         if value is None:
             value = default
-        return None if value is None else self._path.parent / value
+        return None if value is None else self._sources.path.parent / value
 
     def secret(self, key: str) -> str | None:
-        """Give a secret from ``key`` itself or from the file that ``key_file`` names, or None.
+        """Give a secret: from the environment, a credential, ``key`` itself or the file of ``key_file``; or None.
 
         The value never stands in an error.
         """
-        direct = self._get(key)
         file_key = f"{key}_file"
-        named = self.optional_text(file_key)
+        self._note(key, "a text of one line", None)
+        self._note(file_key, "the name of a file", None)
+        direct, named = self._get(key), self._get(file_key)
+        variables = (
+            self._sources.variable(self._name, key),
+            self._sources.variable(self._name, file_key),
+        )
+        if variables != (None, None):
+            direct, named = variables
+        elif found := self._sources.credential(self._name, key):
+            return found[0]
         if direct is not None and named is not None:
             raise ConfigError(f"{self.where(file_key)} and {key} are both given: keep one")
         if direct is not None:
             if not isinstance(direct, str) or not direct.isprintable() or not direct:
                 raise ConfigError(f"{self.where(key)} has to be a text of one line")
+            if variables == (None, None):
+                self._sources.warn_if_open(self._sources.path, f"[{self._name}] {key}")
             return direct
         if named is None:
             return None
-        try:
-            with (self._path.parent / named).open("rb") as stream:
-                content = stream.read(MAX_SECRET + 1)
-            secret = content.decode("utf-8").strip("\r\n")
-        except OSError as error:
-            raise ConfigError(f"{self.where(file_key)}: {named} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise ConfigError(f"{self.where(file_key)}: {named} is not UTF-8") from None
-        if not secret or len(content) > MAX_SECRET or not secret.isprintable():
-            raise ConfigError(
-                f"{self.where(file_key)}: {named} has to hold one line of at most {MAX_SECRET} bytes"
-            )
-        return secret
+        if not isinstance(named, str) or not named:
+            raise self.error(file_key, "the name of a file", named)
+        return self._sources.read_secret(self._sources.path.parent / named, self.where(file_key))
 
     def error(self, key: str, allowed: str, value: object) -> ConfigError:
         """Make the error for a value that is not allowed."""
         return ConfigError(f"{self.where(key)} has to be {allowed}, not {_shown(value)}")
 
+    def missing(self, key: str) -> ConfigError:
+        """Make the error for a key that has to be there; one that looks like it is shown."""
+        if not self._name or (not self._values and self._sources.line(self._name) is None):
+            return ConfigError(
+                f"{self._sources.path}: the table [{self._name}] is missing; it has to have {key}"
+            )
+        others = set(self._values) - self._asked
+        for other in sorted(others):
+            if closest(other, [key]):
+                return ConfigError(
+                    f"{self.where(other)} is not known{closest(other, [key])} [{self._name}] {key} is missing"
+                )
+        return ConfigError(f"{self.where(key)} is missing")
+
+    def where(self, key: str) -> str:
+        """Name the file, the line, the table and a key of it."""
+        return self._sources.where(self._name, key)
+
+    def _one_line(self, key: str, default: str | None) -> str | None:
+        self._note(key, "a text of one line", default)
+        value: object = self._sources.variable(self._name, key)
+        in_file = self._get(key)
+        if value is None:
+            value = in_file
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value or not value.isprintable():
+            if default is None:
+                raise self.error(key, "a text of one line", value)
+            return self._wrong(key, "a text of one line", value, default)
+        return value
+
+    def _note(self, key: str, kind: str, default: object) -> None:
+        self._sources.keys.setdefault((self._name, key), Key(self._name, key, kind, default))
+
+    def _wrong(self, key: str, allowed: str, value: object, default: _T) -> _T:
+        self._sources.problems.append(self.error(key, allowed, value).text)
+        return default
+
     def _get(self, key: str) -> object:
         self._asked.add(key)
         return self._values.get(key)
 
-    def where(self, key: str) -> str:
-        """Name the file, the table and a key of it."""
-        return f"{self._path}: [{self._name}] {key}" if self._name else f"{self._path}: {key}"
-
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value)[:80]
