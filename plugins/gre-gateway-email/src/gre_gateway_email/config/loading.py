@@ -125,12 +125,13 @@ def _line_of(problem: str) -> int:
 def _parse(path: Path) -> tuple[str, dict[str, object]]:
     try:
         text = path.read_bytes().decode("utf-8")
-        return text, tomllib.loads(text)
     except OSError as error:
         hint = "; `gre-email-gateway init` writes one" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{hint}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
+    try:
+        return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         line = int(place[1]) if place else text.rstrip().count("\n") + 1  # else it says "at end of document"
