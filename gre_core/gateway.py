@@ -20,14 +20,24 @@ from gre_core.log import get_logger
 from gre_core.model import Body, DataField, DataForm, DataRequest, Recipient
 from gre_core.namespaces import EME, ENCRYPTED_ONLY, GRE, MAX_SIZE, Kind, Namespace
 from gre_core.negotiation import Agreement, Pair, negotiate, read_features
-from gre_core.user_messages import Plain, Relayed, has_content, read_plain
+from gre_core.user_messages import LATER, Answer, Later, Plain, Relayed, has_content, read_plain
 from gre_core.xml_text import clean, is_identifier, is_legal, local_name, serialised_size
 
 if TYPE_CHECKING:
     from gre_core.api import DataContributor, DataProvider
     from gre_core.errors import StanzaErrorType
 
-__all__ = ["ENCRYPT_TEXT", "JID_ESCAPING", "GatewayEngine", "Plain", "Relayed", "SenderId"]
+__all__ = [
+    "ENCRYPT_TEXT",
+    "JID_ESCAPING",
+    "LATER",
+    "Answer",
+    "GatewayEngine",
+    "Later",
+    "Plain",
+    "Relayed",
+    "SenderId",
+]
 
 _log = get_logger(__name__)
 
@@ -313,26 +323,42 @@ class GatewayEngine:
         """
         return wire.build_plain(to, stanza_id, text, subject=subject, sender=self.jid_of(legacy_id))
 
+    def emit_notice(self, to: str, text: str, stanza_id: str) -> Element:
+        """Make the stanza of words that the gateway itself says to a user; raises as :meth:`emit_plain`."""
+        return wire.build_plain(to, stanza_id, text, subject=None, sender=self.domain)
+
     # -- answers -------------------------------------------------------------------------------------
 
     @staticmethod
     def receipt(message: Relayed | Plain) -> Element | None:
         """Make the receipt for a message that the network took (XEP-0184); None when none was asked for."""
-        stanza_id = message.stanza.get("id")
-        if message.stanza.find(wire.REQUEST_TAG) is None or not stanza_id:
+        return GatewayEngine.receipt_to(Answer.to(message))
+
+    @staticmethod
+    def receipt_to(answer: Answer) -> Element | None:
+        """Make the receipt for a message that the network took later; None when none was asked for."""
+        if not answer.wants_receipt or not answer.stanza_id:
             return None
         receipt = Element(
             wire.MESSAGE_TAG,
             {
-                "from": message.stanza.get("to", ""),
-                "to": message.user_full,
-                "type": message.stanza.get("type", "normal"),
-                "id": f"receipt-{stanza_id}"[: wire.MAX_ID],
+                "from": answer.stanza_to,
+                "to": answer.user_full,
+                "type": answer.stanza_type,
+                "id": f"receipt-{answer.stanza_id}"[: wire.MAX_ID],
             },
         )
-        SubElement(receipt, wire.RECEIVED_TAG, {"id": stanza_id})
+        SubElement(receipt, wire.RECEIVED_TAG, {"id": answer.stanza_id})
         SubElement(receipt, wire.STORE_TAG)
         return receipt
+
+    @staticmethod
+    def error_to(answer: Answer, error: GreError) -> Element:
+        """Make the error answer to a message that the network did not take in the end."""
+        stanza = Element(wire.MESSAGE_TAG, {"from": answer.user_full, "to": answer.stanza_to})
+        if answer.stanza_id:
+            stanza.set("id", answer.stanza_id)
+        return GatewayEngine.error(stanza, error)
 
     @staticmethod
     def error(stanza: Element, error: GreError) -> Element:

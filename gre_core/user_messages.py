@@ -79,6 +79,44 @@ class Plain:
     hidden: tuple[Recipient, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Where the answer to a message goes that is given later, even after a restart: all that has to be stored for it.
+
+    Arguments:
+        user_full: full JID of the sender.
+        stanza_id: id of the stanza, or ``""``.
+        stanza_to: what the stanza was addressed to; the answer comes from there.
+        stanza_type: ``chat`` or another.
+        wants_receipt: the stanza asked for a receipt (XEP-0184).
+    """
+
+    user_full: str
+    stanza_id: str
+    stanza_to: str
+    stanza_type: str = "chat"
+    wants_receipt: bool = False
+
+    @classmethod
+    def to(cls, message: Relayed | Plain) -> Answer:
+        """Give where the answer to a message goes."""
+        stanza = message.stanza
+        return cls(
+            message.user_full,
+            stanza.get("id", ""),
+            stanza.get("to", ""),
+            stanza.get("type", "normal"),
+            stanza.find(wire.REQUEST_TAG) is not None,
+        )
+
+
+class Later:
+    """What a handler returns that stored a message and answers it later (``LATER``)."""
+
+
+LATER: Final = Later()
+
+
 def has_content(stanza: Element) -> bool:
     """Tell whether a message carries something that a person wrote."""
     for node in stanza:

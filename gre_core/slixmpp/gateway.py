@@ -24,7 +24,7 @@ from slixmpp.xmlstream.matcher import StanzaPath
 
 from gre_core import wire
 from gre_core.errors import GreError, PeerError, Refused
-from gre_core.gateway import GatewayEngine, Plain, Relayed
+from gre_core.gateway import Answer, GatewayEngine, Later, Plain, Relayed
 from gre_core.incoming import read_error, receipt_for
 from gre_core.jid_escape import canonical
 from gre_core.log import get_logger
@@ -61,8 +61,8 @@ AT_ONCE: Final = 200
 MAX_MEMORY: Final = 64 * 1024 * 1024
 """Bytes of messages under way, beyond which further ones are refused with ``resource-constraint``."""
 
-OnEncrypted = Callable[[Relayed], Awaitable[None]]
-OnPlain = Callable[[Plain], Awaitable[None]]
+OnEncrypted = Callable[[Relayed], Awaitable[Later | None]]
+OnPlain = Callable[[Plain], Awaitable[Later | None]]
 OnReceipt = Callable[[str, str], Awaitable[None]]
 OnError = Callable[[str, str, PeerError], Awaitable[None]]
 
@@ -149,8 +149,8 @@ class Gateway:
         elif message is not None:
             if self._on_plain is None:
                 raise Refused("This gateway relays only encrypted messages.", condition="policy-violation")
-            await within(PATIENCE, self._on_plain(message))
-            self._confirm(message)
+            if not isinstance(await within(PATIENCE, self._on_plain(message)), Later):
+                self.confirm(Answer.to(message))
 
     async def _relay(self, message: Relayed) -> None:
         """Relay a message once, also when it is sent again meanwhile: the first one's answer serves both."""
@@ -162,20 +162,32 @@ class Gateway:
                 return
             self._under_way.add(key)
         try:
-            await within(PATIENCE, self._on_encrypted(message))
+            later = isinstance(await within(PATIENCE, self._on_encrypted(message)), Later)
         finally:
             if key is not None:
                 self._under_way.discard(key)
-        self._confirm(message)
+        if not later:
+            self.confirm(Answer.to(message))
 
-    def _confirm(self, message: Relayed | Plain) -> None:
-        receipt = self.engine.receipt(message)
+    def confirm(self, answer: Answer) -> None:
+        """Send the receipt for a message that the network took, if the sender asked for one.
+
+        While the stream is down, it waits in memory for the next session. Never raises.
+        """
+        receipt = self.engine.receipt_to(answer)
         if receipt is None:
             return
         try:
             self.stream.put(receipt, wait=True)
         except GreError as error:
             _log.error("receipt-not-sent", code=error.code)
+
+    def refuse(self, answer: Answer, error: GreError) -> None:
+        """Send the stanza error for a message that the network did not take; otherwise as :meth:`confirm`."""
+        try:
+            self.stream.put(self.engine.error_to(answer, error), wait=True)
+        except GreError as problem:
+            _log.error("error-not-sent", code=problem.code)
 
     # -- towards the users ---------------------------------------------------------------------------
 
@@ -203,6 +215,33 @@ class Gateway:
     def deliver_plain(self, to: str, legacy_id: str, text: str, subject: str | None, stanza_id: str) -> None:
         """Send an unencrypted message to a user. Raises as :meth:`deliver`."""
         self.stream.put(self.engine.emit_plain(legacy_id, to, text, subject, stanza_id))
+
+    def deliver_notice(self, to: str, text: str, stanza_id: str) -> None:
+        """Say something to a user in the gateway's own name. Raises as :meth:`deliver`."""
+        self.stream.put(self.engine.emit_notice(to, text, stanza_id))
+
+    def deliver_error(self, to: str, legacy_id: str, stanza_id: str, error: GreError) -> int:
+        """Send the error for a message whose receipt was sent before: the network gave it back.
+
+        It goes to each client of the user that is there: servers drop errors to others (RFC 6121, section 8.5).
+
+        Arguments:
+            to: bare JID of the user.
+            legacy_id: the recipient on the legacy network.
+            stanza_id: of the user's message.
+            error: what the user is told.
+
+        Result:
+            How many clients it went to. None is told when it is 0.
+
+        Raises:
+            PeerTimeout, TooLarge, InvalidAddress, LocalProtocolError: as :meth:`deliver`.
+        """
+        clients = self.presences.clients_of(to)
+        for client in clients:
+            answer = Answer(client, stanza_id, self.engine.jid_of(legacy_id))
+            self.stream.put(self.engine.error_to(answer, error))
+        return len(clients)
 
     async def features_of(self, user: str) -> frozenset[str]:
         """Give the features that all GRE clients of a user have in common; empty when none is known to be there."""
@@ -232,8 +271,10 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
     Arguments:
         component: the component.
         engine: the protocol, with what the gateway can carry.
-        on_encrypted: relays a message. When it returns, the network took the message, and the sender gets a receipt;
-            when it raises a :class:`~gre_core.errors.GreError`, the sender gets a stanza error with its text.
+        on_encrypted: relays a message. When it returns None, the network took the message, and the sender gets a
+            receipt; when it raises a :class:`~gre_core.errors.GreError`, the sender gets a stanza error with its text.
+            When it returns ``LATER``, the sender gets no answer now: :meth:`Gateway.confirm` or :meth:`Gateway.refuse`
+            gives it.
         on_plain: the same for unencrypted messages; None refuses them.
         on_receipt: told the user's bare JID and the id of a message that a client confirmed.
         on_error: told the user's bare JID, the id and the error of a message that did not reach the user.

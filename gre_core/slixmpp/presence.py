@@ -130,6 +130,10 @@ class Presences:
         """Tell whether a client of a user is known to be there."""
         return bool(self._online.get(canonical(user)))
 
+    def clients_of(self, user: str) -> tuple[str, ...]:
+        """Give the full JIDs of a user's clients that are known to be there."""
+        return tuple(self._online.get(canonical(user), ()))
+
     async def features_of(self, user: str) -> frozenset[str]:
         """Give the features that all GRE clients of a user have in common; each client is asked once per version.
 
