@@ -86,6 +86,15 @@ class PubSub(Protocol):
         ...
 
 
+@runtime_checkable
+class PersonalPubSub(Protocol):
+    """What the pubsub port of a gateway may offer besides: its contacts' nodes as one of its users gets them."""
+
+    def seen_by(self, reader: str, /) -> PubSub:
+        """Give the port for the user with a bare JID."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DiscoInfo:
     """What an entity answers to disco#info (XEP-0030).

@@ -34,7 +34,7 @@ from gre_core.slixmpp.hardening import harden_stream
 from gre_core.slixmpp.ports import SlixmppPubSub
 from gre_core.slixmpp.presence import Presences
 from gre_core.slixmpp.reconnect import Reconnector
-from gre_core.slixmpp.requests import Requests, no_nodes
+from gre_core.slixmpp.requests import Requests, for_everybody, no_nodes
 from gre_core.slixmpp.stream import Stream, answer_error
 from gre_core.slixmpp.traps import mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from gre_core.model import Body
     from gre_core.negotiation import Pair
     from gre_core.ports import Store
-    from gre_core.slixmpp.ports import Nodes
+    from gre_core.slixmpp.ports import Nodes, NodesFor
 
 DEFAULT_MAX_STANZA: Final = 512 * 1024
 """Bytes that Prosody takes from a component as it is shipped. More closes the stream of the whole gateway."""
@@ -257,6 +257,7 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
     on_receipt: OnReceipt | None = None,
     on_error: OnError | None = None,
     nodes: Nodes = no_nodes,
+    nodes_for: NodesFor | None = None,
     store: Store | None = None,
     identity: tuple[str, str, str] = ("gateway", "smtp", "Gateway"),
     max_stanza: int | None = DEFAULT_MAX_STANZA,
@@ -279,6 +280,7 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
         on_receipt: told the user's bare JID and the id of a message that a client confirmed.
         on_error: told the user's bare JID, the id and the error of a message that did not reach the user.
         nodes: serves the pubsub nodes of contacts, such as their public keys (XEP-0373).
+        nodes_for: the same where the answer depends on who asks; then ``nodes`` is not asked.
         store: for contributors of data fields; kept in memory otherwise.
         identity: category, type and name for disco#info.
         max_stanza: bytes that the server takes in one stanza; None for no limit.
@@ -288,11 +290,12 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
     mend_sending(component)
     harden_stream(component)
     stream = Stream(component, max_stanza=max_stanza, sender=engine.domain)
-    pubsub = SlixmppPubSub(stream, nodes, engine.domain)
+    served = for_everybody(nodes) if nodes_for is None else nodes_for
+    pubsub = SlixmppPubSub(stream, served, engine.domain)
     if reconnect:
         Reconnector(component)
     version = caps_version(disco_info(engine, identity))
-    Requests(component, stream, engine, nodes, identity, version)
+    Requests(component, stream, engine, served, identity, version)
     return Gateway(
         component,
         engine,

@@ -28,6 +28,9 @@ last is ejabberd's word for it."""
 Nodes = Callable[[str, str, Sequence[str]], Awaitable[Sequence[Item]]]
 """Gives the items of a node of a contact, all or those with the ids; raises ``PeerError``."""
 
+NodesFor = Callable[[str, str, Sequence[str], str], Awaitable[Sequence[Item]]]
+"""The same for who asks, whose bare JID comes last; it is ``""`` when the gateway itself wants to know."""
+
 
 def read_disco(query: Element | None) -> DiscoInfo:
     """Read the answer to disco#info (XEP-0030, section 3.1; forms: XEP-0128)."""
@@ -82,19 +85,31 @@ class SlixmppPubSub:
         stream: the stream.
         local: for gateways: the nodes of its own contacts.
         local_domain: the domain of those contacts.
+        reader: bare JID of the user for whom they are read, or ``""``.
     """
 
-    def __init__(self, stream: Stream, local: Nodes | None = None, local_domain: str | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        local: NodesFor | None = None,
+        local_domain: str | None = None,
+        reader: str = "",
+    ) -> None:
         self._stream = stream
         self._local = local
         self._local_domain = local_domain
+        self._reader = reader
+
+    def seen_by(self, reader: str, /) -> SlixmppPubSub:
+        """Give the same port as it is for a user: what a gateway serves can differ from one to another."""
+        return SlixmppPubSub(self._stream, self._local, self._local_domain, reader)
 
     async def items(
         self, jid: str, node: str, /, *, item_id: str | None = None, max_items: int | None = None
     ) -> Sequence[Item]:
         """Give items of a node (XEP-0060, section 6.5)."""
         if self._local is not None and wire.domain(jid) == self._local_domain:
-            return await self._local(jid, node, () if item_id is None else (item_id,))
+            return await self._local(jid, node, () if item_id is None else (item_id,), self._reader)
         pubsub = Element(f"{{{PUBSUB}}}pubsub")
         items = SubElement(pubsub, f"{{{PUBSUB}}}items", {"node": node})
         if max_items is not None:

@@ -14,6 +14,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 
 from gre_core import wire
 from gre_core.errors import GreError, LocalProtocolError, PeerError, Refused
+from gre_core.jid_escape import canonical
 from gre_core.log import get_logger
 from gre_core.slixmpp.caps import CAPS_NODE, disco_info
 from gre_core.slixmpp.ports import DISCO, PUBSUB
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from gre_core.gateway import GatewayEngine
     from gre_core.ports import Item
-    from gre_core.slixmpp.ports import Nodes
+    from gre_core.slixmpp.ports import Nodes, NodesFor
     from gre_core.slixmpp.stream import Stream
 
 ANSWER_TIMEOUT: Final = 25.0
@@ -51,6 +52,15 @@ async def no_nodes(_jid: str, _node: str, _ids: Sequence[str], /) -> Sequence[It
     raise PeerError(_NO_NODE, condition="item-not-found")
 
 
+def for_everybody(nodes: Nodes) -> NodesFor:
+    """Serve nodes that are the same for all who ask."""
+
+    async def serve(contact: str, node: str, ids: Sequence[str], _reader: str, /) -> Sequence[Item]:
+        return await nodes(contact, node, ids)
+
+    return serve
+
+
 class Requests:
     """Answers requests. Other ones may have handlers of the host; slixmpp refuses the rest.
 
@@ -68,7 +78,7 @@ class Requests:
         component: ComponentXMPP,
         stream: Stream,
         engine: GatewayEngine,
-        nodes: Nodes,
+        nodes: NodesFor,
         identity: tuple[str, str, str],
         caps_version: str,
     ) -> None:
@@ -174,7 +184,7 @@ class Requests:
         ids = [item.get("id", "") for item in items.findall(f"{{{PUBSUB}}}item")[:_MAX_IDS]]
         answer = Element(f"{{{PUBSUB}}}pubsub")
         found = SubElement(answer, f"{{{PUBSUB}}}items", {"node": node})
-        for item in await self._nodes(contact, node, ids):
+        for item in await self._nodes(contact, node, ids, canonical(iq.get("from", ""))):
             element = SubElement(found, f"{{{PUBSUB}}}item", {"id": item.id})
             if item.payload is not None:
                 element.append(item.payload)

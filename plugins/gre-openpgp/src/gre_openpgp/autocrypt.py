@@ -13,18 +13,17 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.packets import (
-    PUBLIC_KEY,
-    PUBLIC_SUBKEY,
-    SIGNATURE,
-    USER_ID,
-    Packet,
-    key_id,
-    read_certificate,
-    walk,
+from gre_openpgp.certificate_parts import (
+    CERTIFICATIONS,
+    DIRECT_KEY,
+    ENCRYPTS,
+    SIGNS,
+    SUBKEY_BINDING,
+    Parts,
+    newest,
 )
-from gre_openpgp.signatures import SignatureFacts, read_signature
+from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.packets import read_certificate
 from gre_openpgp.user_ids import address_of
 
 MAX_HEADER: Final = 10 * 1024
@@ -32,11 +31,6 @@ MAX_HEADER: Final = 10 * 1024
 
 _COLUMNS: Final = 76
 _ATTRIBUTE: Final = re.compile(r"\s*([A-Za-z0-9_-]{1,64})\s*=\s*([^;]*)")
-_CERTIFICATIONS: Final = range(0x10, 0x14)
-_SUBKEY_BINDING: Final = 0x18
-_DIRECT_KEY: Final = 0x1F
-_SIGN: Final = 0x02
-_ENCRYPT: Final = 0x0C
 _V6_DIGITS: Final = 64
 
 
@@ -112,79 +106,25 @@ def minimal_certificate(address: str, certificate: bytes) -> bytes:
     """Give the five packets that mail programs need: primary key, user id, its signature, subkey, binding.
 
     A signing subkey comes in addition when the primary key does not sign, a direct-key signature for version
-    6.
+    6. Revoked user ids and subkeys are left out.
 
     Raises:
         BadOpenPGP: the key does not name the address, or cannot encrypt.
     """
-    parts = _Parts(certificate)
-    named = [
-        group
-        for group in parts.groups
-        if group.tag == USER_ID and parts.text(group.packet) == address.lower()
-    ]
-    chosen = _newest(named, _CERTIFICATIONS)
+    parts = Parts(certificate)
+    chosen = newest(parts.named(address), CERTIFICATIONS)
     if chosen is None:
         raise BadOpenPGP(f"The key does not name {address} in a user id", address=address)
-    encrypting = _newest(parts.subkeys(_ENCRYPT), (_SUBKEY_BINDING,))
+    encrypting = newest(parts.subkeys(ENCRYPTS), (SUBKEY_BINDING,))
     primary_flags = chosen[1].flags
-    if encrypting is None and not primary_flags & _ENCRYPT:
+    if encrypting is None and not primary_flags & ENCRYPTS:
         raise BadOpenPGP("The key has no subkey for encryption")
-    signing = None if primary_flags & _SIGN else _newest(parts.subkeys(_SIGN), (_SUBKEY_BINDING,))
+    signing = None if primary_flags & SIGNS else newest(parts.subkeys(SIGNS), (SUBKEY_BINDING,))
     kept = [parts.raw(parts.primary.packet)]
-    direct = _newest([parts.primary], (_DIRECT_KEY,)) if len(parts.fingerprint) == _V6_DIGITS else None
+    direct = newest([parts.primary], (DIRECT_KEY,)) if len(parts.fingerprint) == _V6_DIGITS else None
     if direct is not None:
         kept.append(parts.raw(direct[1].packet))
     for pick in (chosen, signing, encrypting):
         if pick is not None:
             kept += [parts.raw(pick[0].packet), parts.raw(pick[1].packet)]
     return b"".join(kept)
-
-
-@dataclass(slots=True)
-class _Group:
-    """A key or user id packet, and the primary key's own signatures that follow it."""
-
-    packet: Packet
-    signatures: list[SignatureFacts]
-
-    @property
-    def tag(self) -> int:
-        return self.packet.tag
-
-
-class _Parts:
-    """A public key cut into groups; signatures that others made are left out."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.fingerprint = read_certificate(data).fingerprint
-        self.groups: list[_Group] = []
-        for packet in walk(data):
-            if packet.tag == SIGNATURE and self.groups:
-                facts = read_signature(data, packet)
-                if facts is not None and facts.issuer in {self.fingerprint, key_id(self.fingerprint)}:
-                    self.groups[-1].signatures.append(facts)
-            elif packet.tag in {PUBLIC_KEY, PUBLIC_SUBKEY, USER_ID}:
-                self.groups.append(_Group(packet, []))
-        self.primary = self.groups[0]
-
-    def raw(self, packet: Packet) -> bytes:
-        return self._data[packet.start : packet.end]
-
-    def text(self, packet: Packet) -> str | None:
-        return address_of(self._data[packet.body : packet.end].decode("utf-8", "replace"))
-
-    def subkeys(self, flags: int) -> list[_Group]:
-        """Give the subkeys that may be used for one of these purposes."""
-        return [
-            _Group(group.packet, [facts for facts in group.signatures if facts.flags & flags])
-            for group in self.groups
-            if group.tag == PUBLIC_SUBKEY
-        ]
-
-
-def _newest(groups: list[_Group], types: range | tuple[int, ...]) -> tuple[_Group, SignatureFacts] | None:
-    """Give the group with the newest signature of these types, and that signature."""
-    found = [(group, facts) for group in groups for facts in group.signatures if facts.type in types]
-    return max(found, key=lambda pair: pair[1].created, default=None)

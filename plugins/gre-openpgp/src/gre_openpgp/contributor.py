@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import PeerError, PeerTimeout
 from gre_core.model import DataField, DataRequest
+from gre_core.ports import PersonalPubSub
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.xep0373 import read_announced
 
@@ -35,8 +36,11 @@ class FingerprintContributor:
         """Give the one field, or nothing when the keys cannot be read or another encrypter is asked about."""
         if request.encrypter is not None and str(request.encrypter) != NAMESPACE:
             return ()
+        pubsub = self._pubsub
+        if isinstance(pubsub, PersonalPubSub):
+            pubsub = pubsub.seen_by(request.requester)
         try:
-            announced = await read_announced(request.recipient, self._pubsub)
+            announced = await read_announced(request.recipient, pubsub)
         except (PeerError, PeerTimeout, BadOpenPGP):
             return ()
         return (DataField(NAMESPACE, FINGERPRINTS, tuple(key.fingerprint for key in announced)),)

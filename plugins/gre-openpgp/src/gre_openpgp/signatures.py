@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gre_openpgp.packets import Packet, new_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _V4: Final = 4
 _V6: Final = 6
@@ -22,6 +25,7 @@ class SignatureFacts:
         created: seconds since 1970.
         issuer: fingerprint or key id of the signer, in upper-case hex, or ``""``.
         flags: the first octet of the key flags (RFC 9580, section 5.2.3.29), or 0.
+        lifetime: seconds from the making of the key to its end (RFC 9580, section 5.2.3.13), or 0 for no end.
     """
 
     packet: Packet
@@ -29,41 +33,48 @@ class SignatureFacts:
     created: int = 0
     issuer: str = ""
     flags: int = 0
+    lifetime: int = 0
 
 
 def read_signature(data: bytes, packet: Packet) -> SignatureFacts | None:
     """Read a signature packet of version 4 or 6; None when it is another or damaged."""
     body = data[packet.body : packet.end]
+    created, issuer, flags, lifetime = 0, "", 0, 0
     try:
         version, kind = body[0], body[1]
         if version not in {_V4, _V6}:
             return None
-        width = 2 if version == _V4 else 4
-        at = 4
-        created, issuer, flags = 0, "", 0
-        for hashed in (True, False):
-            end = at + width + int.from_bytes(body[at : at + width], "big")
-            at += width
-            if end > len(body):
-                return None
-            for _ in range(_MAX_SUBPACKETS):
-                if at >= end:
-                    break
-                start, length, _partial = new_length(body, at)
-                content = body[start + 1 : start + length]
-                match body[start] & 0x7F:
-                    case 2 if hashed:  # creation time
-                        created = int.from_bytes(content, "big")
-                    case 27 if hashed and content:  # key flags
-                        flags = content[0]
-                    case 33 if len(content) > 1:  # issuer fingerprint
-                        issuer = content[1:].hex().upper()
-                    case 16 if not issuer:  # issuer key id
-                        issuer = content.hex().upper()
-                    case _:
-                        pass
-                at = start + length
-            at = end
+        for hashed, number, content in _subpackets(body, 2 if version == _V4 else 4):
+            match number:
+                case 2 if hashed:  # creation time
+                    created = int.from_bytes(content[:4], "big")
+                case 9 if hashed:  # key expiration time
+                    lifetime = int.from_bytes(content[:4], "big")
+                case 27 if hashed and content:  # key flags
+                    flags = content[0]
+                case 33 if len(content) > 1:  # issuer fingerprint
+                    issuer = content[1:].hex().upper()
+                case 16 if not issuer:  # issuer key id
+                    issuer = content.hex().upper()
+                case _:
+                    pass
     except IndexError:
         return None
-    return SignatureFacts(packet, kind, created, issuer, flags)
+    return SignatureFacts(packet, kind, created, issuer, flags, lifetime)
+
+
+def _subpackets(body: bytes, width: int) -> Iterator[tuple[bool, int, bytes]]:
+    """Give the subpackets: whether the signature covers it, its type, its content. ``IndexError``: cut off."""
+    at = 4
+    for hashed in (True, False):
+        end = at + width + int.from_bytes(body[at : at + width], "big")
+        at += width
+        if end > len(body):
+            raise IndexError
+        for _ in range(_MAX_SUBPACKETS):
+            if at >= end:
+                break
+            start, length, _partial = new_length(body, at)
+            yield hashed, body[start] & 0x7F, body[start + 1 : start + length]
+            at = start + length
+        at = end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
@@ -16,6 +16,7 @@ from xml.etree.ElementTree import Element, SubElement
 from gre_core.errors import PeerError, PeerTimeout
 from gre_core.ports import Item, Ports, PubSub
 from gre_openpgp.errors import BadOpenPGP
+from gre_openpgp.key_origin import Origin, origin_element, read_origin
 from gre_openpgp.packets import MAX_CERT, read_certificate
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ class Announced:
     Arguments:
         fingerprint: in upper-case hex, 40 digits (64 for version 6).
         date: when the key was published, as the publisher wrote it; only ever compared with itself.
+        origin: where a gateway says that it has the key from.
     """
 
     fingerprint: str
     date: str = ""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,13 @@ class PublicKey:
         fingerprint: of the primary key, in upper-case hex.
         data: the transferable public key (RFC 9580, section 10.1).
         date: when it was published, as the publisher wrote it.
+        origin: where a gateway says that it has the key from.
     """
 
     fingerprint: str
     data: bytes = field(repr=False)
     date: str = ""
+    origin: Origin | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, data: bytes, date: str = "") -> PublicKey:
@@ -131,6 +136,8 @@ def list_element(keys: Iterable[Announced]) -> Element:
         entry = SubElement(top, f"{{{OPENPGP}}}pubkey-metadata")
         entry.set("v4-fingerprint", key.fingerprint)
         entry.set("date", key.date)
+        if key.origin is not None:
+            entry.append(origin_element(key.origin))
     return top
 
 
@@ -146,7 +153,8 @@ def read_list(element: Element | None) -> tuple[Announced, ...]:
     for entry in element.iterfind(f"{{{OPENPGP}}}pubkey-metadata"):
         fingerprint = normal_fingerprint(entry.get("v4-fingerprint"))
         if fingerprint is not None:
-            found.setdefault(fingerprint, Announced(fingerprint, (entry.get("date") or "")[:_MAX_DATE]))
+            date = (entry.get("date") or "")[:_MAX_DATE]
+            found.setdefault(fingerprint, Announced(fingerprint, date, read_origin(entry)))
         if len(found) > MAX_KEYS:
             raise BadOpenPGP(f"The key list has more than {MAX_KEYS} keys", limit=MAX_KEYS)
     return tuple(found.values())
@@ -154,7 +162,9 @@ def read_list(element: Element | None) -> tuple[Announced, ...]:
 
 def metadata_items(keys: Sequence[PublicKey]) -> tuple[Item, ...]:
     """Give the items of the list node for these keys, for who serves it. None for no key."""
-    entries = [Announced(key.fingerprint, key.date) for key in keys if len(key.fingerprint) == _V4_DIGITS]
+    entries = [
+        Announced(key.fingerprint, key.date, key.origin) for key in keys if len(key.fingerprint) == _V4_DIGITS
+    ]
     return (Item(LIST_ITEM, list_element(entries)),) if entries else ()
 
 
@@ -178,13 +188,18 @@ async def read_announced(jid: str, pubsub: PubSub) -> tuple[Announced, ...]:
         PeerError: refused for another reason than ``item-not-found``.
         PeerTimeout: no answer.
     """
+    return (await _read_announced(jid, pubsub))[0]
+
+
+async def _read_announced(jid: str, pubsub: PubSub) -> tuple[tuple[Announced, ...], str]:
+    """Read the key list, and what is said when there is none."""
     try:
         items = await pubsub.items(jid, PUBLIC_KEYS, max_items=1)
     except PeerError as error:
         if error.condition == "item-not-found":
-            return ()
+            return (), error.peer_text
         raise
-    return read_list(items[-1].payload) if items else ()
+    return (read_list(items[-1].payload) if items else ()), ""
 
 
 async def fetch_key(jid: str, announced: Announced, pubsub: PubSub) -> PublicKey:
@@ -198,7 +213,7 @@ async def fetch_key(jid: str, announced: Announced, pubsub: PubSub) -> PublicKey
     items = await pubsub.items(jid, data_node(announced.fingerprint), max_items=1)
     if not items:
         raise BadOpenPGP(f"{jid} announces the key {announced.fingerprint}, but does not serve it")
-    key = PublicKey.read(read_pubkey(items[-1].payload), announced.date)
+    key = replace(PublicKey.read(read_pubkey(items[-1].payload), announced.date), origin=announced.origin)
     if key.fingerprint != announced.fingerprint:
         raise BadOpenPGP(
             f"{jid} announces the key {announced.fingerprint}, but serves {key.fingerprint}. Do not use "
@@ -216,10 +231,12 @@ class Fetched:
     Arguments:
         keys: each with the announced fingerprint.
         problems: texts for people, by fingerprint.
+        why_none: what the server of the list says when it has none: at most 1,000 characters, or ``""``.
     """
 
     keys: tuple[PublicKey, ...] = ()
     problems: Mapping[str, str] = field(default_factory=dict)
+    why_none: str = ""
 
 
 async def fetch_keys(jid: str, pubsub: PubSub, known: Mapping[str, PublicKey] | None = None) -> Fetched:
@@ -237,16 +254,18 @@ async def fetch_keys(jid: str, pubsub: PubSub, known: Mapping[str, PublicKey] | 
     have = known or {}
     keys: list[PublicKey] = []
     problems: dict[str, str] = {}
-    for entry in await read_announced(jid, pubsub):
+    entries, why_none = await _read_announced(jid, pubsub)
+    for entry in entries:
         old = have.get(entry.fingerprint)
         try:
             same = old is not None and old.date == entry.date != ""
-            keys.append(old if old is not None and same else await fetch_key(jid, entry, pubsub))
+            known_now = replace(old, origin=entry.origin) if old is not None and same else None
+            keys.append(known_now or await fetch_key(jid, entry, pubsub))
         except PeerTimeout:
             raise
         except (BadOpenPGP, PeerError) as error:
             problems[entry.fingerprint] = error.text
-    return Fetched(tuple(keys), problems)
+    return Fetched(tuple(keys), problems, why_none)
 
 
 async def announce(account: str, key: PublicKey, ports: Ports) -> bool:
