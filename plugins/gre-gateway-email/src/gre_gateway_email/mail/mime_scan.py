@@ -63,9 +63,15 @@ class Entity:
         """Give the first value of a header field."""
         return next(self.values(name), default)
 
-    def content(self) -> bytes:
-        """Give the body with its transfer encoding undone (RFC 2045, section 6); garbage is skipped."""
-        body = self.raw[self.start : self.end]
+    def content(self, limit: int | None = None) -> bytes:
+        """Give the body with its transfer encoding undone (RFC 2045, section 6); garbage is skipped.
+
+        Arguments:
+            limit: how many bytes of the encoded body are read; whole lines of it.
+        """
+        body = self.raw[self.start : self.end if limit is None else min(self.end, self.start + limit)]
+        if limit is not None and len(body) < self.end - self.start:
+            body = body[: body.rfind(b"\n") + 1] or body
         encoding = self.first("content-transfer-encoding").strip().lower()
         if encoding == "base64":
             try:
