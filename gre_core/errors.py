@@ -297,6 +297,7 @@ class Refused(GreError):
     Attributes:
         condition: the stanza error condition (RFC 6120, section 8.3.3).
         error_type: the stanza error type (RFC 6120, section 8.3.2).
+        detail: namespace and name of an application-specific condition (RFC 6120, section 8.3.4), or None.
     """
 
     code = "refused"
@@ -308,8 +309,10 @@ class Refused(GreError):
         *,
         condition: str = "policy-violation",
         error_type: StanzaErrorType = "modify",
+        detail: tuple[str, str] | None = None,
         **params: object,
     ) -> None:
         super().__init__(text, condition=condition, error_type=error_type, **params)
         self.condition = condition
         self.error_type: StanzaErrorType = error_type
+        self.detail = detail

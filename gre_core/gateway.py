@@ -44,6 +44,10 @@ _log = get_logger(__name__)
 ENCRYPT_TEXT: Final = (
     "This gateway takes only encrypted messages. Encrypt it with Gateway Relayed Encryption (urn:xmpp:gre:0)."
 )
+YOUR_POLICY: Final = (
+    "You chose that this gateway takes only encrypted messages from you. Encrypt it with Gateway Relayed Encryption "
+    "(urn:xmpp:gre:0), or change your policy: it is one of the gateway's commands."
+)
 JID_ESCAPING: Final = "jid\\20escaping"
 """Feature of who escapes localparts (XEP-0106, section 5)."""
 
@@ -53,6 +57,9 @@ _MAX_FIELDS: Final = 32
 
 SenderId = Callable[[str], Awaitable[str | None]]
 """Gives the legacy identifier of a user by bare JID; None when the user is not registered."""
+
+EncryptedOnlyFor = Callable[[str], Awaitable[bool]]
+"""Tells whether the user with a bare JID wants encrypted messages only; strangers have no wish."""
 
 
 class GatewayEngine:
@@ -65,6 +72,7 @@ class GatewayEngine:
         check_legacy_id: raises :class:`~gre_core.errors.InvalidAddress` for what is no identifier on the network.
         contributors: who adds fields to the data form.
         encrypted_only: refuse what is not encrypted (GRE, "Business Rules").
+        encrypted_only_for: users who want that for themselves. A user can be stricter than the gateway, not laxer.
         max_size: how many bytes ``<encrypted/>`` may have, or None. It stands in the data form.
 
     Raises:
@@ -80,6 +88,7 @@ class GatewayEngine:
         check_legacy_id: Callable[[str], None] = lambda _: None,
         contributors: Iterable[tuple[DataProvider, DataContributor]] = (),
         encrypted_only: bool = False,
+        encrypted_only_for: EncryptedOnlyFor | None = None,
         max_size: int | None = None,
     ) -> None:
         self.domain = domain
@@ -90,6 +99,7 @@ class GatewayEngine:
         self.formatters: frozenset[Namespace] = frozenset(formatter for formatter, _ in self.pairs)
         self.encrypters: frozenset[Namespace] = frozenset(encrypter for _, encrypter in self.pairs)
         self.encrypted_only = encrypted_only
+        self._encrypted_only_for = encrypted_only_for
         self.max_size = max_size
         self._impossible = frozenset(product(self.formatters, self.encrypters)) - self.pairs
         self._sender_id = sender_id
@@ -98,15 +108,42 @@ class GatewayEngine:
 
     # -- discovery -----------------------------------------------------------------------------------
 
-    def features(self) -> tuple[str, ...]:
-        """Give the disco#info features, for the domain and for each contact (GRE, "Discovering Support")."""
-        only = (ENCRYPTED_ONLY,) if self.encrypted_only else ()
+    async def takes_only_encrypted(self, user: str) -> bool:
+        """Tell whether plain messages of a user, and to that user, are refused: by the gateway's policy or the user's.
+
+        Arguments:
+            user: bare JID.
+
+        Raises:
+            Refused: the user's policy cannot be looked up now.
+        """
+        if self.encrypted_only or self._encrypted_only_for is None:
+            return self.encrypted_only
+        try:
+            return await self._encrypted_only_for(user)
+        except GreError:
+            raise
+        except Exception as error:
+            raise _failed("look up your policy", error) from error
+
+    def features(self, *, encrypted_only: bool = False) -> tuple[str, ...]:
+        """Give the disco#info features, for the domain and for each contact (GRE, "Discovering Support").
+
+        Arguments:
+            encrypted_only: who asks has the stricter policy, see :meth:`takes_only_encrypted`.
+        """
+        only = (ENCRYPTED_ONLY,) if self.encrypted_only or encrypted_only else ()
         names = sorted(map(str, self.formatters)) + sorted(map(str, self.encrypters))
         return (GRE, *only, *names, EME, wire.RECEIPTS, JID_ESCAPING, ADDRESS)
 
-    def forms(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        """Give the extended disco#info forms by FORM_TYPE: the data policy (XEP-0504, section 4)."""
-        return {DATA_POLICY: {"data_transmission": ("gre",)}} if self.encrypted_only else {}
+    def forms(self, *, encrypted_only: bool = False) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """Give the extended disco#info forms by FORM_TYPE: the data policy (XEP-0504, section 4).
+
+        Arguments:
+            encrypted_only: as for :meth:`features`.
+        """
+        strict = self.encrypted_only or encrypted_only
+        return {DATA_POLICY: {"data_transmission": ("gre",)}} if strict else {}
 
     def choose(self, features: Iterable[str]) -> Agreement:
         """Choose the pair for messages to a client from what it announces (GRE, "Discovering Support").
@@ -224,7 +261,7 @@ class GatewayEngine:
         sender_id = await self._look_up(user)
         if sender_id is None:
             raise Refused(
-                "You are not registered with this gateway. Ask its operator.",
+                "You are not registered with this gateway. Register with it, or ask its operator.",
                 condition="registration-required",
                 error_type="auth",
             )
@@ -257,6 +294,8 @@ class GatewayEngine:
         recipients, hidden = recipients_of(stanza, self.domain, self.check_contact)
         sender_id = await self._registered(user)
         if not elements:
+            if await self.takes_only_encrypted(user):
+                raise Refused(YOUR_POLICY, condition="policy-violation", error_type="modify")
             return read_plain(stanza, user, user_full, sender_id, recipients, hidden)
         if len(elements) > 1:
             raise Refused(
@@ -376,6 +415,8 @@ class GatewayEngine:
         element = SubElement(answer, f"{{{namespace}}}error", {"type": kind})
         SubElement(element, f"{{{STANZAS}}}{condition}")
         SubElement(element, f"{{{STANZAS}}}text").text = clean(error.text)
+        if isinstance(error, Refused) and error.detail is not None:
+            SubElement(element, "{{{}}}{}".format(*error.detail))
         return answer
 
 

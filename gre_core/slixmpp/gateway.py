@@ -29,12 +29,13 @@ from gre_core.incoming import read_error, receipt_for
 from gre_core.jid_escape import canonical
 from gre_core.log import get_logger
 from gre_core.ports import Ports
-from gre_core.slixmpp.caps import caps_version, disco_info
+from gre_core.slixmpp.answers import Answers, for_everybody, no_nodes
+from gre_core.slixmpp.caps import Announced
 from gre_core.slixmpp.hardening import harden_stream
 from gre_core.slixmpp.ports import SlixmppPubSub
 from gre_core.slixmpp.presence import Presences
 from gre_core.slixmpp.reconnect import Reconnector
-from gre_core.slixmpp.requests import Requests, for_everybody, no_nodes
+from gre_core.slixmpp.requests import Requests
 from gre_core.slixmpp.stream import Stream, answer_error
 from gre_core.slixmpp.traps import mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
@@ -77,6 +78,9 @@ class Gateway:
         ports: store and pubsub, for contributors; the nodes of the gateway's own contacts are read without a stanza.
         presences: who of the users is there, and what their clients announce.
         stream: whether the server is connected.
+        requests: answers requests; the host adds handlers of its own.
+        announced: what is announced by disco#info; the host adds features of its own.
+        answers: answers discovery; the host adds nodes of its own.
     """
 
     def __init__(  # noqa: PLR0913 - see attach_gateway
@@ -86,6 +90,9 @@ class Gateway:
         stream: Stream,
         ports: Ports,
         presences: Presences,
+        requests: Requests,
+        announced: Announced,
+        answers: Answers,
         *,
         on_encrypted: OnEncrypted,
         on_plain: OnPlain | None,
@@ -96,6 +103,9 @@ class Gateway:
         self.ports = ports
         self.presences = presences
         self.stream = stream
+        self.requests = requests
+        self.announced = announced
+        self.answers = answers
         self._component = component
         self._on_encrypted = on_encrypted
         self._on_plain = on_plain
@@ -294,14 +304,17 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
     pubsub = SlixmppPubSub(stream, served, engine.domain)
     if reconnect:
         Reconnector(component)
-    version = caps_version(disco_info(engine, identity))
-    Requests(component, stream, engine, served, identity, version)
+    announced = Announced(engine, identity)
+    requests = Requests(component, stream, engine)
     return Gateway(
         component,
         engine,
         stream,
         Ports(store=MemoryStore() if store is None else store, pubsub=pubsub),
-        Presences(component, stream, engine, version),
+        Presences(component, stream, engine, announced),
+        requests,
+        announced,
+        Answers(component, requests, engine, announced, served),
         on_encrypted=on_encrypted,
         on_plain=on_plain,
         on_receipt=on_receipt,

@@ -1,23 +1,22 @@
-"""Requests to a gateway and its contacts: disco#info, data, pubsub. Each gets exactly one answer."""
+"""Requests to a gateway and its contacts. Each gets exactly one answer, in time, and each error has a text.
+
+The host adds handlers of its own by :meth:`Requests.on`; they have the same guarantees.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
-from xml.etree.ElementTree import Element, SubElement
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+from xml.etree.ElementTree import Element
 
-from slixmpp.exceptions import XMPPError
-from slixmpp.plugins.xep_0030.stanza.info import DiscoInfo
-from slixmpp.plugins.xep_0030.stanza.items import DiscoItems
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from gre_core import wire
-from gre_core.errors import GreError, LocalProtocolError, PeerError, Refused
+from gre_core.errors import GreError, LocalProtocolError, Refused
 from gre_core.jid_escape import canonical
 from gre_core.log import get_logger
-from gre_core.slixmpp.caps import CAPS_NODE, disco_info
-from gre_core.slixmpp.ports import DISCO, PUBSUB
 from gre_core.slixmpp.stream import answer_error
 from gre_core.slixmpp.traps import plugin
 from gre_core.slixmpp.work import WorkQueue, weight, within
@@ -28,78 +27,104 @@ if TYPE_CHECKING:
     from slixmpp.xmlstream.stanzabase import StanzaBase
 
     from gre_core.gateway import GatewayEngine
-    from gre_core.ports import Item
-    from gre_core.slixmpp.ports import Nodes, NodesFor
+    from gre_core.model import Recipient
     from gre_core.slixmpp.stream import Stream
 
 ANSWER_TIMEOUT: Final = 25.0
-"""Seconds that callbacks of the embedder have for an answer; clients give up after 30."""
+"""Seconds that a handler has for an answer; clients give up after 30."""
 
 _AT_ONCE: Final = 100
 _MAX_MEMORY: Final = 8 * 1024 * 1024
-_MAX_IDS: Final = 100
-_ITEMS: Final = f"{{{DISCO.replace('#info', '#items')}}}query"
-
-_NO_NODE: Final = "There is no such node."
+_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
 _log = get_logger(__name__)
 
-Answer = Callable[[Element], Awaitable[Element]]
+Type = Literal["get", "set"]
+Where = Literal["gateway", "contact"]
 
 
-async def no_nodes(_jid: str, _node: str, _ids: Sequence[str], /) -> Sequence[Item]:
-    """Serve no pubsub node at all."""
-    raise PeerError(_NO_NODE, condition="item-not-found")
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An ``<iq/>`` that wants an answer.
+
+    Arguments:
+        user: canonical bare JID of who asks; perhaps a stranger, or a server.
+        user_full: JID of who asks, as it came.
+        to: what was asked, as it came.
+        contact: the contact that was asked, or None for the gateway itself.
+        type: get or set.
+        payload: the child.
+        lang: ``xml:lang`` of the request, or ``""``.
+        then: work for after the answer, see :meth:`after`.
+    """
+
+    user: str
+    user_full: str
+    to: str
+    contact: Recipient | None
+    type: Type
+    payload: Element
+    lang: str = ""
+    then: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def after(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Run a job when the answer is on the stream, and only when it is no error."""
+        self.then.append(job)
 
 
-def for_everybody(nodes: Nodes) -> NodesFor:
-    """Serve nodes that are the same for all who ask."""
-
-    async def serve(contact: str, node: str, ids: Sequence[str], _reader: str, /) -> Sequence[Item]:
-        return await nodes(contact, node, ids)
-
-    return serve
+Handler = Callable[[Request], Awaitable[Element | None]]
+"""Gives the child of the answer, or None for an empty one. A :class:`~gre_core.errors.GreError` becomes a stanza
+error with its text; any other exception one that tells nothing."""
 
 
 class Requests:
-    """Answers requests. Other ones may have handlers of the host; slixmpp refuses the rest.
+    """Answers requests; slixmpp refuses those without a handler.
 
     Arguments:
         component: the component.
         stream: the stream.
-        engine: the protocol.
-        nodes: the pubsub nodes of contacts.
-        identity: category, type and name for disco#info.
-        caps_version: the verification string of the answer to disco#info.
+        engine: knows what is a contact.
     """
 
-    def __init__(
-        self,
-        component: ComponentXMPP,
-        stream: Stream,
-        engine: GatewayEngine,
-        nodes: NodesFor,
-        identity: tuple[str, str, str],
-        caps_version: str,
-    ) -> None:
+    def __init__(self, component: ComponentXMPP, stream: Stream, engine: GatewayEngine) -> None:
         self._component = component
         self._stream = stream
         self._engine = engine
-        self._nodes = nodes
-        self._identity = identity
-        self._caps = f"{CAPS_NODE}#{caps_version}"
         self._work = WorkQueue(component, workers=_AT_ONCE, max_bytes=_MAX_MEMORY)
         component.add_filter("in", self._check)
         plugin(component, "xep_0199")
-        disco = plugin(component, "xep_0030")
-        disco.set_node_handler("get_info", handler=self._info)
-        disco.set_node_handler("get_items", handler=self._items)
-        for name, tag, answer in (
-            ("GRE data", wire.DATA_TAG, self._data),
-            ("GRE pubsub", f"{{{PUBSUB}}}pubsub", self._pubsub),
-        ):
-            path = MatchXPath(f"{{{component.default_ns}}}iq/{tag}")
-            component.register_handler(Callback(name, path, self._answering(answer)))
+
+    def on(
+        self,
+        tag: str,
+        handler: Handler,
+        *,
+        types: tuple[Type, ...] = ("get",),
+        where: tuple[Where, ...] = ("gateway",),
+    ) -> None:
+        """Answer the requests whose child has a tag.
+
+        100 requests are answered at the same time, further ones wait; those that wait take at most 8 MiB, more are
+        refused. A handler has 25 seconds.
+
+        Arguments:
+            tag: of the child, in Clark notation.
+            handler: gives the answer.
+            types: what else comes is refused.
+            where: whom such requests may be sent to; elsewhere they are refused.
+        """
+        path = MatchXPath(f"{{{self._component.default_ns}}}iq/{tag}")
+
+        def run(stanza: StanzaBase) -> None:
+            iq = stanza.xml
+            if iq.get("type") in {"get", "set"} and not self._work.put(
+                lambda: self._answer(iq, handler, types, where), weight(iq)
+            ):
+                busy = "The gateway is busy. Try again later."
+                error = Refused(busy, condition="resource-constraint", error_type="wait")
+                answer_error(self._component, iq, error)
+
+        self._component.register_handler(Callback(f"GRE {tag}", path, run))
 
     def _check(self, stanza: StanzaBase) -> StanzaBase | None:
         """Answer what slixmpp would answer twice, or not at all."""
@@ -110,34 +135,23 @@ class Requests:
             error = Refused("The type of an <iq/> is get, set, result or error.", condition="bad-request")
         elif len(iq) != 1:
             error = Refused("A request has exactly one child element.", condition="bad-request")
-        elif iq.get("type") == "set" and iq[0].tag in {f"{{{DISCO}}}query", _ITEMS}:
-            error = Refused("This can only be read.", condition="not-allowed", error_type="cancel")
         else:
             return stanza
         answer_error(self._component, iq, error)
         return None
 
-    def _answering(self, answer: Answer) -> Callable[[StanzaBase], None]:
-        def run(stanza: StanzaBase) -> None:
-            iq = stanza.xml
-            if iq.get("type") in {"get", "set"} and not self._work.put(
-                lambda: self._answer(iq, answer), weight(iq)
-            ):
-                busy = "The gateway is busy. Try again later."
-                error = Refused(busy, condition="resource-constraint", error_type="wait")
-                answer_error(self._component, iq, error)
-
-        return run
-
-    async def _answer(self, iq: Element, answer: Answer) -> None:
+    async def _answer(
+        self, iq: Element, handler: Handler, types: tuple[Type, ...], where: tuple[Where, ...]
+    ) -> None:
         try:
-            if iq.get("type") != "get":
-                raise Refused("This can only be read.", condition="not-allowed", error_type="cancel")
+            request = self._read(iq, types, where)
             result = Element(iq.tag, {"type": "result"})
             for ours, theirs in (("to", "from"), ("from", "to"), ("id", "id")):
                 if iq.get(theirs):
                     result.set(ours, iq.get(theirs, ""))
-            result.append(await within(ANSWER_TIMEOUT, answer(iq)))
+            child = await within(ANSWER_TIMEOUT, handler(request))
+            if child is not None:
+                result.append(child)
             self._stream.put(result, wait=True)
         except LocalProtocolError as error:
             _log.error("answer-unsendable", code=error.code)
@@ -150,45 +164,27 @@ class Requests:
         except Exception as error:  # noqa: BLE001 - no request stays unanswered
             _log.error("answer-failed", error_type=type(error).__name__)
             answer_error(self._component, iq, _failed("The gateway could not answer"))
+        else:
+            for job in request.then:
+                await within(ANSWER_TIMEOUT, job())
 
-    # -- what is answered ----------------------------------------------------------------------------
-
-    def _items(self, _jid: object, node: str | None, _ifrom: object, _data: object) -> DiscoItems:
-        if node:
-            raise XMPPError("item-not-found", _NO_NODE, etype="cancel")
-        return DiscoItems()
-
-    def _info(self, jid: object, node: str | None, _ifrom: object, _data: object) -> DiscoInfo:
-        if node and node != self._caps:
-            raise XMPPError("item-not-found", _NO_NODE, etype="cancel")
-        contact = wire.bare(str(jid))
-        if "@" in contact:
-            try:
-                self._engine.check_contact(contact)
-            except Refused as error:
-                # slixmpp's types know only the conditions of the RFC; ours are strings.
-                raise XMPPError(
-                    cast("Any", error.condition), error.text, etype=cast("Any", error.error_type)
-                ) from error
-        return DiscoInfo(xml=disco_info(self._engine, self._identity))
-
-    async def _data(self, iq: Element) -> Element:
-        return await self._engine.answer(iq.get("from", ""), iq.get("to", ""), iq[0])
-
-    async def _pubsub(self, iq: Element) -> Element:
-        items = iq[0].find(f"{{{PUBSUB}}}items")
-        if items is None:
-            raise Refused("Only items can be read.", condition="feature-not-implemented", error_type="cancel")
-        contact = self._engine.check_contact(iq.get("to", "")).jid
-        node = items.get("node", "")
-        ids = [item.get("id", "") for item in items.findall(f"{{{PUBSUB}}}item")[:_MAX_IDS]]
-        answer = Element(f"{{{PUBSUB}}}pubsub")
-        found = SubElement(answer, f"{{{PUBSUB}}}items", {"node": node})
-        for item in await self._nodes(contact, node, ids, canonical(iq.get("from", ""))):
-            element = SubElement(found, f"{{{PUBSUB}}}item", {"id": item.id})
-            if item.payload is not None:
-                element.append(item.payload)
-        return answer
+    def _read(self, iq: Element, types: tuple[Type, ...], where: tuple[Where, ...]) -> Request:
+        kind: Type = "get" if iq.get("type") == "get" else "set"
+        if kind not in types:
+            text = "This can only be read." if kind == "set" else "This cannot be read, only set."
+            raise Refused(text, condition="not-allowed", error_type="cancel")
+        to = iq.get("to", "")
+        contact = self._engine.check_contact(to) if "@" in wire.bare(to) else None
+        if ("gateway" if contact is None else "contact") not in where:
+            other = f"Ask {self._engine.domain}." if contact else "Ask one of the gateway's contacts."
+            raise Refused(
+                f"There is no answer to that here. {other}",
+                condition="service-unavailable",
+                error_type="cancel",
+            )
+        sender = iq.get("from", "")
+        lang = iq[0].get(_LANG) or iq.get(_LANG) or ""
+        return Request(canonical(sender), sender, to, contact, kind, iq[0], lang[:64])
 
 
 def _failed(what: str, condition: str = "internal-server-error") -> Refused:

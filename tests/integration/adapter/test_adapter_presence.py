@@ -48,7 +48,7 @@ async def test_slixmpp_accepts_the_capabilities_of_the_gateway(world, encrypted_
     relay = await world.gateway(engine=world.engine(encrypted_only=encrypted_only))
     relay.gre.presences.greet(USER)
     caps = plain.plugin["xep_0115"]
-    version = relay.gre.presences.caps_version
+    version = relay.gre.announced.version(contact=False, encrypted_only=encrypted_only)
     async with asyncio.timeout(5):
         while await caps.get_verstring(DOMAIN) != version:
             await asyncio.sleep(0.01)
