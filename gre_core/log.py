@@ -40,6 +40,9 @@ FIELDS: Final = frozenset(
 )
 """The only fields that reach a log. None of them may hold plaintext, a key, or the address of a person."""
 
+PERSONAL: Final = frozenset({"address", "user"})
+"""Fields with the address of a person. They are left out unless the program called :func:`show_personal`."""
+
 _EVENT: Final = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _LONGEST_EVENT: Final = 64
 _LONGEST_VALUE: Final = 200
@@ -84,6 +87,15 @@ class Logger:
         getattr(self._sink, level)(event, **fields)
 
 
+def show_personal(show: bool) -> None:  # noqa: FBT001 - it is the only argument
+    """Let the fields of :data:`PERSONAL` reach the log of this process, or not; only where its operator asked."""
+    _Personal.shown = show
+
+
+class _Personal:
+    shown = False
+
+
 def get_logger(name: str) -> Logger:
     """Give the logger of a module: ``get_logger(__name__)``. Costs nothing until the first event."""
     return Logger(name)
@@ -124,8 +136,9 @@ def _wrap(target: Any) -> Any:
 
 def _only_allowed(_logger: Any, _level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event = fields.pop("event", "")
-    kept = {name: _safe(value) for name, value in fields.items() if name in FIELDS and value is not None}
-    if dropped := sum(name not in FIELDS for name in fields):
+    allowed = FIELDS | PERSONAL if _Personal.shown else FIELDS
+    kept = {name: _safe(value) for name, value in fields.items() if name in allowed and value is not None}
+    if dropped := sum(name not in FIELDS and name not in PERSONAL for name in fields):
         kept["dropped"] = dropped
     if not isinstance(event, str) or len(event) > _LONGEST_EVENT or _EVENT.fullmatch(event) is None:
         event = "event-withheld"

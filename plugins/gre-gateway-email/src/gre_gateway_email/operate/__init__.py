@@ -1,1 +1,1 @@
-"""For the operator of a running gateway: log, metrics, health."""
+"""What an operator sees of a running gateway: log, metrics, health, and whether it runs at all."""
