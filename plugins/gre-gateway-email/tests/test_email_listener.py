@@ -26,7 +26,8 @@ class Recorder:
     async def recipient(self, address):
         return "550 5.1.1 unknown" if address.startswith("nobody") else "250 2.1.5 OK"
 
-    async def mail(self, sender, recipients, content):
+    async def mail(self, sender, recipients, content, options):
+        self.options = options
         if self.fail:
             raise RuntimeError("broken door")
         self.mails.append((sender, recipients, content))

@@ -7,16 +7,18 @@ pieces, only CRLF "." CRLF ends it, and mails with bare CR, bare LF or NUL are r
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
 from gre_core.log import get_logger
+from gre_gateway_email.mail.door import MailOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gre_gateway_email.config import Listen
+    from gre_gateway_email.mail.door import Door
 
 MAX_CONNECTIONS: Final = 100
 """Connections at the same time; more get 421."""
@@ -29,22 +31,6 @@ _PIECE: Final = 1 << 20
 _NAME: Final = "gre-email-gateway"
 
 _log = get_logger(__name__)
-
-
-class Door(Protocol):
-    """Decides about mails. Every answer is an SMTP reply line, ``250 2.1.5 ...``."""
-
-    async def sender(self, address: str) -> str:
-        """Answer MAIL FROM; ``""`` is the null sender."""
-        ...
-
-    async def recipient(self, address: str) -> str:
-        """Answer RCPT TO."""
-        ...
-
-    async def mail(self, sender: str, recipients: Sequence[str], content: bytes) -> Sequence[str]:
-        """Answer the end of the data, once for each recipient. ``250`` means: stored."""
-        ...
 
 
 class Listener:
@@ -146,6 +132,7 @@ class _Session(SMTP):
     """One connection."""
 
     event_handler: _Hooks
+    one_answer = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.event_handler.connections.add(self)
@@ -185,7 +172,9 @@ class _Session(SMTP):
             replies = ["554 5.6.0 The mail has a bare CR, a bare LF or a NUL"] * len(envelope.rcpt_tos)
         else:
             try:
-                replies = await self.event_handler.door.mail(sender, tuple(envelope.rcpt_tos), content)
+                replies = await self.event_handler.door.mail(
+                    sender, tuple(envelope.rcpt_tos), content, MailOptions(one_answer=self.one_answer)
+                )
             except Exception as error:  # noqa: BLE001 - LMTP answers for each recipient, whatever happened
                 replies = [await self.event_handler.handle_exception(error)] * len(envelope.rcpt_tos)
         self.envelope = self._create_envelope()
@@ -224,6 +213,8 @@ class _Smtp(_Session):
 
 class _Lmtp(_Session):
     """A connection that speaks LMTP (RFC 2033)."""
+
+    one_answer = False
 
     @syntax("LHLO hostname")
     async def smtp_LHLO(self, arg: str) -> None:  # noqa: N802

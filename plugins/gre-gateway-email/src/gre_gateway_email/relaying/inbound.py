@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gre_gateway_email.carrier import Carriers
+    from gre_gateway_email.mail.door import MailOptions
     from gre_gateway_email.relaying.delivery import Delivery
     from gre_gateway_email.relaying.spool import Spool
     from gre_gateway_email.relaying.users import Users
@@ -39,7 +40,7 @@ _log = get_logger(__name__)
 
 
 class Inbound:
-    """The door of the gateway (see :class:`gre_gateway_email.mail.listener.Door`).
+    """The door of the gateway (see :class:`gre_gateway_email.mail.door.Door`).
 
     Arguments:
         users: who gets mail.
@@ -82,7 +83,13 @@ class Inbound:
             return "550 5.1.1 There is no such user"
         return "250 2.1.5 OK"
 
-    async def mail(self, sender: str, recipients: Sequence[str], content: bytes) -> Sequence[str]:
+    async def mail(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes,
+        options: MailOptions | None = None,  # noqa: ARG002
+    ) -> Sequence[str]:
         """Answer the end of the data, once for each recipient. ``250`` means: stored."""
         try:
             entry, text = self._take(sender, content)
