@@ -5,7 +5,7 @@
 - :mod:`gre_core.testing.prosody`, :mod:`gre_core.testing.ejabberd`: the real servers, thrown away afterwards.
 - :mod:`gre_core.testing.postgres`: the real database server, thrown away afterwards.
 - :mod:`gre_core.testing.slix`: slixmpp clients and components for these servers.
-- :mod:`gre_core.testing.postfix`: a sink for mails.
+- :mod:`gre_core.testing.postfix`: a whole mail server, and a sink for mails.
 """
 
 from gre_core.testing.require import require as require

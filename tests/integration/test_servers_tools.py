@@ -15,7 +15,7 @@ from slixmpp import JID
 from gre_core.testing import require
 from gre_core.testing.ejabberd import EjabberdServer
 from gre_core.testing.loopback import LoopbackServer
-from gre_core.testing.postfix import SmtpSink
+from gre_core.testing.postfix import PostfixServer, SmtpSink
 from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 from gre_core.testing.server import ServerProcess, TestServerError, find_program
@@ -85,6 +85,33 @@ async def test_the_sink_can_refuse():
     async with SmtpSink(options=("-r", "RCPT")) as sink:
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             await asyncio.to_thread(send, sink.port)
+
+
+async def test_a_whole_postfix_relays_keeps_mails_over_a_kill_and_refuses_strangers():
+    require(PostfixServer.installed(), "postfix (apt-get install postfix), run by root")
+
+    def send(port, to):
+        with smtplib.SMTP("127.0.0.1", port) as smtp:
+            smtp.sendmail("a@example.org", [to], "Subject: x\r\n\r\nhello\r\n")
+
+    async with PostfixServer(["example.org"]) as postfix:
+        pids = [postfix.pid]
+        await asyncio.to_thread(send, postfix.submission_port, "b@y.example")
+        with pytest.raises(smtplib.SMTPRecipientsRefused, match="Relay access denied"):
+            await asyncio.to_thread(send, postfix.port, "b@y.example")
+        assert len(postfix.queued) == 1
+        await postfix.kill()
+        assert len(postfix.queued) == 1
+        async with SmtpSink(keep=True) as sink:
+            postfix.relay_port = sink.port
+            await postfix.start()
+            pids.append(postfix.pid)
+            async with asyncio.timeout(30):
+                while postfix.queued:
+                    await postfix.flush()
+                    await asyncio.sleep(0.1)
+            assert "X-Rcpt-Args: <b@y.example>" in sink.mails[0].read_text()
+    assert not any(alive(pid) for pid in pids)
 
 
 async def test_the_tap_records_what_the_router_receives_and_sends():
