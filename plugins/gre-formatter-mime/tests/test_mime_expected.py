@@ -11,8 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from gre_formatter_mime.charsets import to_text
-
+from gre_core.mime_text.charsets import to_text
 from gre_core.testing import require
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from gre_formatter_mime.filenames import safe_name
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gre_core.mime_text.file_names import safe_name
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from gre_formatter_mime import limits
-from gre_formatter_mime.html_text import text_of_html
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gre_core.errors import ParseFailed
+from gre_core.mime_text.html_text import text_of_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from gre_formatter_mime.filenames import safe_name
-from gre_formatter_mime.html_text import text_of_html
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gre_core.api import Attachment, Message
+from gre_core.mime_text.file_names import safe_name
+from gre_core.mime_text.html_text import text_of_html
 
 if TYPE_CHECKING:
     from gre_formatter_mime.formatter import MimeFormatter

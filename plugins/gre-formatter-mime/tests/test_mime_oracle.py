@@ -9,11 +9,11 @@ from email import policy
 from email.message import EmailMessage, MIMEPart
 from typing import TYPE_CHECKING
 
-from gre_formatter_mime.filenames import safe_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gre_core.api import Attachment, Message
+from gre_core.mime_text.file_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from gre_formatter_mime.addresses import addresses
-from gre_formatter_mime.flowed import unflow
 from gre_formatter_mime.headers_read import date
-from gre_formatter_mime.html_text import text_of_html
 
 from gre_core.errors import ParseFailed
+from gre_core.mime_text.flowed import unflow
+from gre_core.mime_text.html_text import text_of_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from email.message import EmailMessage
 
 import pytest
 from gre_gateway_email.carrier import Envelope
-from gre_gateway_email.mail.html_text import text_of
 from gre_gateway_email.mail.mime_scan import Unreadable
-from gre_gateway_email.mail.plain_mail import clean, read_plain, write_plain
+from gre_gateway_email.mail.plain_reading import read_plain
+from gre_gateway_email.mail.plain_writing import File, write_plain
 
 
 def crlf(text: str) -> bytes:

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gre_core.api import Attachment
+from gre_core.mime_text.file_names import safe_name
 from gre_formatter_mime.compose import ORIGINAL_TYPE
-from gre_formatter_mime.filenames import safe_name
 from gre_formatter_mime.limits import MAX_ID
 from gre_formatter_mime.reader import LineReader
 from gre_formatter_mime.source import WINDOW, StreamSource

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import ParseFailed
-from gre_formatter_mime.charsets import to_text
+from gre_core.mime_text.charsets import to_text
 from gre_formatter_mime.limits import MAX_TEXT
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ import secrets
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from gre_core.errors import FormatFailed
+from gre_core.mime_text.file_names import safe_name
+from gre_core.mime_text.html_text import text_of_html
 from gre_formatter_mime import headers_write as write
-from gre_formatter_mime.filenames import safe_name
-from gre_formatter_mime.html_text import text_of_html
 from gre_formatter_mime.limits import HARD_LINE
 from gre_formatter_mime.padding import padded
 from gre_formatter_mime.protection import outer_fields

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from gre_core.errors import ParseFailed
-from gre_formatter_mime.charsets import decode_words, to_text
+from gre_core.mime_text.charsets import decode_words, to_text
 from gre_formatter_mime.limits import (
     MAX_HEADER,
     MAX_HEADER_FIELDS,

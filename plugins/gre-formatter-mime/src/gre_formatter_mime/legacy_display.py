@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from gre_core.mime_text.html_text import text_of_html
 from gre_formatter_mime import headers_read as read
-from gre_formatter_mime.html_text import text_of_html
 from gre_formatter_mime.source import BytesSource
 from gre_formatter_mime.transfer import decode
 

@@ -46,7 +46,7 @@ MAX_SIGNED: Final = 64 << 20
 """Largest part with a signature of its own (RFC 3156, section 6.1) that is handed on to be judged."""
 
 MAX_REFLOWED: Final = 1 << 20
-"""Characters of format=flowed that are joined to paragraphs, and of HTML that is looked through."""
+"""Characters of format=flowed that are joined to paragraphs, and of HTML that is searched for remote content."""
 
 # -- both directions -------------------------------------------------------------------------------
 
@@ -61,9 +61,6 @@ MAX_ID: Final = 900
 
 MAX_SUBJECT: Final = 2000
 """Longest subject, in characters."""
-
-MAX_FILE_NAME: Final = 255
-"""Longest file name: what common file systems take."""
 
 # -- writing ---------------------------------------------------------------------------------------
 

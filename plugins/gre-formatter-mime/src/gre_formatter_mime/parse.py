@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.api import Attachment, Message, Notice
 from gre_core.errors import ParseFailed
+from gre_core.mime_text.charsets import to_text
+from gre_core.mime_text.flowed import unflow
+from gre_core.mime_text.html_text import text_of_html
 from gre_formatter_mime import headers_read as read
 from gre_formatter_mime import notices
 from gre_formatter_mime.addresses import addresses
 from gre_formatter_mime.attachments import MESSAGE_TYPES, attachment_of
 from gre_formatter_mime.bare_text import bare_text, is_mail
-from gre_formatter_mime.charsets import to_text
 from gre_formatter_mime.content import SIGNATURE_TYPE, find_content, has_message_fields
-from gre_formatter_mime.flowed import unflow
 from gre_formatter_mime.headers_write import trim_references
-from gre_formatter_mime.html_text import text_of_html
 from gre_formatter_mime.legacy_display import copied_fields, repeats, without_legacy_display
 from gre_formatter_mime.limits import (
     MAX_DEPTH,

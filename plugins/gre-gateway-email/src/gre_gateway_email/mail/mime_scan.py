@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
+from gre_core.mime_text.charsets import to_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,11 +29,20 @@ MAX_STRUCTURED: Final = 2048
 MAX_BOUNDARY: Final = 200
 """Longest boundary, in bytes. RFC 2046 allows 70; some programs do not care."""
 
+MAX_FALSE_DELIMITERS: Final = 10_000
+"""How many lines of one multipart may begin like its delimiter without being it."""
+
+MAX_COUNTED: Final = 10_000
+"""How far parts beyond the limit are counted."""
+
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _LINE = re.compile(rb"\r?\n")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,64})\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)', re.DOTALL)
 _CONTINUED = re.compile(r"(?P<name>[^*]+)(?:\*(?P<number>[0-9]{1,2}))?(?P<encoded>\*)?")
+_NOT_BASE64 = bytes(
+    sorted({*range(256)} - {*b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"})
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -74,10 +85,7 @@ class Entity:
             body = body[: body.rfind(b"\n") + 1] or body
         encoding = self.first("content-transfer-encoding").strip().lower()
         if encoding == "base64":
-            try:
-                return binascii.a2b_base64(body)
-            except binascii.Error:
-                return b""
+            return _from_base64(body)
         if encoding == "quoted-printable":
             return binascii.a2b_qp(body)
         return body
@@ -88,26 +96,39 @@ class Entity:
         Raises:
             Unreadable: there are more than ``limit``, or a part has a header beyond the bounds.
         """
-        return [read(self.raw, start, end) for start, end in self._spans(boundary, limit)]
+        spans, more = self._spans(boundary, limit)
+        if more:
+            raise Unreadable(f"has more than {limit} parts in one multipart")
+        return [read(self.raw, start, end) for start, end in spans]
 
-    def _spans(self, boundary: str, limit: int) -> list[tuple[int, int]]:
+    def first_parts(self, boundary: str, limit: int) -> tuple[list[Entity], int]:
+        """Read the first parts of a multipart body; tell how many more there are, at most 10,000.
+
+        Raises:
+            Unreadable: a part has a header beyond the bounds, or too many lines look like a delimiter.
+        """
+        spans, more = self._spans(boundary, limit)
+        return [read(self.raw, start, end) for start, end in spans], more
+
+    def _spans(self, boundary: str, limit: int) -> tuple[list[tuple[int, int]], int]:
         mark = b"--" + boundary.encode("latin-1", "replace")
         spans: list[tuple[int, int]] = []
         opened: int | None = None
         for line_start, line_end, closing in self._delimiters(mark):
             if opened is not None:
                 spans.append((opened, max(opened, _before_line_end(self.raw, line_start))))
-                if len(spans) > limit:
-                    raise Unreadable(f"has more than {limit} parts in one multipart")
+                if len(spans) >= limit + MAX_COUNTED:
+                    break
             opened = None if closing else line_end
             if closing:
                 break
         if opened is not None:
             spans.append((opened, self.end))
-        return spans
+        return spans[:limit], max(0, len(spans) - limit)
 
     def _delimiters(self, mark: bytes) -> Iterator[tuple[int, int, bool]]:
         at = self.raw.find(mark, self.start, self.end)
+        false = 0
         while at >= 0:
             line_end = self.raw.find(b"\n", at, self.end)
             line_end = self.end if line_end < 0 else line_end + 1
@@ -116,6 +137,10 @@ class Entity:
             at_line_start = at == self.start or self.raw[at - 1 : at] == b"\n"
             if at_line_start and not rest.removeprefix(b"--").strip(b" \t\r\n"):
                 yield at, line_end, closing
+            else:
+                false += 1
+                if false > MAX_FALSE_DELIMITERS:
+                    raise Unreadable("has too many lines that look like a delimiter")
             at = self.raw.find(mark, line_end, self.end)
 
 
@@ -153,6 +178,7 @@ def structured(value: str) -> tuple[str, dict[str, str]]:
     kind = value.partition(";")[0].partition("(")[0].strip().lower()
     plain: dict[str, str] = {}
     pieces: dict[str, dict[int, bytes]] = {}
+    charsets: dict[str, str] = {}
     for found in _PARAMETER.finditer(value):
         text = found[2]
         if text.startswith('"') and len(text) > 1:
@@ -165,12 +191,15 @@ def structured(value: str) -> tuple[str, dict[str, str]]:
             continue
         number = int(split["number"] or 0)
         if split["encoded"]:
-            text = text.split("'", 2)[-1] if number == 0 else text
+            if number == 0:
+                charset, _, rest = text.partition("'")
+                charsets.setdefault(split["name"], charset)
+                text = rest.partition("'")[2] if "'" in rest else rest or charset
         octets = unquote_to_bytes(text) if split["encoded"] else text.encode("utf-8", "replace")
         pieces.setdefault(split["name"], {}).setdefault(number, octets)
     for name, numbered in pieces.items():
         joined = b"".join(numbered[number] for number in sorted(numbered))
-        plain.setdefault(name, joined.decode("utf-8", "replace"))
+        plain.setdefault(name, to_text(joined, charsets.get(name, "")))
     return kind, plain
 
 
@@ -178,6 +207,15 @@ def boundary_of(parameters: dict[str, str]) -> str | None:
     """Give the boundary of a multipart, or None when there is none that can be used."""
     boundary = parameters.get("boundary", "").rstrip()
     return boundary if 0 < len(boundary) <= MAX_BOUNDARY else None
+
+
+def _from_base64(body: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(body)
+    except binascii.Error:
+        # Cut off or damaged: what is there of it (RFC 2045, section 6.8).
+        letters = body.partition(b"=")[0].translate(None, _NOT_BASE64)
+        return binascii.a2b_base64(letters[: len(letters) // 4 * 4])
 
 
 def _before_line_end(raw: bytes, at: int) -> int:

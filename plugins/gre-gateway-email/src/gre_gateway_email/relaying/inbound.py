@@ -127,7 +127,7 @@ class Inbound:
         if self._encrypted_only and sender:
             raise _Unwanted("523 5.7.10", "This user takes only mail encrypted with OpenPGP (PGP/MIME)")
         mail = read_plain(content)
-        text, subject = mail.text, mail.subject
+        text, subject = mail.shown(mail.files), mail.subject
         if not sender:
             # Whoever leaves out the sender must not get plain words past a policy that promises encryption.
             text, subject = (REPORT, "") if self._encrypted_only else (f"{REPORT}\n\n{text}", subject)

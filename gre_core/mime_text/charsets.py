@@ -7,8 +7,6 @@ import re
 from encodings.aliases import aliases
 from typing import Final
 
-from gre_formatter_mime.transfer import decode_base64
-
 # Mail that says one of these means the larger one, as the Encoding Standard of the web has it.
 _MEANT: Final = {
     "ascii": "",
@@ -43,6 +41,9 @@ _CHARSETS: Final = {
     name for name in {*aliases.values(), *_UNLISTED} - _NO_CHARSETS if not name.endswith("_codec")
 }
 
+_NOT_BASE64: Final = bytes(
+    sorted({*range(256)} - {*b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"})
+)
 _WORD: Final = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\n]*+)\?=")
 
 
@@ -96,5 +97,9 @@ def decode_words(value: str) -> str:
 def _word_bytes(encoding: str, text: str) -> bytes:
     raw = text.encode("utf-8", "replace")
     if encoding in "bB":
-        return decode_base64(raw)
+        # Padding ends it (RFC 2045, section 6.8).
+        letters = raw.partition(b"=")[0].translate(None, _NOT_BASE64)
+        if len(letters) % 4 == 1:
+            letters = letters[:-1]
+        return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
     return binascii.a2b_qp(raw, header=True)

@@ -10,12 +10,14 @@ import html
 import re
 from typing import Final
 
-from gre_formatter_mime.limits import MAX_REFLOWED
+MAX_HTML: Final = 1 << 20
+"""Characters of HTML that are looked through."""
 
 _TAG_NAME: Final = re.compile(r"/?[a-zA-Z][a-zA-Z0-9]*")
 _LINK: Final = re.compile(
     r"""\shref\s*=\s*(?:"(https?://[^"\s]{1,2000})"|'(https?://[^'\s]{1,2000})')""", re.IGNORECASE
 )
+_NO_TAG: Final = re.compile(r"<(?![a-zA-Z/!?])")
 _LONGEST_TAG: Final = 4096
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _HUGE_REFERENCE: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}+;?")
@@ -35,7 +37,7 @@ def text_of_html(markup: str) -> str:
     """
     writer = _Writer()
     hidden = ""  # what ends a stretch that is not shown: "-->" or "/style"
-    first, *pieces = markup[:MAX_REFLOWED].split("<")
+    first, *pieces = _NO_TAG.sub("&lt;", markup[:MAX_HTML]).split("<")
     writer.text(first)
     for piece in pieces:
         if hidden == "-->":
@@ -57,12 +59,10 @@ def text_of_html(markup: str) -> str:
             writer.text(after)
         elif name in _HIDDEN_TAGS:
             hidden = f"/{name}"
-        elif name or piece.startswith(("!", "?", "/")):
+        else:
             writer.tag(name, tag)
             writer.text(after)
-        else:
-            writer.text(f"<{piece}")
-    if len(markup) > MAX_REFLOWED:
+    if len(markup) > MAX_HTML:
         writer.tag("p", "")
         writer.text("[...]")
     return writer.result()

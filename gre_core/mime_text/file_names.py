@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gre_formatter_mime.limits import MAX_FILE_NAME
+MAX_FILE_NAME: Final = 255
+"""Longest file name, in bytes: what common file systems take."""
 
 # Controls, line separators, surrogates and what reorders or hides text: "exe.<RLO>fdp" shows as "exe.pdf".
 # The joiners U+200C and U+200D stay: Persian, Indic scripts and emoji need them.
