@@ -18,6 +18,9 @@ _LINK: Final = re.compile(
     r"""\shref\s*=\s*(?:"(https?://[^"\s]{1,2000})"|'(https?://[^'\s]{1,2000})')""", re.IGNORECASE
 )
 _NO_TAG: Final = re.compile(r"<(?![a-zA-Z/!?])")
+_SIGN: Final = "\0"
+"""Stands for a "<" that begins no tag, until the end: in HTML there is no such character."""
+
 _LONGEST_TAG: Final = 4096
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _HUGE_REFERENCE: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}+;?")
@@ -37,7 +40,7 @@ def text_of_html(markup: str) -> str:
     """
     writer = _Writer()
     hidden = ""  # what ends a stretch that is not shown: "-->" or "/style"
-    first, *pieces = _NO_TAG.sub("&lt;", markup[:MAX_HTML]).split("<")
+    first, *pieces = _NO_TAG.sub(_SIGN, markup[:MAX_HTML].replace(_SIGN, "\ufffd")).split("<")
     writer.text(first)
     for piece in pieces:
         if hidden == "-->":
@@ -117,4 +120,4 @@ class _Writer:
             self._link = ""
 
     def result(self) -> str:
-        return "".join(self._out)
+        return "".join(self._out).replace(_SIGN, "<")

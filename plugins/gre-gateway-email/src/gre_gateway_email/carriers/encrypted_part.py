@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from gre_core.mime_text.html_text import text_of_html
 from gre_core.notes import ATTACHED, INLINE, LIST_FOOTER, MIXED_UP, PARTIAL
 from gre_gateway_email.mail import mime_scan
-from gre_gateway_email.mail.html_text import text_of
 
 if TYPE_CHECKING:
     from gre_gateway_email.mail.mime_scan import Entity
@@ -143,7 +143,7 @@ class _Walk:
         if kind == "text/plain" and disposition != "attachment" and not name:
             self._text(content)
         elif kind == "text/html" and disposition != "attachment":
-            self.other(text_of(content[:_MAX_HTML].decode("utf-8", "replace")), len(content))
+            self.other(text_of_html(content[:_MAX_HTML].decode("utf-8", "replace")), len(content))
         elif kind == "application/pgp" and _BLOCK.search(content):
             self._text(content)
         elif _is_encrypted_file(name, content):

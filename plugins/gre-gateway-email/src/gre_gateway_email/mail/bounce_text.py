@@ -12,6 +12,7 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Final
 
+from gre_core.mime_text.html_text import text_of_html
 from gre_gateway_email.mail import mime_scan
 from gre_gateway_email.mail.delivery_status import (
     MAX_DIAGNOSTIC,
@@ -26,7 +27,6 @@ from gre_gateway_email.mail.delivery_status import (
     returned_id,
     status_in,
 )
-from gre_gateway_email.mail.html_text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,7 @@ def _text_of(parts: Sequence[tuple[Entity, str]]) -> str:
         if kind in {"text/plain", "text/html"}:
             charset = mime_scan.structured(part.first("content-type"))[1].get("charset", "")
             text = _decode(part.content(MAX_WORDS), charset)
-            texts.append(text_of(text) if kind == "text/html" or "<html" in text[:200].lower() else text)
+            texts.append(text_of_html(text) if kind == "text/html" or "<html" in text[:200].lower() else text)
     return "\n".join(texts)[: 2 * MAX_WORDS].replace("\r\n", "\n")
 
 

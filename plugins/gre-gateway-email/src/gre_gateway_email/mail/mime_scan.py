@@ -190,11 +190,10 @@ def structured(value: str) -> tuple[str, dict[str, str]]:
             plain.setdefault(split["name"], text)
             continue
         number = int(split["number"] or 0)
-        if split["encoded"]:
-            if number == 0:
-                charset, _, rest = text.partition("'")
-                charsets.setdefault(split["name"], charset)
-                text = rest.partition("'")[2] if "'" in rest else rest or charset
+        if split["encoded"] and number == 0:
+            charset, _, rest = text.partition("'")
+            charsets.setdefault(split["name"], charset)
+            text = rest.partition("'")[2] if "'" in rest else rest or charset
         octets = unquote_to_bytes(text) if split["encoded"] else text.encode("utf-8", "replace")
         pieces.setdefault(split["name"], {}).setdefault(number, octets)
     for name, numbered in pieces.items():

@@ -179,4 +179,8 @@ def _text(part: mime_scan.Entity, kind: str, parameters: dict[str, str]) -> str:
     elif parameters.get("format", "").lower() == "flowed" and len(text) <= MAX_FLOWED:
         text = unflow(text, delete_space=parameters.get("delsp", "").lower() == "yes")
     text = text.strip("\n")
-    return text if len(content) <= limit and part.end - part.start <= 3 * limit else f"{text}\n[The rest of this text is left out.]"
+    return (
+        text
+        if len(content) <= limit and part.end - part.start <= 3 * limit
+        else f"{text}\n[The rest of this text is left out.]"
+    )
