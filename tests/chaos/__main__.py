@@ -1,0 +1,106 @@
+"""Kills the gateway at random instants under load, and the servers around it now and then: ``nox -s chaos``.
+
+::
+
+    python tests/chaos --kills 500 --database postgresql --seed 7
+
+Ends with 0 when nothing that was acknowledged is lost and every message was answered; otherwise tells the whole story of
+each message that shows the opposite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "load"))
+
+from figures import write_table
+from killer import Killer
+from load import Load, Scene
+
+SHOWN = 10
+"""How many stories are told."""
+
+
+async def run(kills: int, database: str, seed: int, planted: str) -> tuple[bool, dict[str, int]]:
+    """Make one run; give whether all promises were kept, and the figures."""
+    chance = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gre-chaos-")))
+        scene = await stack.enter_async_context(Scene(folder, database, planted))
+        killer = Killer(scene, chance)
+        load = Load(scene, chance)
+        await load.start()
+        try:
+            await killer.strike(kills)
+            print(f"{kills} kills done; everything has to settle now", flush=True)
+            await load.stop()
+            await scene.settle()
+            code = await scene.gateway.stop()
+        finally:
+            await load.cancel()
+        log = scene.log_tail
+    verdict = scene.ledger.judge()
+    figures = {
+        "kills of the gateway": killer.count["gateway"],
+        "of the XMPP server": killer.count["xmpp"],
+        "of Postfix": killer.count["postfix"],
+        "of the database": killer.count["database"],
+        "messages out": verdict.outbound,
+        "messages in": verdict.inbound,
+        "acknowledged": verdict.acknowledged,
+        "lost": len(verdict.lost),
+        "lost with the XMPP server, by clients without receipts": len(verdict.lost_with_server),
+        "repeated mails": verdict.repeated["out"],
+        "repeated messages": verdict.repeated["in"],
+    }
+    for name, figure in figures.items():
+        print(f"{name:58} {figure:7}")
+    print("aimed at:", ", ".join(f"{name} {count}" for name, count in sorted(killer.aims.items())))
+    faults = {
+        "lost": verdict.lost,
+        "never answered": verdict.unanswered,
+        "never accepted": verdict.unaccepted,
+        "repeated under another id": verdict.renamed,
+        "repeated although nothing was killed meanwhile": verdict.unexplained,
+        "refused": [marker for marker, letter in scene.ledger.letters.items() if letter.refused],
+    }
+    for name, markers in faults.items():
+        if markers:
+            print(f"\n{name}: {len(markers)}")
+            for marker in markers[:SHOWN]:
+                print(scene.ledger.timeline(marker))
+    for line in verdict.strange[:SHOWN]:
+        print(f"strange: {line}")
+    for line in killer.complaints[:SHOWN]:
+        print(f"the gateway: {line}")
+    if code != 0:
+        print(f"the gateway ended with {code} when it was asked to stop")
+    proven = verdict.proven and not any(faults.values()) and not killer.complaints and code == 0
+    if not proven:
+        print(log)
+    print("PROVEN" if proven else f"NOT PROVEN (seed {seed})")
+    return proven, figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--write", type=Path, help="a page of documentation that takes the figures")
+    parser.add_argument(
+        "--plant", default="", help="a bug (see tests/load/inside/planted.py) that has to be found"
+    )
+    options = parser.parse_args()
+    print(f"{options.kills} kills, {options.database}, seed {options.seed}", flush=True)
+    proven, figures = asyncio.run(run(options.kills, options.database, options.seed, options.plant))
+    if options.write and proven:
+        write_table(options.write, f"chaos-{options.database}", figures)
+    sys.exit(not proven)

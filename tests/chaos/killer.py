@@ -1,0 +1,124 @@
+"""Kills the gateway, at random instants and at chosen ones, and the servers around it now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+
+    from load import Scene
+
+PHASES = (
+    "mail acknowledged",  # right after the gateway's 250 for a mail
+    "relay took it",  # the relay's 250 has not reached the gateway
+    "relay said so",  # the relay's 250 is on its way to the gateway
+    "receipt came",  # a user has the receipt
+    "message came",  # a user has the message, and has not confirmed it
+    "receipt given",  # the user's receipt is on its way
+)
+ROUND = 20
+"""Once in so many kills each of the servers is killed, too."""
+SERVERS = {6: "xmpp", 12: "postfix", 18: "database"}
+PATIENCE = 4.0
+"""How long a chosen instant is waited for, in seconds."""
+
+
+class Killer:
+    """Kills, and starts again.
+
+    Arguments:
+        scene: what there is to kill.
+        chance: decides when.
+    """
+
+    def __init__(self, scene: Scene, chance: random.Random) -> None:
+        self.count: Counter[str] = Counter()
+        self.aims: Counter[str] = Counter()
+        self.complaints: list[str] = []
+        self._scene = scene
+        self._chance = chance
+        self._ready = False
+        self._server_was_away = False
+
+    async def strike(self, kills: int) -> None:
+        """Kill the gateway so many times; at the end everything runs."""
+        begin = time.monotonic()
+        for number in range(kills):
+            await self._begin()
+            server = SERVERS.get(number % ROUND)
+            if server in self._scene.servers:
+                await self._kill_server(server)
+            await self._kill_gateway()
+            if number % 25 == 24:
+                waiting = self._scene.ledger.open
+                print(
+                    f"{number + 1} kills in {time.monotonic() - begin:.0f} s, {waiting} under way", flush=True
+                )
+        await self._begin()
+        await self._up()
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        self._ready = False
+        await self._scene.gateway.spawn()
+        self._scene.ledger.disaster("start gateway")
+
+    async def _up(self) -> None:
+        """Wait until the gateway works; start it again when it gave up, as a service manager does."""
+        gateway = self._scene.gateway
+        while not self._ready:
+            if await gateway.ready():
+                self._ready = True
+                self._scene.ledger.disaster("gateway ready")
+                return
+            self._ended_by_itself(await gateway.ended())
+            await asyncio.sleep(0.5)
+            await self._begin()
+
+    def _ended_by_itself(self, code: int) -> None:
+        self._scene.ledger.disaster(f"gateway ended with {code}")
+        # Without a server it may give up at its start; the service manager starts it again.
+        if not self._server_was_away:
+            self.complaints.append(f"ended by itself with {code}")
+
+    async def _kill_gateway(self) -> None:
+        gateway = self._scene.gateway
+        aim = self._chance.choice(("any time", "any time", "start", *PHASES, *PHASES))
+        self.aims[aim] += 1
+        if aim == "start":
+            await asyncio.sleep(self._chance.uniform(0, 1.2))
+            gateway.kill()
+        else:
+            await self._up()
+            if aim == "any time":
+                await asyncio.sleep(self._chance.uniform(0, 1.5))
+                gateway.kill()
+            elif not await self._scene.aim.at(aim, self._chance.randint(1, 12), gateway.kill, PATIENCE):
+                self.aims[f"{aim}, missed"] += 1
+                gateway.kill()
+        code = await gateway.ended()
+        if code == -signal.SIGKILL:
+            self._scene.ledger.disaster(f"kill gateway: {aim}")
+            self.count["gateway"] += 1
+        else:
+            self._ended_by_itself(code)
+        self._server_was_away = False
+
+    async def _kill_server(self, name: str) -> None:
+        server = self._scene.servers[name]
+        if self._chance.random() < 0.7:
+            await self._up()  # otherwise it is killed while the gateway starts
+        await asyncio.sleep(self._chance.uniform(0, 0.5))
+        self._server_was_away = True
+        self._scene.ledger.disaster(f"kill {name}")
+        await server.kill()
+        await asyncio.sleep(self._chance.uniform(0, 1.0))
+        await server.start()
+        self._scene.ledger.disaster(f"start {name}")
+        self.count[name] += 1

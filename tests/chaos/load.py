@@ -1,0 +1,275 @@
+"""The scene of the chaos: all servers, two kinds of users, a mail user, and traffic both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from gre_core.testing.postgres import PostgresServer
+from gre_core.testing.prosody import ProsodyServer
+
+from gateway_process import GatewayProcess  # isort: skip - of tests/load
+from ledger import Ledger  # isort: skip
+from letters import GATEWAY, MAIL_DOMAIN, PEER, checksum, mail, stanza  # isort: skip
+from mail_sender import MailSender, Refused, persist  # isort: skip
+from mail_sink import MailSink  # isort: skip
+from taps import Tap  # isort: skip
+from xmpp_user import XmppUser  # isort: skip
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+USERS = {"juliet": True, "nurse": True, "romeo": False, "friar": False}
+"""Whether the client of each gives receipts."""
+
+WINDOW = 8
+"""Messages of one user that may wait for an answer."""
+
+UNDER_WAY = 120
+"""Messages in both directions, beyond which no more are begun."""
+
+CALM = 120.0
+"""So many seconds without progress mean that nothing more will happen."""
+
+CONFIG = """
+[retry]
+first_seconds = 1
+longest_seconds = 2
+[limits]
+messages_per_hour = 1_000_000
+recipients_per_hour = 1_000_000
+"""
+
+
+class Server(Protocol):
+    """What can be killed."""
+
+    async def kill(self) -> None:
+        """End it at once."""
+
+    async def start(self) -> None:
+        """Start it again."""
+
+
+class Aim:
+    """Waits for the so-many-th time that something happens, and acts at that very moment."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self._phase = ""
+        self._left = 0
+        self._act: Callable[[], None] = lambda: None
+        self._done = asyncio.Event()
+
+    def reached(self, phase: str) -> None:
+        """Something happens now."""
+        self.seen[phase] += 1
+        if phase == self._phase:
+            self._left -= 1
+            if self._left == 0:
+                self._phase = ""
+                self._act()
+                self._done.set()
+
+    async def at(self, phase: str, times: int, act: Callable[[], None], patience: float) -> bool:
+        """Act when it happens; False when it did not happen in time."""
+        self._left, self._act, self._phase = times, act, phase
+        self._done.clear()
+        try:
+            await asyncio.wait_for(self._done.wait(), patience)
+        except TimeoutError:
+            self._phase = ""
+            return False
+        return True
+
+
+class Watched(Ledger):
+    """A ledger that tells the aim what happens."""
+
+    def __init__(self, aim: Aim) -> None:
+        super().__init__()
+        self._aim = aim
+
+    def receipt(self, marker: str) -> None:
+        """A receipt came."""
+        super().receipt(marker)
+        self._aim.reached("receipt came")
+
+    def message(self, user: str, stanza_id: str, marker: str, check: int) -> None:
+        """A message came, and is not confirmed yet."""
+        super().message(user, stanza_id, marker, check)
+        self._aim.reached("message came")
+        asyncio.get_running_loop().call_soon(self._aim.reached, "receipt given")
+
+    def accepted(self, marker: str, reply: str) -> None:
+        """A mail was acknowledged."""
+        super().accepted(marker, reply)
+        if marker.endswith("0") or "queued as" not in reply:
+            self._aim.reached("mail acknowledged")
+
+
+class Scene:
+    """All that takes part.
+
+    Arguments:
+        folder: for files.
+        database: ``sqlite`` or ``postgresql``.
+        planted: a bug in the gateway that has to be found, or ``""``.
+    """
+
+    gateway: GatewayProcess
+
+    def __init__(self, folder: Path, database: str, planted: str) -> None:
+        self.aim = Aim()
+        self.ledger = Watched(self.aim)
+        self.sink = MailSink(self.ledger.mail)
+        self.users: list[XmppUser] = []
+        self.servers: dict[str, Any] = {}
+        self._folder = folder
+        self._database = database
+        self._planted = planted
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with self._stack:
+            accounts = dict.fromkeys(USERS, "secret")
+            xmpp = await self._stack.enter_async_context(
+                ProsodyServer(accounts=accounts, components={GATEWAY: "secret-of-gateway"}, offline=True)
+            )
+            self.servers["xmpp"] = xmpp
+            url = None
+            if self._database == "postgresql":
+                database = await self._stack.enter_async_context(PostgresServer())
+                self.servers["database"] = database
+                url = database.url
+            await self.sink.start()
+            self._stack.push_async_callback(self.sink.stop)
+            tap = Tap(
+                self.sink.port,
+                b"queued as",
+                lambda: self.aim.reached("relay took it"),
+                lambda: self.aim.reached("relay said so"),
+            )
+            await tap.start()
+            self._stack.push_async_callback(tap.stop)
+            addresses = {f"{name}@{MAIL_DOMAIN}": f"{name}@{xmpp.domain}" for name in USERS}
+            planted = {"GRE_PLANTED": self._planted} if self._planted else {}
+            self.gateway = GatewayProcess(
+                self._folder, xmpp, tap.port, addresses, database=url, extra=CONFIG, environment=planted
+            )
+            self._stack.callback(self.gateway.kill)
+            for name, receipts in USERS.items():
+                user = XmppUser(xmpp, name, self.ledger, receipts=receipts, patience=2.0)
+                await user.start()
+                self._stack.push_async_callback(user.stop)
+                self.users.append(user)
+            self._stack = self._stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def log_tail(self) -> str:
+        """The end of the gateway's log."""
+        return "\n".join(self.gateway.log.read_text(errors="replace").splitlines()[-40:])
+
+    async def settle(self) -> None:
+        """Wait until everything has arrived, or nothing happens any more; then a little for repeats."""
+        best, since = len(self._unfinished()), time.monotonic()
+        while (left := self._unfinished()) and time.monotonic() - since < CALM:
+            if not any(letter.receipts or letter.direction == "out" for letter in left):
+                # What is left may be lost with the XMPP server; the rest is there, so these would be as well.
+                since -= CALM / 60
+            if len(left) < best:
+                best, since = len(left), time.monotonic()
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(3)
+
+    def _unfinished(self) -> list[Any]:
+        return [
+            letter
+            for letter in self.ledger.letters.values()
+            if not letter.refused and (letter.acknowledged is None or not letter.arrivals)
+        ]
+
+
+class Load:
+    """Traffic in both directions.
+
+    Arguments:
+        scene: where it goes.
+        chance: sizes and pauses.
+    """
+
+    def __init__(self, scene: Scene, chance: random.Random) -> None:
+        self._scene = scene
+        self._chance = chance
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to send."""
+        for user in self._scene.users:
+            self._tasks.append(asyncio.ensure_future(self._outbound(user)))
+            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, "lmtp")))
+
+    async def stop(self) -> None:
+        """Send no more; what was begun goes on until it is taken."""
+        self._stopping = True
+        await asyncio.wait_for(asyncio.gather(*self._tasks), CALM)
+
+    async def cancel(self) -> None:
+        """End at once."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(Exception):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    async def _outbound(self, user: XmppUser) -> None:
+        ledger, number = self._scene.ledger, 0
+        while not self._stopping:
+            await user.slot(WINDOW)
+            await self._pause()
+            number += 1
+            marker, size, plain = f"out-{user.name}-{number}", self._size(), self._chance.random() < 0.2
+            check = 0 if plain else checksum(marker, size)
+            ledger.begin(marker, "out", check, receipts=USERS[user.name])
+            user.send(marker, stanza(marker, size, plain=plain))
+
+    async def _inbound(self, user: str, way: str) -> None:
+        ledger, number = self._scene.ledger, 0
+        sender = MailSender(self._scene.gateway.lmtp_port, lmtp=True)
+        while not self._stopping:
+            await self._pause()
+            number += 1
+            marker, size, plain = f"in-{user}-{number}", self._size(), self._chance.random() < 0.2
+            to = f"{user}@{MAIL_DOMAIN}"
+            ledger.begin(marker, "in", 0 if plain else checksum(marker, size), receipts=USERS[user])
+            try:
+                reply = await persist(sender, PEER, to, mail(marker, size, to, plain=plain))
+            except Refused as error:
+                ledger.refused(marker, str(error))
+            else:
+                ledger.accepted(marker, reply)
+        sender.close()
+        del way
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._chance.expovariate(20))
+        while self._scene.ledger.open > UNDER_WAY and not self._stopping:
+            await asyncio.sleep(0.05)
+
+    def _size(self) -> int:
+        return int(self._chance.choice((200, 1000, 4000, 60_000)))
