@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import os
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 from aiosmtpd.smtp import SMTP as Server
 from gre_gateway_email.config import Smtp
+from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, key_item, metadata_items
 
 from gre_core.api import Body, Recipient, encrypter, formatter
+from gre_core.errors import PeerError
 from gre_core.gateway import Plain, Relayed
 from gre_core.testing import require
+
+if TYPE_CHECKING:
+    from gre_gateway_email.store.records import User
 
 ROOT = Path(__file__).parents[3]
 PAIR = formatter("mime"), encrypter("openpgp")
@@ -188,4 +196,104 @@ def kit() -> SimpleNamespace:
         plain=plain,
         smtp_settings=smtp_settings,
         open_dialogue=open_dialogue,
+    )
+
+
+@functools.cache
+def public_key(
+    *names: str, days: int | None = None, revoked: bool = False, age: int = 0, seed: int = 0
+) -> bytes:
+    """A real public key with these user ids; made with the client's tools, which the gateway never loads.
+
+    ``days`` from its making to its end, made ``age`` days ago. Another ``seed`` gives another key.
+    """
+    import pysequoia
+    from gre_encrypter_openpgp import keymaking
+
+    now = datetime.now(UTC)
+    lifetime = None if days is None else timedelta(days=days)
+    secret = keymaking.make_key(names[0], now - timedelta(days=age), lifetime=lifetime)
+    for name in names[1:]:
+        secret = keymaking.add_user_id(secret, name, lifetime=lifetime)
+    if revoked:
+        secret = keymaking.revoke(secret, "retired", "for a test", now)
+    return bytes(pysequoia.Tsk.from_bytes(secret).extract_certificate())
+
+
+class FakeUsers:
+    """The users of a store, in memory."""
+
+    def __init__(self, *users: User) -> None:
+        self.users = {user.jid: user for user in users}
+
+    async def get(self, jid: str) -> User | None:
+        return self.users.get(jid)
+
+    async def by_address(self, address: str) -> User | None:
+        wanted = address.lower()
+        return next((user for user in self.users.values() if wanted in map(str.lower, user.addresses)), None)
+
+    async def all(self):
+        for user in list(self.users.values()):
+            yield user
+
+
+class FakeContactKeys:
+    """The harvested keys of a store, in memory."""
+
+    def __init__(self) -> None:
+        self.keys = {}
+        self.error = None
+        self.writes = 0
+
+    async def put(self, key) -> None:
+        if self.error:
+            raise self.error
+        self.writes += 1
+        self.keys[key.user, key.address, key.source] = key
+
+    async def get(self, user: str, address: str):
+        if self.error:
+            raise self.error
+        return [key for (jid, at, _), key in self.keys.items() if (jid, at) == (user, address)]
+
+
+class FakePep:
+    """The users' PEP nodes: publish keys by user, and see who asked what."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, list[bytes]] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.error = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def items(self, jid, node, /, *, item_id=None, max_items=None):
+        self.asked.append((jid, node))
+        await self.gate.wait()
+        if self.error:
+            raise self.error
+        keys = [PublicKey.read(data, "2026-01-01T00:00:00Z") for data in self.keys.get(jid, ())]
+        item = key_item(keys, node.rpartition(":")[2])
+        found = metadata_items(keys) if node == PUBLIC_KEYS else (item,) if item else ()
+        if not found:
+            raise PeerError("none", condition="item-not-found")
+        return list(found)
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def fakes() -> SimpleNamespace:
+    """Parts of the gateway in memory, and keys."""
+    return SimpleNamespace(
+        public_key=public_key, Users=FakeUsers, ContactKeys=FakeContactKeys, Pep=FakePep, Clock=Clock
     )
