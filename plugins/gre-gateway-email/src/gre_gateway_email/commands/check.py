@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Final
 
 from gre_openpgp.keydirectory import KeyDirectory
@@ -11,15 +12,36 @@ from slixmpp import ComponentXMPP
 from gre_core.errors import GreError, Refused
 from gre_core.registry import Plugins
 from gre_gateway_email.carrier import Carriers
+from gre_gateway_email.config import load
 from gre_gateway_email.mail.relay import Relay
 from gre_gateway_email.relaying.spool import Spool
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import AsyncIterator
 
     from gre_gateway_email.config import Config
 
 PATIENCE: Final = 10.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what is right and what is wrong; 1 when something is.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    return asyncio.run(_run(load(options.config)))
+
+
+async def _run(config: Config) -> int:
+    wrong = 0
+    async for right, line in check(config):
+        sys.stdout.write(("ok     " if right else "WRONG  ") + line + "\n")
+        sys.stdout.flush()
+        wrong += not right
+    return 1 if wrong else 0
+
 
 _LOOPBACK: Final = ("127.", "::1", "localhost")
 

@@ -216,5 +216,7 @@ class Metrics:
         for direction in ("out", "in"):
             for counter in (self._size, self._repeated, self._retried, self._dead, self._oldest, self._bytes):
                 counter.labels(direction)
+            for state in ("waiting", "held", "dead"):
+                self._waiting.labels(direction, state)
             for kind in ("encrypted", "plain"):
                 self._taken.labels(direction, kind)
