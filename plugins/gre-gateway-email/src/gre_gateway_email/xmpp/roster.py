@@ -1,0 +1,95 @@
+"""Suggestions for a user's roster (XEP-0144): only to clients that announce that they can take them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, Literal
+from xml.etree.ElementTree import Element, SubElement
+
+from gre_core.errors import GreError
+from gre_core.log import get_logger
+from gre_core.wire import CLIENT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gre_core.slixmpp.gateway import Gateway
+
+ROSTERX: Final = "http://jabber.org/protocol/rosterx"
+MOST_ITEMS: Final = 100
+"""In one stanza; 150 or more are treated with suspicion (XEP-0144, section 6)."""
+
+_REMEMBERED: Final = 20_000
+
+_log = get_logger(__name__)
+
+
+class Roster:
+    """Suggests contacts to add and to delete.
+
+    Arguments:
+        gateway: knows the clients.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._suggested: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def met(self, user: str, address: str) -> None:
+        """Suggest a contact who wrote to a user: once, and not when the user has the contact already.
+
+        Never raises.
+
+        Arguments:
+            user: bare JID.
+            address: of the contact.
+        """
+        try:
+            jid = self._gateway.engine.jid_of(address)
+            known = (user, jid) in self._suggested or jid in self._gateway.presences.watched_contacts(user)
+            if known or not await self.add(user, address):
+                return
+        except GreError as error:
+            _log.info("contact-not-suggested", code=error.code)
+            return
+        self._suggested[user, jid] = None
+        if len(self._suggested) > _REMEMBERED:
+            self._suggested.popitem(last=False)
+
+    async def add(self, user: str, address: str) -> bool:
+        """Suggest to add a contact; tell whether a client could be asked.
+
+        Raises:
+            GreError: the address cannot be written as a JID, or the stream is down.
+        """
+        jid = self._gateway.engine.jid_of(address)
+        clients = await self.able_clients(user)
+        self.suggest(clients, "add", [(jid, address)])
+        return bool(clients)
+
+    async def able_clients(self, user: str) -> tuple[str, ...]:
+        """Give the full JIDs of a user's clients that take suggestions."""
+        return await self._gateway.presences.clients_with(user, ROSTERX)
+
+    def suggest(
+        self, clients: Sequence[str], action: Literal["add", "delete"], contacts: Sequence[tuple[str, str]]
+    ) -> None:
+        """Send suggestions of one kind.
+
+        Headlines are not kept for clients that have gone, nor given to others (RFC 6121, section 8.5.3).
+
+        Arguments:
+            clients: full JIDs.
+            action: what to do with the contacts.
+            contacts: pairs of JID and name.
+        """
+        for client in clients:
+            for start in range(0, len(contacts), MOST_ITEMS):
+                message = Element(
+                    f"{{{CLIENT}}}message",
+                    {"to": client, "from": self._gateway.engine.domain, "type": "headline"},
+                )
+                x = SubElement(message, f"{{{ROSTERX}}}x")
+                for jid, name in contacts[start : start + MOST_ITEMS]:
+                    SubElement(x, f"{{{ROSTERX}}}item", {"action": action, "jid": jid, "name": name})
+                self._gateway.stream.put(message)
