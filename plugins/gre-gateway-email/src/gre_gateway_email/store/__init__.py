@@ -1,1 +1,65 @@
 """Everything durable, in one database: users, messages under way, keys of contacts, what was relayed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gre_gateway_email.store.errors import AddressTaken
+from gre_gateway_email.store.records import (
+    HarvestedKey,
+    InboundKind,
+    InboundMessage,
+    KeySource,
+    OutboundMail,
+    QueueCount,
+    State,
+    User,
+)
+from gre_gateway_email.store.store import Added, ContactKeys, DeadLetters, Inbox, Outbox, Store, Users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = [
+    "Added",
+    "AddressTaken",
+    "ContactKeys",
+    "DeadLetters",
+    "HarvestedKey",
+    "InboundKind",
+    "InboundMessage",
+    "Inbox",
+    "KeySource",
+    "OutboundMail",
+    "Outbox",
+    "QueueCount",
+    "State",
+    "Store",
+    "User",
+    "Users",
+    "default_url",
+    "open_store",
+]
+
+
+async def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
+    """Open a database, make its tables or bring them up to date.
+
+    Arguments:
+        url: ``sqlite:////path/gateway.db`` (the folder is made with mode 0700, the file with 0600), or
+            ``postgresql://user:password@host/name``.
+        now: gives the time in seconds since 1970.
+
+    Raises:
+        StoreError: it cannot be opened, or a newer version of this program wrote it. The text says what to do.
+    """
+    from gre_gateway_email.store.sql_store import open_sql_store  # noqa: PLC0415 - --help does not wait for it
+
+    return await open_sql_store(url, now)
+
+
+def default_url(state: Path) -> str:
+    """Give the URL of the database in a state folder."""
+    return f"sqlite:///{state.absolute() / 'gateway.db'}"

@@ -60,6 +60,7 @@ class OutboundMail:
         next_at: when it is tried next, in seconds since 1970.
         state: waiting or dead.
         reason: why the last try failed, or it was given up.
+        size: of the mail, in bytes; the store sets it.
     """
 
     id: str
@@ -80,6 +81,7 @@ class OutboundMail:
     next_at: float = 0.0
     state: State = "waiting"
     reason: str = ""
+    size: int = 0
 
     def __repr__(self) -> str:
         return f"OutboundMail({self.id}, {self.state})"

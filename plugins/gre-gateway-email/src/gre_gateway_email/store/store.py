@@ -2,7 +2,7 @@
 
 ::
 
-    store = await Store.open("sqlite+aiosqlite:////var/lib/gre/gateway.db")
+    store = await open_store("sqlite:////var/lib/gre/gateway.db")
     await store.outbox.add(mail)  # returns when it is on the disk
     await store.close()
 
@@ -12,10 +12,10 @@ method raises :class:`~gre_core.errors.StoreError` when the database cannot do i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from gre_gateway_email.store.records import (
         HarvestedKey,
@@ -188,15 +188,29 @@ class DeadLetters(Protocol):
 class Store(Protocol):
     """All tables. Made by :func:`gre_gateway_email.store.open_store`."""
 
-    users: Users
-    outbox: Outbox
-    inbox: Inbox
-    contact_keys: ContactKeys
-    dead: DeadLetters
+    @property
+    def users(self) -> Users:
+        """Who is registered."""
+        ...
 
-    @classmethod
-    async def open(cls, url: str, now: Callable[[], float] = ...) -> Self:
-        """Open a database, and bring its tables up to date (alembic)."""
+    @property
+    def outbox(self) -> Outbox:
+        """Mails to the relay."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """Messages to users."""
+        ...
+
+    @property
+    def contact_keys(self) -> ContactKeys:
+        """Keys that came with mails."""
+        ...
+
+    @property
+    def dead(self) -> DeadLetters:
+        """What was given up."""
         ...
 
     async def wake(self, latest: float) -> None:

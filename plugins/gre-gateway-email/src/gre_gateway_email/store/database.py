@@ -1,0 +1,249 @@
+"""One database: its address, its connections, reading, and one transaction at a time.
+
+SQLite: one file of mode 0600, write-ahead log, every commit on the disk with fsync, what is deleted is overwritten.
+PostgreSQL: two engines as well, each with few connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from gre_core.errors import StoreError
+from gre_gateway_email.store.failures import CommitUnknown, is_away, is_passing, told
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+"""So long a database that is away is tried again before a call fails, in seconds."""
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+
+_CONNECT_TIMEOUT: Final = 5.0
+_COMMAND_TIMEOUT: Final = 20.0
+_BUSY_TIMEOUT: Final = 5_000  # milliseconds
+_READERS: Final = 3
+
+_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout={_BUSY_TIMEOUT}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",
+    "PRAGMA journal_size_limit=16777216",
+    "PRAGMA cache_size=-8192",  # KiB
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+class Database:
+    """A database and its connections.
+
+    Arguments:
+        url: ``sqlite:////path/file.db`` or ``postgresql://user:password@host/name``; the drivers' own forms too.
+
+    Raises:
+        StoreError: the URL is of no use, the driver is missing, or the file cannot be made.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = _checked(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self.name = str(self._url.database) if self.is_sqlite else _without_password(self._url)
+        if self.is_sqlite:
+            _prepare_file(Path(str(self._url.database)))
+        self._writing = self._engine(1)
+        self._reading = self._engine(_READERS, isolation_level="AUTOCOMMIT")
+        if self.is_sqlite:
+            event.listen(self._writing.sync_engine, "begin", _begin_immediate)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Read with a connection of its own; each statement sees what was committed before it.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+
+        async def once() -> T:
+            async with self._reading.connect() as connection:
+                return await _watched(connection, work)
+
+        try:
+            return await self._persist(once)
+        except SQLAlchemyError as error:
+            raise told(error, self.name) from None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a transaction and commit it. When this returns, it is on the disk.
+
+        Raises:
+            StoreError: nothing of it is stored.
+            CommitUnknown: the connection broke within COMMIT, and the database did not come back to tell.
+            Exception: what ``work`` raised; nothing is stored.
+        """
+        return await self._persist(lambda: self._transaction(work))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._reading.dispose()
+        await self._writing.dispose()
+
+    async def _transaction(self, work: Callable[[Connection], T]) -> T:
+        async with self._writing.connect() as connection:
+            transaction = await connection.begin()
+            number = None if self.is_sqlite else await _watched(connection, _transaction_number)
+            result = await _watched(connection, work)
+            try:
+                await transaction.commit()
+            except (SQLAlchemyError, OSError) as error:
+                if number is None or not is_away(error):
+                    raise
+                await connection.invalidate()
+            else:
+                return result
+        if await self._was_committed(number):
+            return result
+        raise ConnectionResetError("lost before COMMIT")
+
+    async def _was_committed(self, number: int) -> bool:
+        """Ask what became of a transaction whose COMMIT was not answered."""
+        statement = text("SELECT txid_status(:number)")
+        for pause in (*_PAUSES, *_PAUSES, *_PAUSES):
+            try:
+                status = await self.read(lambda connection: connection.scalar(statement, {"number": number}))
+            except StoreError:
+                break
+            if status != "in progress":
+                return bool(status == "committed")
+            await asyncio.sleep(pause)
+        raise CommitUnknown(
+            f"The database {self.name} was lost while it stored something, and it is not known whether it did."
+        )
+
+    async def _persist(self, once: Callable[[], Awaitable[T]]) -> T:
+        deadline = time.monotonic() + PATIENCE
+        pauses = iter(_PAUSES)
+        while True:
+            try:
+                return await once()
+            except StoreError:
+                raise
+            except Exception as error:
+                retry = is_away(error) or is_passing(error)
+                pause = next(pauses, _PAUSES[-1])
+                if not retry:
+                    raise
+                if time.monotonic() + pause > deadline:
+                    raise told(error, self.name) from None
+            await asyncio.sleep(pause)
+
+    def _engine(self, size: int, **options: Any) -> AsyncEngine:
+        arguments: dict[str, Any] = {}
+        if not self.is_sqlite:
+            arguments = {
+                "timeout": _CONNECT_TIMEOUT,
+                "command_timeout": _COMMAND_TIMEOUT,
+                "server_settings": {
+                    "application_name": "gre-email-gateway",
+                    "synchronous_commit": "on",
+                    "jit": "off",
+                },
+            }
+        engine = create_async_engine(
+            self._url,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=_COMMAND_TIMEOUT,
+            pool_reset_on_return=None,  # every connection is given back without a transaction
+            hide_parameters=True,  # they are addresses and content
+            connect_args=arguments,
+            **options,
+        )
+        if self.is_sqlite:
+            event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        return engine
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        raise StoreError(
+            "The URL of the database cannot be read. Write sqlite:////path/file.db or "
+            "postgresql://user:password@host/name; characters such as @ and / in a password as %40 and %2F."
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:" or parsed.query:
+            raise StoreError(
+                "The URL of an SQLite database names a file, and nothing else: sqlite:////path/file.db"
+            )
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend not in {"postgresql", "postgres"}:
+        raise StoreError(f"The database {backend} is not supported. Use sqlite or postgresql.")
+    if find_spec("asyncpg") is None:
+        raise StoreError("PostgreSQL needs a driver: pip install 'gre-gateway-email[postgresql]'")
+    query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+    return parsed.set(drivername="postgresql+asyncpg", query=query)
+
+
+def _without_password(url: URL) -> str:
+    where = url.host or url.query.get("host") or "localhost"
+    return f"{url.database or ''} at {where}{f':{url.port}' if url.port else ''}"
+
+
+def _prepare_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives the files beside it (-wal, -shm) the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if stat.S_IMODE(path.stat().st_mode) != stat.S_IRUSR | stat.S_IWUSR:
+            path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(
+            f"The database {path} cannot be used: {error.strerror or type(error).__name__}. "
+            "Check owner, permissions and free space."
+        ) from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # Without this the driver of Python 3.11 decides when a transaction begins.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first could otherwise not become one that writes while another program writes.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _transaction_number(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT txid_current()")))
+
+
+async def _watched(connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
+    """Run work; a connection that is of no use any more does not go back to the pool."""
+    try:
+        return await connection.run_sync(work)
+    except Exception as error:
+        if is_away(error):
+            await connection.invalidate()
+        raise

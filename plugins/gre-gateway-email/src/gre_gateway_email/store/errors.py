@@ -1,0 +1,19 @@
+"""What a caller of the store may have to know apart."""
+
+from __future__ import annotations
+
+from gre_core.errors import GreError
+
+
+class AddressTaken(GreError):
+    """A mail address belongs to another user.
+
+    Attributes:
+        address: the mail address.
+    """
+
+    code = "address-taken"
+
+    def __init__(self, address: str) -> None:
+        super().__init__("The mail address belongs to another user. Choose another one.")
+        self.address = address

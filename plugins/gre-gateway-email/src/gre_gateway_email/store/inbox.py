@@ -1,0 +1,239 @@
+"""Messages to users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, union_all, update
+
+from gre_gateway_email.store.records import InboundMessage
+from gre_gateway_email.store.remembered import remember
+from gre_gateway_email.store.schema import inbox, relayed
+from gre_gateway_email.store.statements import padded, some
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sqlalchemy.engine import Connection, Row
+
+    from gre_gateway_email.store.database import Database
+    from gre_gateway_email.store.hashes import Hashes
+    from gre_gateway_email.store.outbox import SqlOutbox
+    from gre_gateway_email.store.records import OutboundMail
+    from gre_gateway_email.store.store import Added
+    from gre_gateway_email.store.writer import Writer
+
+HEAD: Final = tuple(column for column in inbox.c if column.name != "content")
+"""All but the content."""
+
+_ALIVE: Final = ("waiting", "held")
+_INSERT: Final = insert(inbox)
+_KNOWN: Final = union_all(
+    select(inbox.c.id, inbox.c.state, literal_column("NULL").label("hash")).where(
+        inbox.c.id.in_(some("ids"))
+    ),
+    select(literal_column("''"), literal_column("'done'"), relayed.c.hash).where(
+        relayed.c.hash.in_(some("hashes"))
+    ),
+)
+_DROP: Final = delete(inbox).where(inbox.c.id.in_(some("ids")))
+_TAKE: Final = _DROP.returning(inbox.c.id, inbox.c.jid)
+_LATER: Final = (
+    update(inbox)
+    .where(inbox.c.id == bindparam("of_id"), inbox.c.state.in_(_ALIVE))
+    .values(attempts=inbox.c.attempts + 1, next_at=bindparam("at"), reason=bindparam("why"))
+)
+_BURY: Final = (
+    update(inbox)
+    .where(inbox.c.id == bindparam("of_id"), inbox.c.state.in_(_ALIVE))
+    .values(state="dead", next_at=bindparam("at"), reason=bindparam("why"))
+)
+_GET: Final = select(*HEAD).where(inbox.c.id == bindparam("of_id"))
+_CONTENT: Final = select(inbox.c.content).where(inbox.c.id == bindparam("of_id"))
+_DUE: Final = (
+    select(*HEAD)
+    .where(
+        inbox.c.state == "waiting",
+        inbox.c.next_at <= bindparam("last"),
+        inbox.c.id.not_in(some("exclude")),
+    )
+    .order_by(inbox.c.next_at)
+    .limit(bindparam("most"))
+)
+_EXPIRED: Final = (
+    select(*HEAD)
+    .where(inbox.c.state.in_(_ALIVE), inbox.c.expires_at <= bindparam("last"))
+    .order_by(inbox.c.expires_at)
+    .limit(bindparam("most"))
+)
+_WAKE: Final = (
+    update(inbox)
+    .where(inbox.c.state == "waiting", inbox.c.next_at > bindparam("latest"))
+    .values(next_at=bindparam("latest"))
+)
+_NEXT_AT: Final = union_all(
+    select(func.min(inbox.c.next_at)).where(inbox.c.state == "waiting"),
+    *(select(func.min(inbox.c.expires_at)).where(inbox.c.state == state) for state in _ALIVE),
+)
+_OF_USER: Final = select(func.count(), func.coalesce(func.sum(inbox.c.size), 0)).where(
+    inbox.c.jid == bindparam("user"), inbox.c.state.in_(_ALIVE)
+)
+
+
+class SqlInbox:
+    """See :class:`gre_gateway_email.store.store.Inbox`."""
+
+    def __init__(
+        self, database: Database, writer: Writer, hashes: Hashes, now: Callable[[], float], outbox: SqlOutbox
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._hashes = hashes
+        self._now = now
+        self._outbox = outbox
+
+    async def add(self, messages: Sequence[tuple[InboundMessage, bytes]]) -> Sequence[Added]:
+        """Store messages with their content, all or none of them."""
+        return await self._writer.do(self._add, tuple(messages))
+
+    async def get(self, message_id: str) -> InboundMessage | None:
+        """Give a message by its stanza id."""
+        row = await self._database.read(
+            lambda connection: connection.execute(_GET, {"of_id": message_id}).one_or_none()
+        )
+        return None if row is None else message_of(row)
+
+    async def content(self, message_id: str) -> bytes | None:
+        """Give the content of a message; None when it is gone."""
+        return await self._database.read(
+            lambda connection: connection.scalar(_CONTENT, {"of_id": message_id})
+        )
+
+    async def due(self, now: float, limit: int, exclude: Iterable[str] = ()) -> Sequence[InboundMessage]:
+        """Give waiting messages whose time has come, the oldest first, without those of these ids."""
+        values = {"last": now, "exclude": padded(exclude), "most": limit}
+        rows = await self._database.read(lambda connection: connection.execute(_DUE, values).all())
+        return tuple(map(message_of, rows))
+
+    async def next_at(self) -> float | None:
+        """Give when the next message is due or expires, or None."""
+        times = await self._database.read(lambda connection: list(connection.scalars(_NEXT_AT)))
+        return min((time for time in times if time is not None), default=None)
+
+    async def expired(self, now: float, limit: int) -> Sequence[InboundMessage]:
+        """Give waiting and held messages whose time is over."""
+        values = {"last": now, "most": limit}
+        rows = await self._database.read(lambda connection: connection.execute(_EXPIRED, values).all())
+        return tuple(map(message_of, rows))
+
+    async def arrived(self, message_ids: Iterable[str]) -> None:
+        """Remove messages that the users have; keep hashes of their ids."""
+        await self._writer.do(self._arrived, tuple(message_ids))
+
+    async def later(self, message_id: str, next_at: float, reason: str) -> None:
+        """Note a failed try and when the next one is."""
+        await self._writer.do(_later, {"of_id": message_id, "at": next_at, "why": reason})
+
+    async def bury(self, message_id: str, reason: str, report: OutboundMail | None = None) -> None:
+        """Make a message a dead letter; store the report for its sender in the same commit."""
+        await self._writer.do(self._bury, (message_id, reason, report))
+
+    async def waiting_of(self, user: str) -> tuple[int, int]:
+        """Give how many messages wait for a user, and their bytes."""
+        row = await self._database.read(lambda connection: connection.execute(_OF_USER, {"user": user}).one())
+        return int(row[0]), int(row[1])
+
+    def _add(
+        self, connection: Connection, additions: Sequence[Sequence[tuple[InboundMessage, bytes]]]
+    ) -> list[Sequence[Added]]:
+        hashes = {
+            self._hashes.inbound(message.id): message.id for addition in additions for message, _ in addition
+        }
+        known: dict[str, Added] = {}
+        dead: list[str] = []
+        values = {"ids": padded(hashes.values()), "hashes": padded(hashes)}
+        for identity, state, hashed in connection.execute(_KNOWN, values):
+            if state == "done":
+                known[hashes[hashed]] = "done"
+            elif state == "dead":
+                dead.append(identity)  # it gives way
+            else:
+                known[identity] = "waiting"
+        rows: list[dict[str, Any]] = []
+        answers: list[Sequence[Added]] = []
+        for addition in additions:
+            each: list[Added] = []
+            for message, content in addition:
+                each.append(known.get(message.id, "new"))
+                if message.id not in known:
+                    known[message.id] = "waiting"
+                    rows.append(_row_of(message, content))
+            answers.append(tuple(each))
+        if dead:
+            connection.execute(_DROP, {"ids": padded(dead)})
+        if rows:
+            connection.execute(_INSERT, rows)
+        return answers
+
+    def _arrived(self, connection: Connection, groups: Sequence[Sequence[str]]) -> list[None]:
+        ids = padded(one for group in groups for one in group)
+        there = connection.execute(_TAKE, {"ids": ids}).all()
+        remember(
+            connection,
+            self._now(),
+            ((self._hashes.inbound(identity), self._hashes.user(jid)) for identity, jid in there),
+        )
+        return [None] * len(groups)
+
+    def _bury(
+        self, connection: Connection, given_up: Sequence[tuple[str, str, OutboundMail | None]]
+    ) -> list[None]:
+        for identity, reason, report in given_up:
+            values = {"of_id": identity, "at": self._now(), "why": reason}
+            # One that is gone or dead already gets no second report.
+            if connection.execute(_BURY, values).rowcount and report is not None:
+                self._outbox.add_now(connection, [report])
+        return [None] * len(given_up)
+
+
+def _later(connection: Connection, tries: Sequence[dict[str, Any]]) -> list[None]:
+    connection.execute(_LATER, list(tries))
+    return [None] * len(tries)
+
+
+def _row_of(message: InboundMessage, content: bytes) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "jid": message.user,
+        "address": message.address,
+        "sender": message.sender,
+        "kind": message.kind,
+        "formatter": message.formatter,
+        "encrypter": message.encrypter,
+        "subject": message.subject,
+        "notes": message.notes,
+        "files": message.files,
+        "size": message.size,
+        "wants_report": message.wants_report,
+        "envelope_id": message.envelope_id,
+        "message_id": message.message_id,
+        "received_at": message.received_at,
+        "attempts": message.attempts,
+        "next_at": message.next_at,
+        "expires_at": message.expires_at,
+        "state": message.state,
+        "reason": message.reason,
+        "content": content,
+    }
+
+
+def message_of(row: Row[Any]) -> InboundMessage:
+    """Make the value of a row."""
+    fields = dict(row._mapping)  # noqa: SLF001 - the public way to the names, spelled like that
+    fields["user"] = fields.pop("jid")
+    return InboundMessage(**fields)
+
+
+def wake(connection: Connection, latest: float) -> None:
+    """Let nothing be tried later than at that time."""
+    connection.execute(_WAKE, {"latest": latest})

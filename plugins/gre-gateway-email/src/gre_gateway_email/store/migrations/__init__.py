@@ -1,0 +1,1 @@
+"""Steps from each state of the tables to the next, for alembic."""

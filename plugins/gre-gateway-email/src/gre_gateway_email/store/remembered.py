@@ -1,0 +1,45 @@
+"""Hashes of what is through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import bindparam
+
+from gre_gateway_email.store.schema import relayed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.engine import Connection
+
+_KEEP: Final = {
+    "sqlite": sqlite.insert(relayed).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(relayed).on_conflict_do_nothing(),
+}
+_SLICE: Final = 5_000
+_OLD: Final = delete(relayed).where(
+    relayed.c.hash.in_(
+        select(relayed.c.hash)
+        # What lies far ahead was noted before the clock was set back; it would otherwise stay for as long.
+        .where(or_(relayed.c.at < bindparam("before"), relayed.c.at > bindparam("after")))
+        .limit(_SLICE)
+    )
+)
+
+
+def remember(connection: Connection, now: float, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    """Keep hashes, each with the hash of its user."""
+    rows = [{"hash": hashed, "user_hash": user, "at": int(now)} for hashed, user in pairs]
+    if rows:
+        connection.execute(_KEEP[connection.dialect.name], rows)
+
+
+def prune_slice(connection: Connection, bounds: Sequence[tuple[float, float]]) -> list[bool]:
+    """Remove some hashes from before and after these times; tell whether there may be more."""
+    return [
+        connection.execute(_OLD, {"before": int(before), "after": int(after)}).rowcount >= _SLICE
+        for before, after in bounds
+    ]
