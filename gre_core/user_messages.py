@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from gre_core.model import Body, Recipient
     from gre_core.namespaces import Namespace
 
-_CONTENT: Final = {
-    ("http://jabber.org/protocol/xhtml-im", "html"),
-    ("jabber:x:oob", "x"),
-    ("urn:xmpp:reactions:0", "reactions"),
-    ("urn:xmpp:sfs:0", "file-sharing"),
+_FILES: Final = {("jabber:x:oob", "x"), ("urn:xmpp:sfs:0", "file-sharing")}
+_REACTIONS: Final = ("urn:xmpp:reactions:0", "reactions")
+_RETRACTIONS: Final = {
+    ("urn:xmpp:message-retract:0", "retract"),
+    ("urn:xmpp:message-retract:1", "retract"),
+    ("urn:xmpp:fasten:0", "apply-to"),
 }
+_CONTENT: Final = {("http://jabber.org/protocol/xhtml-im", "html"), _REACTIONS, *_FILES, *_RETRACTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Plain:
         user_full: full JID of the sender.
         sender_id: the sender's identifier on the legacy network.
         recipients: who it is for; all of them may see each other.
-        text: its body.
+        text: its body; ``""`` when it has only a subject or links to files.
         subject: or None.
         id: the origin-id, else the stanza's id; None when it has neither.
         stanza: the message as it came.
@@ -147,7 +149,7 @@ def read_plain(
     """Read a message that is not encrypted with GRE.
 
     Raises:
-        Refused: it is encrypted in another way, or has no text.
+        Refused: it is encrypted in another way, has no text, or wants something of a message that was sent before.
     """
     if stanza.find(wire.ENCRYPTION_TAG) is not None or any(map(_is_encrypted, stanza)):
         raise Refused(
@@ -156,14 +158,24 @@ def read_plain(
             error_type="modify",
         )
     body, subject = wire.child(stanza, "body"), wire.child(stanza, "subject")
-    if body is None:
-        raise Refused("The message has no text.", condition="not-acceptable", error_type="modify")
+    names = {local_name(node.tag) for node in stanza}
+    if names & _RETRACTIONS:
+        raise Refused(
+            "This gateway cannot take back a message that was sent.", condition="feature-not-implemented"
+        )
+    if body is None and subject is None and not names & _FILES:
+        what = (
+            "This gateway cannot pass on reactions. Answer with words."
+            if _REACTIONS in names
+            else "The message has no text."
+        )
+        raise Refused(what, condition="not-acceptable", error_type="modify")
     return Plain(
         user,
         user_full,
         sender_id,
         recipients,
-        body.text or "",
+        "" if body is None else body.text or "",
         None if subject is None else subject.text,
         wire.stanza_id(stanza),
         stanza,
