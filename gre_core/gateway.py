@@ -5,7 +5,7 @@ What it carries is told by its embedder as pairs of namespaces, never by what ha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice, product
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
@@ -351,16 +351,20 @@ class GatewayEngine:
         sender = self.jid_of(legacy_id)
         return wire.build_message(to, stanza_id, encrypted, sender=sender, fallback=True, notes=notes)
 
-    def emit_plain(self, legacy_id: str, to: str, text: str, subject: str | None, stanza_id: str) -> Element:
-        """Make the stanza of an unencrypted message from the legacy network.
+    def emit_plain(
+        self,
+        legacy_id: str,
+        to: str,
+        text: str,
+        subject: str | None,
+        stanza_id: str,
+        files: Sequence[str] = (),
+    ) -> tuple[Element, ...]:
+        """Make the stanzas of an unencrypted message, as :func:`gre_core.wire.build_plain_with_files` does.
 
-        What XML forbids in text and subject is replaced.
-
-        Raises:
-            InvalidAddress: the sender cannot be written as a JID.
-            LocalProtocolError: the id has characters that XML forbids.
+        Raises as :meth:`emit`.
         """
-        return wire.build_plain(to, stanza_id, text, subject=subject, sender=self.jid_of(legacy_id))
+        return wire.build_plain_with_files(to, stanza_id, text, subject, self.jid_of(legacy_id), files)
 
     def emit_notice(self, to: str, text: str, stanza_id: str) -> Element:
         """Make the stanza of words that the gateway itself says to a user; raises as :meth:`emit_plain`."""

@@ -163,7 +163,8 @@ def read_plain(
         raise Refused(
             "This gateway cannot take back a message that was sent.", condition="feature-not-implemented"
         )
-    if body is None and subject is None and not names & _FILES:
+    has_file = any(local_name(node.tag) in _FILES and len(node) for node in stanza)
+    if body is None and not has_file and (subject is None or not subject.text):
         what = (
             "This gateway cannot pass on reactions. Answer with words."
             if _REACTIONS in names

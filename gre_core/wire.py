@@ -7,7 +7,7 @@ Everything that is read here comes from the network: it is bounded, and what is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +41,7 @@ HINTS: Final = "urn:xmpp:hints"
 ORIGIN: Final = "urn:xmpp:sid:0"
 RECEIPTS: Final = "urn:xmpp:receipts"
 FALLBACK: Final = "urn:xmpp:fallback:0"
+OOB: Final = "jabber:x:oob"
 
 DATA_TAG: Final = f"{{{GRE}}}data"
 ENCRYPTED_TAG: Final = f"{{{GRE}}}encrypted"
@@ -52,6 +53,7 @@ ORIGIN_TAG: Final = f"{{{ORIGIN}}}origin-id"
 STORE_TAG: Final = f"{{{HINTS}}}store"
 REQUEST_TAG: Final = f"{{{RECEIPTS}}}request"
 RECEIVED_TAG: Final = f"{{{RECEIPTS}}}received"
+OOB_TAG: Final = f"{{{OOB}}}x"
 FALLBACK_TAG: Final = f"{{{FALLBACK}}}fallback"
 
 EME_NAME: Final = "Gateway Relayed Encryption"
@@ -290,6 +292,7 @@ def build_plain(
     subject: str | None = None,
     sender: str | None = None,
     receipt: bool = True,
+    is_file: bool = False,
 ) -> Element:
     """Make a ``<message/>`` that is not encrypted. What XML forbids in text and subject is replaced.
 
@@ -300,6 +303,7 @@ def build_plain(
         subject: or None.
         sender: the ``from``, for gateways.
         receipt: ask for a receipt (XEP-0184).
+        is_file: the text is the address of a file (XEP-0066): programs show the file.
 
     Raises:
         LocalProtocolError: the id has characters that XML forbids.
@@ -308,7 +312,42 @@ def build_plain(
     if subject:
         SubElement(message, SUBJECT_TAG).text = replace_illegal(subject)
     SubElement(message, BODY_TAG).text = replace_illegal(text)
+    if is_file:
+        SubElement(SubElement(message, OOB_TAG), f"{{{OOB}}}url").text = replace_illegal(text)
     return _finish(message, stanza_id, receipt=receipt)
+
+
+def build_plain_with_files(
+    to: str, stanza_id: str, text: str, subject: str | None, sender: str, files: Sequence[str]
+) -> tuple[Element, ...]:
+    """Make the messages of a text and files: one for each, as programs expect it (XEP-0066).
+
+    The last one has the id and asks for the receipt, so that it confirms all of them; the others have ids made of it,
+    the same when the message is sent again.
+
+    Arguments:
+        to: the recipient's JID.
+        stanza_id: see above.
+        text: ``""`` when there are only files.
+        subject: or None.
+        sender: the ``from``.
+        files: addresses of files.
+    """
+    said = [(text, subject, False)] if text or subject or not files else []
+    parts = [*said, *((url, None, True) for url in files)]
+    last = len(parts) - 1
+    return tuple(
+        build_plain(
+            to,
+            stanza_id if number == last else f"{stanza_id}-{number}",
+            body,
+            subject=title,
+            sender=sender,
+            receipt=number == last,
+            is_file=is_file,
+        )
+        for number, (body, title, is_file) in enumerate(parts)
+    )
 
 
 def _message(to: str, stanza_id: str, sender: str | None) -> Element:

@@ -233,10 +233,11 @@ REFUSED: dict[str, Element] = {
     "empty": encrypted(text=""),
     "too deep": too_deep(),
     "too large": encrypted(text="x" * 3000),
-    "subject alone": message(f"{{{wire.CLIENT}}}subject"),
     "link alone": message("{jabber:x:oob}x"),
     "reaction": message("{urn:xmpp:reactions:0}reactions"),
     "file": message("{urn:xmpp:sfs:0}file-sharing"),
+    "retraction": message("{urn:xmpp:message-retract:1}retract", wire.BODY_TAG),
+    "retraction without words": message("{urn:xmpp:message-retract:1}retract"),
     "omemo": message("{eu.siacs.conversations.axolotl}encrypted", wire.BODY_TAG),
     "gre of the future": message("{urn:xmpp:gre:1}encrypted", wire.BODY_TAG),
     "xep-0027": message("{jabber:x:encrypted}x", wire.BODY_TAG),
@@ -350,16 +351,43 @@ def test_receipts() -> None:
     assert GatewayEngine.receipt(relayed) is None
 
 
+def test_a_subject_or_a_file_alone_is_a_message() -> None:
+    subject = message(f"{{{wire.CLIENT}}}subject")
+    subject[0].text = "About"
+    file = message(wire.OOB_TAG)
+    SubElement(file[0], "{jabber:x:oob}url").text = "https://a.example/x"
+    for stanza in (subject, file):
+        plain = run(Scene().gateway.accept(stanza))
+        assert isinstance(plain, Plain)
+        assert plain.text == ""
+
+
 # -- towards the users ---------------------------------------------------------------------------------------------------
 
 
 def test_emit_plain() -> None:
     gateway = Scene().gateway
-    stanza = gateway.emit_plain("O'Hara@Example.com", ACCOUNT, "Hel\0lo", None, "1")
+    (stanza,) = gateway.emit_plain("O'Hara@Example.com", ACCOUNT, "Hel\0lo", None, "1")
     assert stanza.get("from") == f"o\\27hara\\40example.com@{DOMAIN}"
     assert stanza.findtext(wire.BODY_TAG) == "Hel\ufffdlo"
     assert stanza.find(wire.SUBJECT_TAG) is None
-    assert gateway.emit_plain(LEGACY, ACCOUNT, "x", "About", "1").findtext(wire.SUBJECT_TAG) == "About"
+    (stanza,) = gateway.emit_plain(LEGACY, ACCOUNT, "x", "About", "1")
+    assert stanza.findtext(wire.SUBJECT_TAG) == "About"
+
+
+def test_emit_plain_with_files() -> None:
+    urls = ("https://a.example/1", "https://a.example/2")
+    text, one, two = Scene().gateway.emit_plain(LEGACY, ACCOUNT, "Look", "About", "m", urls)
+    assert [each.get("id") for each in (text, one, two)] == ["m-0", "m-1", "m"]
+    assert [each.find(wire.REQUEST_TAG) is not None for each in (text, one, two)] == [False, False, True]
+    assert (text.findtext(wire.BODY_TAG), text.find(wire.OOB_TAG)) == ("Look", None)
+    for stanza, url in zip((one, two), urls, strict=True):
+        assert (stanza.get("type"), stanza.findtext(wire.BODY_TAG)) == ("chat", url)
+        assert stanza.findtext("{jabber:x:oob}x/{jabber:x:oob}url") == url
+        assert stanza.find(wire.SUBJECT_TAG) is None
+        assert stanza.find(wire.STORE_TAG) is not None
+    (only,) = Scene().gateway.emit_plain(LEGACY, ACCOUNT, "", None, "m", urls[:1])
+    assert (only.get("id"), only.findtext(wire.BODY_TAG)) == ("m", urls[0])
 
 
 @pytest.mark.parametrize("legacy_id", ["", "a\nb@example.com", "a\uff20b", " x"])
