@@ -235,6 +235,33 @@ class Gateway:
         for stanza in self.engine.emit_plain(legacy_id, to, text, subject, stanza_id, files):
             self.stream.put(stanza)
 
+    def deliver_notice(self, to: str, text: str, stanza_id: str) -> None:
+        """Say something to a user in the gateway's own name. Raises as :meth:`deliver`."""
+        self.stream.put(self.engine.emit_notice(to, text, stanza_id))
+
+    def deliver_error(self, to: str, legacy_id: str, stanza_id: str, error: GreError) -> int:
+        """Send the error for a message whose receipt was sent before: the network gave it back.
+
+        It goes to each client of the user that is there: servers drop errors to others (RFC 6121, section 8.5).
+
+        Arguments:
+            to: bare JID of the user.
+            legacy_id: the recipient on the legacy network.
+            stanza_id: of the user's message.
+            error: what the user is told.
+
+        Result:
+            How many clients it went to. None is told when it is 0.
+
+        Raises:
+            PeerTimeout, TooLarge, InvalidAddress, LocalProtocolError: as :meth:`deliver`.
+        """
+        clients = self.presences.clients_of(to)
+        for client in clients:
+            answer = Answer(client, stanza_id, self.engine.jid_of(legacy_id))
+            self.stream.put(self.engine.error_to(answer, error))
+        return len(clients)
+
     async def features_of(self, user: str) -> frozenset[str]:
         """Give the features that all GRE clients of a user have in common; empty when none is known to be there."""
         return await self.presences.features_of(user)
