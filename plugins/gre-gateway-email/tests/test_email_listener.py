@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from gre_gateway_email.config import Listen
 from gre_gateway_email.mail import listener as module
+from gre_gateway_email.mail import smtp_session as session
 from gre_gateway_email.mail.listener import Listener
 
 SETTINGS = Listen("lmtp", "127.0.0.1", 0, 100_000, 3)
@@ -71,7 +72,10 @@ async def test_lmtp_announces_size_and_pipelining(lmtp):
     assert "SIZE 100000" in lmtp.greeted
     assert "PIPELINING" in lmtp.greeted
     assert "8BITMIME" in lmtp.greeted
-    assert "SMTPUTF8" not in lmtp.greeted
+    assert "SMTPUTF8" in lmtp.greeted
+    assert "DSN" in lmtp.greeted
+    assert "STARTTLS" not in lmtp.greeted
+    assert "AUTH" not in lmtp.greeted
     assert (await lmtp.say("EHLO x")).startswith("500")
     assert (await lmtp.say("HELO x")).startswith("500")
 
@@ -222,11 +226,132 @@ async def test_a_connection_that_breaks_within_a_mail_delivers_nothing(lmtp, doo
     assert door.mails == []
 
 
-async def test_addresses_beyond_ascii_get_an_answer(lmtp):
-    assert (
-        await lmtp.say("MAIL FROM:<\N{LATIN SMALL LETTER A WITH DIAERESIS}@example.net> SMTPUTF8")
-    ).startswith("500")
-    assert (await lmtp.say("MAIL FROM:<bob@example.net> SMTPUTF8")).startswith("501")
+async def test_addresses_beyond_ascii_need_smtputf8(lmtp, door):
+    assert (await lmtp.say("MAIL FROM:<\u00e4@example.net>")).startswith("553 5.6.7")
+    assert (await lmtp.say(b"MAIL FROM:<\xe4@example.net> SMTPUTF8")).startswith("553 5.6.7")
+    assert (await lmtp.say("MAIL FROM:<a\u0308@example.net> SMTPUTF8")).startswith("250")
+    assert (await lmtp.say("RCPT TO:<\u00fc@example.org> ORCPT=utf-8;\u00f6@example.org")).startswith("250")
+    await lmtp.say("DATA")
+    assert (await lmtp.say(b"x\r\n.")).startswith("250")
+    assert door.mails[0][:2] == ("\u00e4@example.net", ("\u00fc@example.org",))
+    assert door.options.smtputf8
+    assert door.options.of("\u00fc@example.org").original == "utf-8;\u00f6@example.org"
+
+
+async def test_what_the_sender_wants_to_know_is_handed_on(lmtp, door):
+    await lmtp.say("MAIL FROM:<bob@example.net> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=a+2Bb AUTH=<>")
+    for rcpt in (
+        "a@x.org> NOTIFY=NEVER",
+        "b@x.org> NOTIFY=DELAY,FAILURE ORCPT=rfc822;o+40x.org",
+        "c@x.org> notify=success",
+        "d@x.org>",
+    ):
+        assert (await lmtp.say(f"RCPT TO:<{rcpt}")).startswith("250" if "d@" not in rcpt else "452")
+    await lmtp.say("DATA")
+    lmtp.send(b"x\r\n.\r\n")
+    for _ in range(3):
+        await lmtp.reply()
+    options = door.options
+    assert (options.envelope_id, options.smtputf8, options.one_answer) == ("a+b", False, False)
+    assert [options.of(f"{name}@x.org").wants_report for name in "abcd"] == [False, True, False, True]
+    assert options.of("b@x.org").original == "rfc822;o@x.org"
+
+
+async def test_smtp_says_that_it_has_one_answer(smtp, door):
+    await envelope(smtp)
+    await smtp.say("DATA")
+    await smtp.say(b"x\r\n.")
+    assert door.options.one_answer
+
+
+BAD_MAIL = {
+    "FROM:<bob@example.net> SIZE=100001": "552 5.3.4",
+    "FROM:<bob@example.net> SIZE=99999999999999999999": "552 5.3.4",
+    "FROM:<bob@example.net> SIZE=-1": "501",
+    "FROM:<bob@example.net> SIZE": "501",
+    "FROM:<bob@example.net> SIZE=1 SIZE=2": "501",
+    "FROM:<bob@example.net> BODY=BINARYMIME": "501",
+    "FROM:<bob@example.net> RET=ALL": "501",
+    "FROM:<bob@example.net> ENVID=a+zz": "501",
+    "FROM:<bob@example.net> ENVID=a+0D+0A": "501",
+    "FROM:<bob@example.net> ENVID=" + "x" * 101: "501",
+    "FROM:<bob@example.net> SMTPUTF8=1": "501",
+    "FROM:<bob@example.net> XVERP": "555",
+    "FROM:<bob@example.net> REQUIRETLS": "555",
+    "FROM:<bob@example.net>SIZE=1": "501",
+    "FROM:bob@example.net": "501",
+    "FROM:<bob@example.net": "501",
+    "FROM:<bob\x01@example.net>\x02": "501",
+    "FROM:": "501",
+    "": "501",
+    "TO:<bob@example.net>": "501",
+    'FROM:<"' + "a" * 300: "501",
+}
+
+
+@pytest.mark.parametrize("argument", BAD_MAIL, ids=[str(n) for n in range(len(BAD_MAIL))])
+async def test_parameters_that_are_not_understood_are_refused(lmtp, argument):
+    assert (await lmtp.say(f"MAIL {argument}".strip())).startswith(BAD_MAIL[argument])
+    assert (await lmtp.say("RCPT TO:<juliet@example.org>")).startswith("503")
+    assert (await lmtp.say("MAIL FROM:<bob@example.net> SIZE=100000")).startswith("250")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["TO:<>", "TO:<a@x.org> NOTIFY=NEVER,DELAY", "TO:<a@x.org> NOTIFY", "TO:<a@x.org> ORCPT=x", "TO:<a@x.org> X=1",
+     "TO:a@x.org", "TO:<a@x.org> ORCPT=rfc822;a+0A"],
+)  # fmt: skip
+async def test_recipients_that_are_not_understood_are_refused(lmtp, argument):
+    await lmtp.say("MAIL FROM:<bob@example.net>")
+    assert (await lmtp.say(f"RCPT {argument}"))[:3] in {"501", "555"}
+    assert (await lmtp.say("DATA")).startswith("503")
+
+
+async def test_a_recipient_is_only_asked_for(lmtp, door):
+    """As Postfix does to verify one."""
+    await envelope(lmtp, sender="")
+    assert (await lmtp.say("RSET")).startswith("250")
+    assert (await lmtp.say("RCPT TO:<juliet@example.org>")).startswith("503")
+    await lmtp.say("QUIT")
+    assert door.mails == []
+
+
+async def test_who_the_users_are_is_told_to_nobody(lmtp):
+    assert (await lmtp.say("VRFY juliet@example.org")).startswith("252")
+    assert (await lmtp.say("VRFY nobody@example.org")).startswith("252")
+    assert (await lmtp.say("EXPN list")).startswith("502")
+    assert (await lmtp.say("AUTH PLAIN AHgAeQ==")).startswith("502")
+    assert (await lmtp.say("STARTTLS")).startswith("502")
+
+
+async def test_a_command_without_end_costs_no_memory(lmtp):
+    for _ in range(200):
+        lmtp.send(b"MAIL FROM:<" + b"a" * 65536)
+    assert (await lmtp.say(">")).startswith("500")
+    assert (await lmtp.say("NOOP")).startswith("250")
+    assert (await lmtp.say("MAIL FROM:<" + "a" * 1500 + "@x.org>")).startswith("500")
+
+
+async def test_a_mail_that_takes_for_ever_is_given_up(lmtp, door, monkeypatch):
+    monkeypatch.setattr(session, "DATA_SECONDS", 0.0)
+    await envelope(lmtp)
+    await lmtp.say("DATA")
+    lmtp.send(b"x")
+    assert (await lmtp.reply()).startswith("421")
+    assert door.mails == []
+
+
+async def test_mails_that_go_round_in_circles_are_refused(lmtp, door):
+    own = b"Received: by example.org (gre-email-gateway) with XMPP id 1;\r\n Mon, 23 Nov 2026 09:00:00 +0000\r\n"
+    other = own.replace(b"example.org", b"example.net")
+    loops = [own * 2, own + other + own, b"Received: x\r\n" * 101]
+    fine = [own, own + other, b"Received: x\r\n" * 100, b"\r\n" + own * 2]
+    for header in (*loops, *fine):
+        await envelope(lmtp)
+        await lmtp.say("DATA")
+        reply = await lmtp.say(header + b"Subject: x\r\n\r\nhello\r\n.")
+        assert reply[:9] == ("554 5.4.6" if header in loops else "250 2.1.5"), header[:200]
+    assert len(door.mails) == len(fine)
 
 
 async def test_connections_are_limited(door, kit, monkeypatch):

@@ -27,7 +27,7 @@ ENTRY_POINT_GROUP: Final = "gre_email.v1"
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the gateway knows about a mail that it sends. Everything in it is checked and in ASCII.
+    """What the gateway knows about a mail that it sends. Everything in it is checked, and in ASCII but for addresses.
 
     Arguments:
         sender: mail address of the user.

@@ -19,7 +19,7 @@ from gre_core.errors import BadEncrypted
 from gre_gateway_email.carrier import Carried
 from gre_gateway_email.carriers import encrypted_part
 from gre_gateway_email.mail import mime_scan
-from gre_gateway_email.mail.addresses import address_list
+from gre_gateway_email.mail.addresses import address_list, on_the_wire
 
 if TYPE_CHECKING:
     from gre_gateway_email.carrier import Envelope
@@ -76,14 +76,14 @@ class PgpMime:
         data = _message_of(body)
         return _TEMPLATE.format(
             date=format_datetime(envelope.date),
-            sender=envelope.sender,
+            sender=on_the_wire(envelope.sender),
             recipients=address_list(envelope.recipients),
             message_id=envelope.message_id,
             autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
             # Always with a checksum: some relays take the last "=" for its beginning, and refuse what has only padding.
             # No reader may refuse it (RFC 9580, section 6.1).
             armor=armor(data).decode("ascii"),
-        ).encode("ascii")
+        ).encode("utf-8")  # ASCII but for addresses (RFC 6532)
 
     def unwrap(self, mail: bytes, /) -> Carried | None:
         """Find the encrypted part of a mail, also of one that was mangled on its way (:mod:`encrypted_part`).

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pybase64
 
-from gre_gateway_email.mail.addresses import address_list
+from gre_gateway_email.mail.addresses import address_list, on_the_wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def write_plain(
     """
     head = (
         f"Date: {format_datetime(envelope.date)}\r\n"
-        f"From: {envelope.sender}\r\n"
+        f"From: {on_the_wire(envelope.sender)}\r\n"
         f"To: {address_list(envelope.recipients)}\r\n"
         f"Message-ID: <{envelope.message_id}>\r\n"
     )
@@ -74,9 +74,9 @@ def write_plain(
     head += f"Subject: {_encoded(subject)}\r\nMIME-Version: 1.0\r\n"
     body = _text_part(text)
     if not files:
-        return head.encode("ascii") + body
+        return head.encode("utf-8") + body
     boundary = f"=_{secrets.token_hex(16)}"  # nobody can know it and put it into a text
-    pieces = [head.encode("ascii"), f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'.encode()]
+    pieces = [head.encode("utf-8"), f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'.encode()]
     for part in (body, *map(_file_part, files)):
         pieces += [f"--{boundary}\r\n".encode(), part, b"\r\n"]
     return b"".join([*pieces, f"--{boundary}--\r\n".encode()])

@@ -15,7 +15,7 @@ from gre_core.gateway import Relayed
 from gre_core.log import get_logger
 from gre_core.wire import ORIGIN_TAG
 from gre_gateway_email.carrier import Envelope
-from gre_gateway_email.mail.addresses import domain_of
+from gre_gateway_email.mail.addresses import ascii_domain, domain_of
 from gre_gateway_email.mail.plain_mail import write_plain
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def message_id(origin_id: str | None, address: str) -> str:
         left = origin_id
     else:
         left = hashlib.sha256(origin_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{left}@{domain_of(address)}"
+    return f"{left}@{ascii_domain(domain_of(address))}"
 
 
 def _all(message: Relayed | Plain) -> tuple[Recipient, ...]:

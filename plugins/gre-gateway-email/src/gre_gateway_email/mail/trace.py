@@ -1,0 +1,54 @@
+"""Trace fields: where a mail went through, so that loops end (RFC 5321, section 3.7.2, 4.4 and 6.3)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Final
+
+from gre_gateway_email.mail.mime_scan import MAX_HEADER
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_HOPS: Final = 100
+"""More Received fields mean that a mail goes round in circles (RFC 5321, section 6.3)."""
+
+MAX_OWN: Final = 1
+"""A mail from one user to another comes back once; the second time it goes round in circles."""
+
+_PROGRAM: Final = "gre-email-gateway"
+_END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
+_RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_OWN = re.compile(
+    rb"^received: by ([a-z0-9.-]{1,254}) \(" + _PROGRAM.encode() + rb"\)", re.IGNORECASE | re.MULTILINE
+)
+
+
+def received(domain: str, message: bytes, now: datetime) -> bytes:
+    """Make the field that is put before a mail that goes out. It names no user and no client.
+
+    Arguments:
+        domain: mail domain of the sender, in ASCII.
+        message: the mail; its header gives the id of the field, the same when it is sent again.
+        now: with time zone.
+    """
+    mark = hashlib.sha256(_header(message)).hexdigest()[:16]
+    return f"Received: by {domain} ({_PROGRAM}) with XMPP id {mark};\r\n {format_datetime(now)}\r\n".encode(
+        "ascii"
+    )
+
+
+def goes_round(mail: bytes) -> bool:
+    """Tell whether a received mail goes round in circles."""
+    header = _header(mail)
+    if sum(1 for _ in _RECEIVED.finditer(header)) > MAX_HOPS:
+        return True
+    own = Counter(found[1].lower() for found in _OWN.finditer(header))
+    return any(count > MAX_OWN for count in own.values())
+
+
+def _header(mail: bytes) -> bytes:
+    return b"" if mail.startswith((b"\r\n", b"\n")) else _END_OF_HEADER.split(mail[:MAX_HEADER], 1)[0]
