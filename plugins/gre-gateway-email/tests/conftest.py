@@ -14,7 +14,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from aiosmtpd.smtp import SMTP as Server
 from gre_gateway_email.config import Smtp
 from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, key_item, metadata_items
@@ -23,6 +25,7 @@ from gre_core.api import Body, Recipient, encrypter, formatter
 from gre_core.errors import PeerError
 from gre_core.gateway import Plain, Relayed
 from gre_core.testing import require
+from gre_core.testing.postgres import PostgresServer
 
 if TYPE_CHECKING:
     from gre_gateway_email.store.records import User
@@ -183,6 +186,29 @@ def corpora() -> Path:
     folder = Path(os.environ.get("GRE_CORPORA", ROOT.parent / "shared" / "corpora"))
     require(folder.is_dir(), "the mails of other projects (folder ../shared/corpora, or GRE_CORPORA)")
     return folder
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres():
+    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
+    async with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'gateway.db'}"
+    url = request.getfixturevalue("postgres").url
+
+    async def clean() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        await connection.close()
+
+    asyncio.run(clean())
+    return url
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from gre_gateway_email.store import AddressTaken, HarvestedKey, InboundMessage, OutboundMail, User, open_store
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from gre_core.errors import StoreError
 
@@ -75,27 +76,24 @@ def clock():
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'state' / 'gateway.db'}"
-
-
-@pytest.fixture
-async def store(url, clock):
-    store = await open_store(url, clock)
+async def store(database_url, clock):
+    store = await open_store(database_url, clock)
     yield store
     await store.close()
 
 
-def dump(url: str) -> dict[str, list[tuple]]:
+async def dump(url: str) -> dict[str, list[tuple]]:
     """All rows of all tables, past the store."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        names = inspect(connection).get_table_names()
+    engine = create_async_engine(
+        url.replace("sqlite:", "sqlite+aiosqlite:").replace("postgresql:", "postgresql+asyncpg:")
+    )
+    async with engine.connect() as connection:
+        names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
         found = {
-            name: [tuple(row) for row in connection.execute(text(f'SELECT * FROM "{name}"'))]
+            name: [tuple(row) for row in await connection.execute(text(f'SELECT * FROM "{name}"'))]
             for name in names
         }
-    engine.dispose()
+    await engine.dispose()
     return found
 
 
@@ -108,7 +106,7 @@ async def test_a_mail_comes_back_as_it_was(store):
     assert back == mail(size=len(mail().mail))
 
 
-async def test_a_mail_is_stored_once_and_remembered_when_it_was_sent(store, url):
+async def test_a_mail_is_stored_once_and_remembered_when_it_was_sent(store, database_url):
     assert await store.outbox.is_known(mail().key) == "new"
     answers = await asyncio.gather(*(store.outbox.add(mail(f"m{n}", key=b"one")) for n in range(5)))
     assert sorted(answers) == ["new", "waiting", "waiting", "waiting", "waiting"]
@@ -265,9 +263,9 @@ async def test_a_change_is_seen_at_once_by_whoever_made_it(store):
     assert await store.users.count() == 0
 
 
-async def test_a_change_of_another_program_is_seen_soon(store, url, monkeypatch):
+async def test_a_change_of_another_program_is_seen_soon(store, database_url, monkeypatch):
     assert await store.users.get(JULIET.jid) is None
-    other = await open_store(url)
+    other = await open_store(database_url)
     await other.users.put(JULIET)
     assert await store.users.get(JULIET.jid) is None
     monkeypatch.setattr("gre_gateway_email.store.users.FRESH", 0.0)
@@ -334,11 +332,11 @@ async def test_a_stronger_or_newer_key_takes_the_place_of_another(store):
     assert not await store.contact_keys.get(ROMEO.jid, "bob@example.net")
 
 
-async def test_a_secret_stays(store, url):
+async def test_a_secret_stays(store, database_url):
     first = await store.secret("recipients")
     assert len(first) == 32
     assert first == await store.secret("recipients") != await store.secret("other")
-    other = await open_store(url)
+    other = await open_store(database_url)
     assert await other.secret("recipients") == first
     await other.close()
 
@@ -366,18 +364,18 @@ async def test_the_queue_is_counted_and_shown(store):
 # -- what is left ------------------------------------------------------------------------------------
 
 
-async def test_after_delivery_only_hashes_are_left(store, url):
+async def test_after_delivery_only_hashes_are_left(store, database_url):
     await store.outbox.add(mail())
     await store.outbox.sent(mail())
     await store.inbox.add([(message(), b"hello")])
     await store.inbox.arrived(["i1"])
     await store.close()
-    tables = dump(url)
+    tables = await dump(database_url)
     assert len(tables.pop("relayed")) == 4
     assert {name for name, rows in tables.items() if rows} == {"alembic_version", "secrets", "versions"}
 
 
-async def test_forget_erases_all_of_a_user_and_nothing_of_another(store, url):
+async def test_forget_erases_all_of_a_user_and_nothing_of_another(store, database_url):
     for user in (JULIET, ROMEO):
         await store.users.put(user)
         for number in range(3):
@@ -398,7 +396,7 @@ async def test_forget_erases_all_of_a_user_and_nothing_of_another(store, url):
     await store.inbox.arrived([f"{JULIET.jid}2"])
     assert await store.outbox.is_known(mail(f"{ROMEO.jid}0").key) == "done"
     await store.close()
-    tables = dump(url)
+    tables = await dump(database_url)
     assert "juliet@localhost" not in repr(tables)
     counts = {"users": 1, "addresses": 1, "outbox": 2, "inbox": 2, "contact_keys": 1, "relayed": 4}
     assert {name: len(tables[name]) for name in counts} == counts

@@ -229,7 +229,7 @@ def _row_of(message: InboundMessage, content: bytes) -> dict[str, Any]:
 
 def message_of(row: Row[Any]) -> InboundMessage:
     """Make the value of a row."""
-    fields = dict(row._mapping)  # noqa: SLF001 - the public way to the names, spelled like that
+    fields: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - the public way to the names, spelled like that
     fields["user"] = fields.pop("jid")
     return InboundMessage(**fields)
 

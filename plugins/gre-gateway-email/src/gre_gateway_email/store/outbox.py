@@ -220,9 +220,10 @@ def _row_of(mail: OutboundMail) -> dict[str, Any]:
 
 def mail_of(row: Row[Any]) -> OutboundMail:
     """Make the value of a row; of one without its content too."""
-    fields = dict(row._mapping)  # noqa: SLF001 - the public way to the names, spelled like that
+    fields: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - the public way to the names, spelled like that
     fields["user"] = fields.pop("jid")
-    return OutboundMail(**{"mail": b"", **fields})
+    fields.setdefault("mail", b"")
+    return OutboundMail(**fields)
 
 
 def wake(connection: Connection, latest: float) -> None:
