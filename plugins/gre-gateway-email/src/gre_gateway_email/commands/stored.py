@@ -1,0 +1,75 @@
+"""The database, for the commands: they work on it directly, whether or not the gateway runs."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slixmpp import JID
+from slixmpp.jid import InvalidJID
+
+from gre_core.errors import GreError
+from gre_gateway_email.store import default_url, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gre_gateway_email.config import Config
+    from gre_gateway_email.store.store import Store
+
+
+class CommandFailed(GreError):
+    """A command cannot do what it was asked for."""
+
+    code = "command"
+
+
+def is_there(config: Config) -> bool:
+    """Tell whether there can be a database at all: a command must not make one that the service cannot write.
+
+    Raises:
+        CommandFailed: this user may not look.
+    """
+    if config.database is not None:
+        return True
+    try:
+        return Path(default_url(config.state).removeprefix("sqlite:///")).stat().st_size >= 0
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        raise CommandFailed(f"{config.state} cannot be read by this user: use sudo") from None
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Store]:
+    """Open the database that the gateway uses.
+
+    Raises:
+        CommandFailed: there is none yet.
+        StoreError: it cannot be opened.
+    """
+    if not is_there(config):
+        raise CommandFailed(
+            f"There is no database in {config.state} yet: the gateway was never started with {config.path}"
+        )
+    store = await open_store(config.database or default_url(config.state))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def bare_jid(text: str) -> str:
+    """Give a JID in its canonical form.
+
+    Raises:
+        CommandFailed: it is not the JID of a person.
+    """
+    try:
+        jid = JID(text)
+    except InvalidJID:
+        raise CommandFailed(f"{text} is not a JID") from None
+    if not jid.user or jid.resource:
+        raise CommandFailed(f"{text} is not the bare JID of a user, such as juliet@example.org")
+    return jid.bare
