@@ -89,6 +89,9 @@ async def _add(config: Config, store: Store, jid: str, addresses: list[str]) -> 
             raise CommandFailed(
                 f"{address} is not in {', '.join(config.mail.domains)}, the domains of [mail]"
             )
+        owner = await store.users.by_address(address)
+        if owner is not None and owner.jid != jid:
+            raise CommandFailed(f"{address} belongs to {owner.jid}")
     user = await store.users.get(jid) or User(jid, (), registered_at=time.time())
     known = {address.lower() for address in user.addresses}
     new = tuple(address for address in addresses if address.lower() not in known)
