@@ -35,6 +35,7 @@ from gre_openpgp.xep0373 import PublicKey, normal_fingerprint
 from gre_core.errors import InvalidAddress, NoUsableKey, PeerTimeout
 from gre_core.jid_escape import canonical
 from gre_core.jid_escape import contact as legacy_contact
+from gre_encrypter_openpgp import key_notices
 from gre_encrypter_openpgp.certs import parse_cert
 from gre_encrypter_openpgp.contacts import Contact, usable_keys
 from gre_encrypter_openpgp.key_sources import Gathered, ask_domain, ask_list, note, remembered_answers
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Mapping
     from datetime import datetime
+
+    from gre_openpgp.key_origin import Origin
 
     from gre_core.ports import Ports
 
@@ -68,6 +71,7 @@ class ContactKeyInfo:
         problem: why nothing is encrypted to it, for people, or ``""``.
         expires: or None.
         data: the binary public key.
+        origin: where the gateway says that it has the key from, or None. It proves nothing.
     """
 
     jid: str
@@ -80,6 +84,7 @@ class ContactKeyInfo:
     problem: str
     expires: datetime | None
     data: bytes = field(repr=False)
+    origin: Origin | None = None
 
 
 class Outcome(StrEnum):
@@ -266,6 +271,9 @@ class ContactKeys:
             for source in (Source.AUTOCRYPT, Source.GOSSIP)
             if source in served
         )
+        said = key_notices.origins(gathered.record, served.get(Source.XEP0373, ())) or gathered.why_none
+        if listed.outcome is Outcome.KEYS and said:
+            listed = replace(listed, detail=said)
         return tuple(_compared(result, served, before, problems) for result in (listed, domain, *messages))
 
     async def export(self, jid: str) -> bytes:
@@ -325,6 +333,7 @@ class ContactKeys:
             problem,
             expires,
             known.key.data,
+            known.key.origin if Source.XEP0373 in known.sources else None,
         )
 
 
@@ -373,7 +382,8 @@ def _compared(
     names = served.get(result.source, ())
     if not names:
         return replace(result, outcome=Outcome.NOTHING)
-    detail = "; ".join(f"{name}: {problems[name]}" for name in names if name in problems)
+    said = [result.detail] if result.detail else []
+    detail = "; ".join([*said, *(f"{name}: {problems[name]}" for name in names if name in problems)])
     trusted = {known.fingerprint for known in before.trusted()}
     others = [
         set(theirs)

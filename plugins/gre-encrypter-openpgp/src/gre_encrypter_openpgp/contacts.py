@@ -34,6 +34,7 @@ from gre_encrypter_openpgp.key_sources import (
     ask_list,
     domain_is_due,
     remembered_answers,
+    why_none,
 )
 from gre_encrypter_openpgp.wanted import unwant, want, wanted
 
@@ -155,7 +156,13 @@ class Plan:
         """Go on only with a key; raises :class:`NoUsableKey`."""
         if not self.choice.use:
             pinned = self.choice.source is Source.PINNED
-            raise key_notices.no_key(recipient, self.problems, pinned=pinned, empty_form=form == ())
+            raise key_notices.no_key(
+                recipient,
+                self.problems,
+                pinned=pinned,
+                empty_form=form == (),
+                why_none=self.gathered.why_none,
+            )
 
 
 class Contacts:
@@ -256,7 +263,10 @@ class Contacts:
         if form and listed and not _has_pin(contact.record):
             first_use = not contact.record.trusted()
             note = key_notices.form_contradiction(contact.jid, listed, form, first_use=first_use)
+        note = f"{note} {key_notices.origins(gathered.record, listed)}".strip()
         choice = choose(contact.jid, gathered.record, gathered.served, usable, policy, note=note)
+        if form == () and not choice.use and not gathered.record.keys:
+            gathered = replace(gathered, why_none=await why_none(contact.jid, ports.pubsub))
         return Plan(gathered, choice, problems)
 
     async def _gather(
@@ -278,7 +288,7 @@ class Contacts:
             if answer.detail:
                 problems[Source.WKD] = answer.detail
         served = {**gathered.served, **remembered_answers(record, address)}
-        return Gathered(record, served, problems, gathered.listed)
+        return replace(gathered, record=record, served=served, problems=problems)
 
     def _until(self, contact: Contact, ports: Ports) -> datetime | None:
         ends = [cert.expires for cert in contact.usable if cert.expires is not None]
@@ -398,7 +408,8 @@ class Contacts:
         served = {**gathered.served, **remembered_answers(gathered.record, recipient.legacy_id)}
         gathered = replace(gathered, served=served)
         usable, _ = usable_keys(contact, gathered, recipient.legacy_id, ports.now())
-        choice = choose(jid, gathered.record, served, usable)
+        note = key_notices.origins(gathered.record, served.get(Source.XEP0373, ()))
+        choice = choose(jid, gathered.record, served, usable, note=note)
         if choice.question is not None or not choice.use:
             await self.keep(contact, gathered.record, ports.store, base)
             return [] if choice.question is None else [key_notices.changed(choice.question)]

@@ -98,7 +98,8 @@ def _describe(known: KnownKey) -> str:
     sources = "; ".join(
         f"{source.value} since {seen.first:%Y-%m-%d}" for source, seen in known.sources.items()
     )
-    return f"key {known.fingerprint}, {how}, from {sources or 'an earlier version of this program'}"
+    said = f" ({known.origin})" if known.origin else ""
+    return f"key {known.fingerprint}, {how}, from {sources or 'an earlier version of this program'}{said}"
 
 
 def _format(certs: Sequence[ParsedCert]) -> Notice:

@@ -11,7 +11,9 @@ from gre_core.errors import NoUsableKey
 from gre_core.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from gre_openpgp.contact_record import ContactRecord
 
     from gre_core.model import Question, Recipient
 
@@ -25,6 +27,8 @@ _HOW: Final = {
 def not_verified(jid: str, known: KnownKey) -> Notice:
     """Say, once, that nothing but one source stands behind a key."""
     how = _HOW.get(known.source or Source.XEP0373, "Nobody confirmed this key")
+    if known.source in {Source.XEP0373, None} and known.origin:
+        how = f"{how}: {known.origin}"
     code = "key-from-gateway-only" if known.source in {Source.XEP0373, None} else "key-not-verified"
     return Notice(
         code,
@@ -58,16 +62,38 @@ def changed(question: Question) -> Notice:
     return Notice(question.code, question.text, {"peer": question.peer, "after": question.after})
 
 
+def origins(record: ContactRecord, served: Iterable[str]) -> str:
+    """Tell where the gateway says that it has keys from which the user did not accept yet; ``""`` for nothing."""
+    known = [record.keys[name] for name in served if name in record.keys]
+    texts = [f"About {one.fingerprint}: {one.origin}." for one in known if one.origin and not one.trusted]
+    return " ".join(texts)
+
+
 def no_key(
-    recipient: Recipient, problems: Mapping[str, str], *, pinned: bool, empty_form: bool
+    recipient: Recipient, problems: Mapping[str, str], *, pinned: bool, empty_form: bool, why_none: str = ""
 ) -> NoUsableKey:
-    """Say why there is no key to encrypt to, and what to do."""
-    if empty_form and not problems:
+    """Say why there is no key to encrypt to, and what to do.
+
+    Arguments:
+        recipient: whose.
+        problems: why keys cannot be used, by fingerprint or source.
+        pinned: the key is one that the user pinned.
+        empty_form: the gateway's data form names no key.
+        why_none: what the gateway itself says about it.
+    """
+    if (empty_form or why_none) and not problems:
+        said = (
+            f"It says: {why_none} You can"
+            if why_none
+            else "Ask your contact for one, and the gateway's operator for adding it, or"
+        )
         return NoUsableKey(
-            f"The gateway knows no OpenPGP key of {recipient.legacy_id}. Ask your contact for one, and "
-            f"the gateway's operator for adding it, or pin it: gre keys pin {recipient.jid} FILE",
+            f"The gateway knows no OpenPGP key of {recipient.legacy_id}. {said} pin it: gre keys pin "
+            f"{recipient.jid} FILE",
             peer=recipient.jid,
         )
+    if why_none:
+        problems = {**problems, str(Source.XEP0373): why_none}
     reasons = "; ".join(f"{name}: {text}" for name, text in problems.items()) or "none is announced"
     what = "The key that you pinned for" if pinned else "No key of"
     how = "cannot be used" if pinned else "can be used"

@@ -13,7 +13,7 @@ from gre_openpgp.packets import MAX_CERT
 from gre_openpgp.wkd import WkdAnswer, WkdOutcome, look_up
 from gre_openpgp.xep0373 import PublicKey, fetch_keys
 
-from gre_core.errors import PeerError
+from gre_core.errors import PeerError, PeerTimeout
 from gre_encrypter_openpgp.sequoia import guard_panic
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ class Gathered:
         served: fingerprints by source; a source that was not asked, or did not answer, speaks as it did last.
         problems: texts for people, by fingerprint or name of the source.
         listed: whether the key list could be read.
+        why_none: what the gateway says when it has no key.
     """
 
     record: ContactRecord
     served: Mapping[Source, tuple[str, ...]]
     problems: Mapping[str, str] = field(default_factory=dict)
     listed: bool = True
+    why_none: str = ""
 
 
 async def ask_list(jid: str, record: ContactRecord, pubsub: PubSub, now: datetime) -> Gathered:
@@ -65,7 +67,17 @@ async def ask_list(jid: str, record: ContactRecord, pubsub: PubSub, now: datetim
         )
     record, problems = note(record, Source.XEP0373, fetched.keys, now)
     names = tuple(key.fingerprint for key in fetched.keys)
-    return Gathered(record, {Source.XEP0373: names}, {**fetched.problems, **problems})
+    return Gathered(
+        record, {Source.XEP0373: names}, {**fetched.problems, **problems}, why_none=fetched.why_none
+    )
+
+
+async def why_none(jid: str, pubsub: PubSub) -> str:
+    """Ask the gateway why it has no key of a contact; ``""`` when it does not say."""
+    try:
+        return (await fetch_keys(jid, pubsub)).why_none
+    except (PeerError, PeerTimeout, BadOpenPGP):
+        return ""
 
 
 def domain_is_due(record: ContactRecord, address: str, now: datetime) -> bool:
@@ -117,8 +129,8 @@ def note(
         except BadOpenPGP as error:
             problems[key.fingerprint] = error.text
             continue
-        if source is Source.XEP0373 and new.key.date != key.date:
-            new = replace(new, key=replace(new.key, date=key.date))
+        if source is Source.XEP0373 and (new.key.date, new.key.origin) != (key.date, key.origin):
+            new = replace(new, key=replace(new.key, date=key.date, origin=key.origin))
         new = new.seen(source, now)
         if new is not known:
             changed.append(new)
@@ -141,7 +153,7 @@ def _united(known: KnownKey, served: PublicKey) -> KnownKey:
         return replace(known, revoked=known.revoked or _is_revoked(served))
     return replace(
         known,
-        key=PublicKey(known.fingerprint, data, known.key.date),
+        key=replace(known.key, data=data),
         revoked=known.revoked or cert.is_revoked,
     )
 

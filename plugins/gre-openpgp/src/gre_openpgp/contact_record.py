@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from gre_core.errors import StoreError
+from gre_openpgp.key_origin import from_fields, to_fields
 from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PublicKey, timestamp
 
@@ -90,7 +91,7 @@ class KnownKey:
     """One key of a contact.
 
     Arguments:
-        key: with the date that the contact's key list gave.
+        key: with the date that the contact's key list gave, and the origin that the gateway named.
         state: what was decided.
         by: who decided it.
         sources: who served it, and when.
@@ -116,6 +117,12 @@ class KnownKey:
         return any(
             part.fingerprint in names or part.key_id in names for part in read_certificate(self.key.data).keys
         )
+
+    @property
+    def origin(self) -> str:
+        """Where a gateway says that it has the key from, in words for people, or ``""``. It proves nothing."""
+        served = self.key.origin is not None and Source.XEP0373 in self.sources
+        return self.key.origin.describe() if served and self.key.origin is not None else ""
 
     @property
     def trusted(self) -> bool:
@@ -296,13 +303,19 @@ def _write_key(known: KnownKey) -> dict[str, Any]:
             source.value: [timestamp(seen.first), timestamp(seen.last)]
             for source, seen in known.sources.items()
         },
+        **({} if known.key.origin is None else {"origin": to_fields(known.key.origin)}),
         **({"revoked": True} if known.revoked else {}),
         **({"told": True} if known.told else {}),
     }
 
 
 def _read_key(entry: Mapping[str, Any], *, legacy: bool) -> KnownKey:
-    key = PublicKey(str(entry["fingerprint"]), binascii.a2b_base64(entry["data"]), str(entry["date"]))
+    key = PublicKey(
+        str(entry["fingerprint"]),
+        binascii.a2b_base64(entry["data"]),
+        str(entry["date"]),
+        from_fields(entry.get("origin") or {}),
+    )
     if legacy:
         return KnownKey(key, KeyState.ACCEPTED, By.FIRST_USE)
     return KnownKey(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from gre_encrypter_openpgp.contact_keys import ContactKeyInfo, FetchResult
     from gre_encrypter_openpgp.management import OwnKeyInfo, OwnSubkey
+    from gre_openpgp.contact_record import Source
+    from gre_openpgp.key_origin import Origin
     from rich.table import Table
 
     from gre_cli.output import Output
@@ -95,6 +97,13 @@ def contact_json(key: ContactKeyInfo) -> dict[str, object]:
             str(source): {name: str(getattr(seen, name)) for name in seen.__dataclass_fields__}
             for source, seen in key.sources.items()
         },
+        "gateway_says": None
+        if key.origin is None
+        else {
+            "source": key.origin.name,
+            "authenticated": key.origin.authenticated,
+            "seen": key.origin.seen or None,
+        },
         "state": str(key.state),
         "by": key.by,
         "problem": key.problem,
@@ -148,7 +157,7 @@ def show_contacts(output: Output, keys: Sequence[ContactKeyInfo]) -> None:
             halves(key.fingerprint),
             clean_line(key.address or key.jid),
             str(key.state) + (f": {clean_line(key.problem)}" if key.problem else ""),
-            ", ".join(map(str, key.sources)) or "-",
+            ", ".join(_source(source, key.origin) for source in key.sources) or "-",
             day(key.expires),
             style="dim" if key.problem else None,
         )
@@ -184,6 +193,8 @@ def show_contact_key(output: Output, key: ContactKeyInfo, *, qr: bool) -> None:
     table.add_row("ends", day(key.expires))
     for source in key.sources:
         table.add_row("served by", str(source))
+    if key.origin is not None:
+        table.add_row("from there", clean_line(key.origin.describe()))
     output.console.print(table)
     if qr:
         output.console.print(qr_code(key.fingerprint))
@@ -200,6 +211,14 @@ def show_fetched(output: Output, results: Iterable[FetchResult]) -> None:
             clean(result.detail),
         )
     output.console.print(table)
+
+
+def _source(source: Source, origin: Origin | None) -> str:
+    """Name a source, with what a gateway says behind it: its word, so in brackets."""
+    if source != "xep-0373" or origin is None:
+        return str(source)
+    doubt = ", nobody vouches" if origin.authenticated is False else ""
+    return f"{source} ({origin.name}{doubt})"
 
 
 def own_state(key: OwnKeyInfo) -> str:
