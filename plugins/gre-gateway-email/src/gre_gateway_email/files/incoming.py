@@ -2,9 +2,8 @@
 
 ::
 
-    mail = await receive.read(content)
-    shown = await receive.publish(mail, ["juliet@example.org"])
-    shown["juliet@example.org"].text, shown["juliet@example.org"].links
+    shown = await receive("juliet@example.org", content)
+    shown.text, shown.links
 
 Nothing vanishes: a file that cannot be uploaded is named in the text. Encrypted mails never come here.
 """
@@ -12,15 +11,17 @@ Nothing vanishes: a file that cannot be uploaded is named in the text. Encrypted
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary
 
 from gre_core.errors import GreError, PeerTimeout
 from gre_core.log import get_logger
 from gre_gateway_email.mail.plain_reading import NO_TEXT, PlainMail, read_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gre_gateway_email.config import Files
     from gre_gateway_email.files.slots import Service, Services
@@ -33,6 +34,9 @@ AT_ONCE: Final = 4
 """Mails whose files are uploaded at the same time: each holds one file in memory."""
 
 TRIES: Final = 2
+REMEMBERED: Final = 60.0
+"""How long the links of a mail are remembered, in seconds: for its other recipients."""
+
 LARGE: Final = 64 * 1024
 """Bytes from which on a mail is read in a thread."""
 
@@ -91,50 +95,48 @@ class Receive:
         self._services = services
         self._web = web
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._recent: dict[tuple[str, bytes], Shown] = {}
+        self._locks: WeakValueDictionary[tuple[str, bytes], asyncio.Lock] = WeakValueDictionary()
 
-    async def read(self, content: bytes) -> PlainMail:
-        """Read a mail; a large one in a thread.
+    async def __call__(self, user: str, content: bytes) -> Shown:
+        """Read a mail and upload its files. Takes half a minute at most.
+
+        The same mail for another user with the same service, soon after, gets the same links.
+
+        Arguments:
+            user: bare JID.
+            content: the mail.
 
         Raises:
             Unreadable: its header is beyond the bounds.
+            PeerTimeout: it has files, and there is no connection to the XMPP server now.
         """
-        if len(content) < LARGE:
-            return read_plain(content)
-        return await asyncio.to_thread(read_plain, content)
-
-    async def publish(self, mail: PlainMail, users: Sequence[str]) -> Mapping[str, Shown]:
-        """Upload the files of a mail; give what each user gets of it. Takes at most half a minute.
-
-        Users with the same service get the same links. Call it only for a mail that is not stored yet: each call
-        uploads anew.
-
-        Arguments:
-            mail: read.
-            users: bare JIDs.
-        """
+        mail = read_plain(content) if len(content) < LARGE else await asyncio.to_thread(read_plain, content)
         if not mail.files:
-            return dict.fromkeys(users, _shown(mail, (), (), ""))
+            return _shown(mail, (), (), "")
         if not self._settings.upload:
-            return dict.fromkeys(users, _shown(mail, (), mail.files, _NOT_WANTED))
-        batches: dict[str, _Batch] = {}
-        found: dict[str, Shown] = {}
-        deadline = asyncio.get_running_loop().time() + UPLOAD_SECONDS
-        for user in users:
-            batch = _Batch(mail.files)
-            try:
-                async with asyncio.timeout_at(deadline), self._slots:
-                    service = await self._services.of(user)
-                    batch = batches.setdefault("" if service is None else service.jid, batch)
-                    await self._upload(service, batch)
-            except TimeoutError:
-                batch.why = batch.why or _FAILED
-            found[user] = _shown(mail, tuple(batch.links), batch.missing, batch.why)
-        return found
-
-    async def _upload(self, service: Service | None, batch: _Batch) -> None:
+            return _shown(mail, (), mail.files, _NOT_WANTED)
+        service = await self._services.of(user)
         if service is None:
-            batch.why = _NO_SERVICE
-            return
+            return _shown(mail, (), mail.files, _NO_SERVICE)
+        key = service.jid, hashlib.sha256(content).digest()
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            if key not in self._recent:
+                self._recent[key] = await self._publish(service, mail)
+                asyncio.get_running_loop().call_later(REMEMBERED, self._recent.pop, key, None)
+        return self._recent[key]
+
+    async def _publish(self, service: Service, mail: PlainMail) -> Shown:
+        batch = _Batch(mail.files)
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS), self._slots:
+                await self._upload(service, batch)
+        except TimeoutError:
+            batch.why = batch.why or _FAILED
+        return _shown(mail, tuple(batch.links), batch.missing, batch.why)
+
+    async def _upload(self, service: Service, batch: _Batch) -> None:
         limit = self._settings.max_size
         if service.max_size is not None:
             limit = min(limit, service.max_size)

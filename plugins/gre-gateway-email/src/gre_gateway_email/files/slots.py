@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 from xml.etree.ElementTree import Element
 
-from gre_core.errors import GreError, PeerError
+from gre_core.errors import GreError, PeerError, PeerTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,9 @@ REMEMBERED: Final = 3600.0
 
 FORGOTTEN: Final = 300.0
 """How long it is remembered that there was none, in seconds."""
+
+SEARCH_SECONDS: Final = 10.0
+"""How long the search for a service may take."""
 
 MAX_ITEMS: Final = 50
 """Parts of a server that are asked."""
@@ -37,6 +40,11 @@ _URL: Final = re.compile(r"https?://[!-~]+")
 
 class Requests(Protocol):
     """The stream (see :class:`gre_core.slixmpp.stream.Stream`)."""
+
+    @property
+    def up(self) -> bool:
+        """Whether there is one now."""
+        ...
 
     async def iq(self, jid: str | None, type_: str, payload: Element, /) -> Element | None:
         """Send a request and give the child of the answer.
@@ -93,14 +101,18 @@ class Services:
         self._asking: dict[str, asyncio.Lock] = {}
 
     async def of(self, user: str) -> Service | None:
-        """Give the service for a user; None when there is none, or none that answers."""
+        """Give the service for a user; None when there is none, or none that answers.
+
+        Raises:
+            PeerTimeout: there is no connection to the XMPP server now.
+        """
         domain = user.rpartition("@")[2]
         lock = self._asking.setdefault(domain, asyncio.Lock())
         try:
             async with lock:
                 known = self._known.get(domain)
                 if known is None or known[0] <= self._clock():
-                    found = await self._find(domain)
+                    found = await self._find_in_time(domain)
                     until = self._clock() + (REMEMBERED if found else FORGOTTEN)
                     known = self._known[domain] = until, found
                 return known[1]
@@ -119,6 +131,15 @@ class Services:
             f"{_SLOT}request", {"filename": name, "size": str(size), "content-type": media_type}
         )
         return _read_slot(await self._requests.iq(service.jid, "get", request))
+
+    async def _find_in_time(self, domain: str) -> Service | None:
+        if not self._requests.up:
+            raise PeerTimeout("There is no connection to the XMPP server now.")
+        try:
+            async with asyncio.timeout(SEARCH_SECONDS):
+                return await self._find(domain)
+        except TimeoutError:
+            return None
 
     async def _find(self, domain: str) -> Service | None:
         if self._service is not None:
