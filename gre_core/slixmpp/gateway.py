@@ -239,14 +239,14 @@ class Gateway:
         """Say something to a user in the gateway's own name. Raises as :meth:`deliver`."""
         self.stream.put(self.engine.emit_notice(to, text, stanza_id))
 
-    def deliver_error(self, to: str, legacy_id: str, stanza_id: str, error: GreError) -> int:
+    def deliver_error(self, to: str, legacy_id: str | None, stanza_id: str, error: GreError) -> int:
         """Send the error for a message whose receipt was sent before: the network gave it back.
 
         It goes to each client of the user that is there: servers drop errors to others (RFC 6121, section 8.5).
 
         Arguments:
             to: bare JID of the user.
-            legacy_id: the recipient on the legacy network.
+            legacy_id: the recipient on the legacy network; None when the message was addressed to the gateway itself.
             stanza_id: of the user's message.
             error: what the user is told.
 
@@ -257,8 +257,9 @@ class Gateway:
             PeerTimeout, TooLarge, InvalidAddress, LocalProtocolError: as :meth:`deliver`.
         """
         clients = self.presences.clients_of(to)
+        source = self.engine.domain if legacy_id is None else self.engine.jid_of(legacy_id)
         for client in clients:
-            answer = Answer(client, stanza_id, self.engine.jid_of(legacy_id))
+            answer = Answer(client, stanza_id, source)
             self.stream.put(self.engine.error_to(answer, error))
         return len(clients)
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from gre_gateway_email.keys import xep0373_nodes as module
 from gre_gateway_email.keys.xep0373_nodes import ContactKeys, UserKeys
-from gre_gateway_email.relaying.users import Users
+from gre_gateway_email.store import User
 from gre_gateway_email.xmpp.data_fields import contributors
 from gre_openpgp.keydirectory import KeyDirectory
 from gre_openpgp.xep0373 import (
@@ -212,10 +212,16 @@ async def test_stop_ends_what_is_under_way(user_keys, pubsub, monkeypatch):
 # -- the data form -----------------------------------------------------------------------------------
 
 
+class Registered:
+    """Users, of whom there is one."""
+
+    async def get(self, jid):
+        return User(jid, ("juliet@example.org",)) if jid == "juliet@localhost" else None
+
+
 async def test_the_form_gets_the_size_limit_and_the_domain():
-    users = Users([("juliet@example.org", "juliet@localhost")])
     fields = {}
-    for provider, contributor in contributors(users, 500_000):
+    for provider, contributor in contributors(Registered(), 500_000):
         request = DataRequest("juliet@localhost", BOB, "bob@example.net", None, None, ())
         for field in await contributor.fields(request):
             assert field.namespace == provider.namespace
@@ -226,5 +232,5 @@ async def test_the_form_gets_the_size_limit_and_the_domain():
 
 async def test_a_stranger_has_no_domain():
     request = DataRequest("eve@localhost", BOB, "bob@example.net", None, None, ())
-    (_, (_, domain)) = contributors(Users([]), 1)
+    (_, (_, domain)) = contributors(Registered(), 1)
     assert list(await domain.fields(request)) == []

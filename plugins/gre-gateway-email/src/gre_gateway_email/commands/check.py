@@ -14,7 +14,7 @@ from gre_core.registry import Plugins
 from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.config import load
 from gre_gateway_email.mail.relay import Relay
-from gre_gateway_email.relaying.spool import Spool
+from gre_gateway_email.store import default_url, open_store
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +52,7 @@ async def check(config: Config) -> AsyncIterator[tuple[bool, str]]:
     yield bool(len(config.users)), f"[users] {len(config.users)} user(s)"
     for line in _plugins(config):
         yield line
-    yield _state(config)
+    yield await _state(config)
     if config.keys.directory is not None:
         for line in _keys(config):
             yield line
@@ -72,11 +72,18 @@ def _plugins(config: Config) -> list[tuple[bool, str]]:
     return lines
 
 
-def _state(config: Config) -> tuple[bool, str]:
+async def _state(config: Config) -> tuple[bool, str]:
     try:
-        waiting = len(Spool(config.state / "spool").entries())
+        store = await open_store(config.database or default_url(config.state))
     except GreError as error:
         return False, f"[state] {error.text}"
+    try:
+        outbound, inbound = await store.counts()
+    except GreError as error:
+        return False, f"[state] {error.text}"
+    finally:
+        await store.close()
+    waiting = outbound.waiting + inbound.waiting + inbound.held
     return True, f"[state] {config.state} can be used; {waiting} messages wait in it"
 
 

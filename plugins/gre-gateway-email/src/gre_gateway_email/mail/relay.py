@@ -44,6 +44,10 @@ _TOO_MUCH: Final = 552
 _log = get_logger(__name__)
 
 
+class Unreachable(Refused):
+    """There is no relay now: not the fault of one mail, and none was handed over."""
+
+
 class Relay:
     """A pool of connections to one relay.
 
@@ -199,12 +203,12 @@ def _explain_recipients(error: NotTaken) -> Refused:
     )
 
 
-def unreachable() -> Refused:
+def unreachable() -> Unreachable:
     """Say that there is no relay."""
-    return _refused(
-        "wait",
-        "remote-server-timeout",
+    return Unreachable(
         "The gateway cannot reach its mail relay. The message was not sent: try again later.",
+        condition="remote-server-timeout",
+        error_type="wait",
     )
 
 

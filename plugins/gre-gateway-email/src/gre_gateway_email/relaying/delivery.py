@@ -1,46 +1,59 @@
 """Brings stored messages to the users, and forgets each only when it has arrived.
 
-A message leaves the spool when a receipt of the user's client came (XEP-0184). When the client gives none, it
-leaves when a ping that was sent later on the same stream was answered: then the server has worked on
-everything before it, and has handed the message on or kept it. After a new connection all messages without
-that proof are sent again with the same stanza id. What still can be lost: a message that the server had when
-it died itself.
+A message leaves the inbox when a receipt of the user's client came (XEP-0184). When the client gives none, it
+leaves when a ping that was sent later on the same stream was answered (:mod:`gre_gateway_email.relaying.proofs`).
+After a new connection all messages without that proof are sent again with the same stanza id. What still can be lost:
+a message that the server had when it died itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gre_core.errors import GreError, PeerError, PeerTimeout, StoreError
+from gre_core.errors import GreError, PeerTimeout, Refused, StoreError
 from gre_core.log import get_logger
+from gre_gateway_email.relaying.backoff import pause
+from gre_gateway_email.relaying.events import NoEvents
+from gre_gateway_email.relaying.feed import STORE_PAUSE, Feed
+from gre_gateway_email.relaying.proofs import Pinger, Proofs, server_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from contextlib import AbstractContextManager
 
-    from gre_gateway_email.relaying.spool import Entry, Spool
+    from gre_core.errors import PeerError
+    from gre_gateway_email.config import Retry
+    from gre_gateway_email.relaying.events import Events
+    from gre_gateway_email.relaying.giving_up import GivingUp
+    from gre_gateway_email.store.records import InboundMessage
+    from gre_gateway_email.store.store import Inbox
 
 RECEIPT_GRACE: Final = 600.0
 """How long a receipt is waited for after the server has the message, in seconds."""
 
-FIRST_RETRY: Final = 30.0
-LAST_RETRY: Final = 3600.0
-MAX_ATTEMPTS: Final = 100
-"""About four days of tries when the server answers that it cannot deliver now."""
+RECEIPT_SOON: Final = 5.0
+"""How much of that the message stays in memory."""
 
 BATCH: Final = 100
 """Messages that are sent before the next ping."""
 
-_FAILED: Final = "\0"
+MOST: Final = 1000
+MOST_BYTES: Final = 16 * 1024 * 1024
+PAGE: Final = 100
+MOST_ABSENT: Final = 10_000
+"""Messages for clients that are away, which go out as soon as one comes."""
+
+_AWAITING: Final = "the server has it, and a receipt is awaited"
 _OFFLINE: Final = "service-unavailable"
 """What a server answers that keeps no messages for users who are away (RFC 6121, section 8.5.2.2)."""
-_UNREACHED: Final = frozenset({"remote-server-not-found", "remote-server-timeout"})
 
 _log = get_logger(__name__)
 
 
-class Courier(Protocol):
+class Courier(Pinger, Protocol):
     """The XMPP side, as the delivery needs it."""
 
     @property
@@ -48,21 +61,13 @@ class Courier(Protocol):
         """Whether the stream is up."""
         ...
 
-    async def send(self, entry: Entry, content: str) -> None:
+    async def send(self, message: InboundMessage, content: bytes) -> None:
         """Hand a message to the stream.
 
         Raises:
             PeerTimeout: the stream is down.
+            Refused: of type wait: no client is there that it could go to.
             GreError: this message cannot be sent at all.
-        """
-        ...
-
-    async def ping(self, domain: str) -> None:
-        """Ask a server for a sign of life, behind everything that was sent before (XEP-0199).
-
-        Raises:
-            PeerError: it answered with an error.
-            PeerTimeout: it did not answer, or the stream broke.
         """
         ...
 
@@ -72,190 +77,293 @@ class Courier(Protocol):
 
 
 class Delivery:
-    """The queue of what is in the spool.
+    """The way of messages from the inbox to the users.
 
     Arguments:
-        spool: where the messages are.
+        inbox: the messages.
         courier: who sends them.
+        giving_up: what happens to those that cannot be delivered.
+        retry: when and how long is tried.
+        now: seconds since 1970.
+        events: told what happens.
     """
 
-    def __init__(self, spool: Spool, courier: Courier) -> None:
-        self._spool = spool
+    def __init__(
+        self,
+        inbox: Inbox,
+        courier: Courier,
+        giving_up: GivingUp,
+        retry: Retry,
+        *,
+        now: Callable[[], float],
+        events: Events | None = None,
+    ) -> None:
+        self._inbox = inbox
         self._courier = courier
-        self._known: dict[str, Entry] = {}
-        self._waiting: deque[Entry] = deque()
-        self._unproven: dict[str, dict[str, Entry]] = {}
-        self._pinging: set[str] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._attempts: dict[str, int] = {}
+        self._giving_up = giving_up
+        self._retry = retry
+        self._now = now
+        self._events = events or NoEvents()
+        self._feed: Feed[InboundMessage] = Feed(
+            inbox.due,
+            inbox.next_at,
+            self._begin,
+            lambda message: message.size,
+            now,
+            most=MOST,
+            most_bytes=MOST_BYTES,
+            page=PAGE,
+            ready=lambda: courier.connected,
+        )
+        self._proofs = Proofs(courier, self._proven, self._spawn)
+        self._contents: dict[str, bytes] = {}
+        self._waiting: deque[InboundMessage] = deque()
         self._wake = asyncio.Event()
-        self._stream = 0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._leaving: dict[str, InboundMessage] = {}
+        self._flushing = False
+        self._absent: dict[str, set[str]] = {}
+        self._stream = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def knows(self, entry_id: str) -> bool:
-        """Tell whether a message is on its way."""
-        return entry_id in self._known
+    # -- from outside --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Read the spool and begin to work.
-
-        Raises:
-            StoreError: the spool cannot be read.
-        """
-        for entry in self._spool.entries():
-            self.add(entry)
+        """Begin to work, with what is in the inbox."""
+        self._spawn(self._feed.run())
         self._spawn(self._work())
+        self._spawn(self._giving_up.run(self._feed.held.keys()))
 
     async def stop(self) -> None:
-        """End the work; what is in the spool stays there."""
+        """End the work; what is in the inbox stays there."""
         for timer in self._timers.values():
             timer.cancel()
+        if self._leaving:
+            await self._flush_once()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def add(self, entry: Entry) -> None:
-        """Take over a message that is in the spool."""
-        if entry.id not in self._known:
-            self._known[entry.id] = entry
-            self._enqueue(entry)
+    def storing(self, ids: Iterable[str]) -> AbstractContextManager[None]:
+        """Leave messages alone while they are written; within, :meth:`push` those that are."""
+        return self._feed.storing(ids)
+
+    def push(self, message: InboundMessage, content: bytes) -> None:
+        """Bring a message on its way that was just stored."""
+        self._contents[message.id] = content
+        if not self._feed.offer(message):
+            self._contents.pop(message.id, None)
+
+    def wake(self) -> None:
+        """Look for messages that were stored without :meth:`push`."""
+        self._feed.wake()
 
     def connected(self) -> None:
-        """Note a new stream: whatever is still here is sent again, with the same stanza ids."""
-        self._stream += 1
-        self._unproven.clear()
+        """Note a new stream: whatever has not arrived is sent again, with the same stanza ids."""
+        self._stream = secrets.token_hex(8)
+        self._proofs.new_stream()
         self._waiting.clear()
-        for entry in self._known.values():
-            self._cancel_timer(entry.id)
-            self._enqueue(entry)
+        self._contents.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._feed.clear(keep=self._leaving)
 
-    def receipt(self, entry_id: str, user: str) -> None:
+    async def receipt(self, message_id: str, user: str) -> None:
         """Note a receipt from a user."""
-        entry = self._known.get(entry_id)
-        if entry is not None and entry.user == user:
-            self._arrived(entry)
+        message = self._feed.held.get(message_id) or await self._look_up(message_id)
+        if message is not None and message.user == user:
+            self._arrived(message)
 
-    def refused(self, entry_id: str, user: str, error: PeerError) -> None:
+    async def refused(self, message_id: str, user: str, error: PeerError) -> None:
         """Note that a message came back as an error stanza from a user's address."""
-        entry = self._known.get(entry_id)
-        if entry is None or entry.user != user:
+        message = self._feed.held.get(message_id) or await self._look_up(message_id)
+        if message is None or message.user != user or message_id in self._leaving:
             return
-        attempts = self._attempts[entry_id] = self._attempts.get(entry_id, 0) + 1
-        _log.warning("delivery-refused", condition=error.condition, stanza_id=entry_id, attempt=attempts)
-        if (error.error_type == "wait" or error.condition == _OFFLINE) and attempts < MAX_ATTEMPTS:
-            self._unproven.get(_server_of(entry), {}).pop(entry_id, None)
-            self._after(min(FIRST_RETRY * 2 ** min(attempts - 1, 10), LAST_RETRY), self._enqueue, entry)
+        _log.warning(
+            "delivery-refused", condition=error.condition, stanza_id=message_id, attempt=message.attempts + 1
+        )
+        if error.error_type == "wait" or error.condition == _OFFLINE:
+            self._settle(message, self._later(message, error.condition))
         else:
-            self._bury(entry, f"{error.condition}: {error.peer_text or error.text}")
+            said = error.peer_text or error.text
+            self._settle(message, self._giving_up.refused(message, error.condition, said))
 
-    # -- inside --------------------------------------------------------------------------------------
+    def user_came(self, user: str) -> None:
+        """Note that a client of a user is there: what only clients can be told goes out now."""
+        for message_id in self._absent.pop(user, ()):
+            self._spawn(self._again(message_id))
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def _begin(self, message: InboundMessage) -> None:
+        if message.reason == _AWAITING + self._stream:
+            # The server has had it for long, on this very stream, and no receipt came.
+            self._arrived(message)
+            return
+        self._waiting.append(message)
+        self._wake.set()
 
     async def _work(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting and self._courier.connected:
-                servers = {
-                    await self._send(self._waiting.popleft()) for _ in range(min(BATCH, len(self._waiting)))
-                }
-                if _FAILED in servers:
-                    asyncio.get_running_loop().call_later(1, self._wake.set)
+                if not await self._send_batch():
+                    asyncio.get_running_loop().call_later(STORE_PAUSE, self._wake.set)
                     break
-                for server in servers:
-                    self._prove(server)
 
-    async def _send(self, entry: Entry) -> str:
-        """Send one message; give the server to ping, ``""`` for none."""
-        if entry.id not in self._known:
-            return ""
-        server = _server_of(entry)
-        self._unproven.setdefault(server, {})[entry.id] = entry
+    async def _send_batch(self) -> bool:
+        """Send some messages, and ask their servers for a proof; False: nothing can be sent now."""
+        servers: set[str] = set()
+        going = True
+        for _ in range(min(BATCH, len(self._waiting))):
+            if not (going and self._waiting):
+                break
+            message = self._waiting.popleft()
+            servers.add(server_of(message))
+            going = await self._send(message)
+        for server in servers:
+            self._proofs.prove(server)
+        return going
+
+    async def _send(self, message: InboundMessage) -> bool:
+        """Send one message; False: nothing can be sent now."""
+        if message.id not in self._feed.held:
+            return True
+        stream = self._stream
         try:
-            await self._courier.send(entry, self._spool.content(entry))
-        except PeerTimeout:
-            self._unproven[server].pop(entry.id, None)
-            self._waiting.appendleft(entry)
-            return _FAILED
+            content = self._contents.pop(message.id, None)
+            if content is None:
+                content = await self._inbox.content(message.id)
+            if stream != self._stream:
+                return True
+            if content is None:  # the user was forgotten
+                self._drop(message)
+                return True
+            self._proofs.sent(message)
+            await self._courier.send(message, content)
+        except (StoreError, PeerTimeout):
+            self._proofs.settled(message)
+            if stream == self._stream:
+                self._waiting.appendleft(message)
+            return False
         except GreError as error:
-            self._bury(entry, error.text)
-        return server
+            self._proofs.settled(message)
+            self._settle(message, self._not_sent(message, error))
+        return True
 
-    def _prove(self, server: str) -> None:
-        if server and self._unproven.get(server) and server not in self._pinging:
-            self._pinging.add(server)
-            self._spawn(self._ping(server))
-
-    async def _ping(self, server: str) -> None:
-        """Ping, and take what was sent before as arrived when the answer comes on the same stream."""
-        stream, before = self._stream, list(self._unproven.get(server, {}).values())
-        try:
-            await self._courier.ping(server)
-            answered = True
-        except PeerTimeout:
-            answered = False
-        except PeerError as error:
-            # Any other error is an answer, too. Of an unreachable server each message comes back as an error.
-            answered = error.condition not in _UNREACHED
-        finally:
-            self._pinging.discard(server)
-        if stream != self._stream:
-            self._prove(server)  # all of it was sent again
-        elif answered:
-            await self._proven(server, before)
-            self._prove(server)
+    async def _not_sent(self, message: InboundMessage, error: GreError) -> None:
+        if isinstance(error, Refused) and error.error_type == "wait":
+            if sum(map(len, self._absent.values())) < MOST_ABSENT:
+                self._absent.setdefault(message.user, set()).add(message.id)
+            await self._later(message, error.text)
         else:
-            asyncio.get_running_loop().call_later(FIRST_RETRY, self._prove, server)
+            await self._giving_up.refused(message, "not-acceptable", error.text)
 
-    async def _proven(self, server: str, entries: list[Entry]) -> None:
+    async def _again(self, message_id: str) -> None:
+        """Send a message now that was put off."""
+        message = await self._look_up(message_id)
+        if message is not None and message.state == "waiting" and message_id not in self._feed.held:
+            self._feed.take(message)
+
+    # -- what became of it ---------------------------------------------------------------------------
+
+    async def _proven(self, messages: list[InboundMessage]) -> None:
         receipts: dict[str, bool] = {}
-        for entry in entries:
-            if self._unproven.get(server, {}).pop(entry.id, None) is None:
+        for message in messages:
+            if message.user not in receipts:
+                receipts[message.user] = await self._courier.gives_receipts(message.user)
+            if message.id not in self._feed.held or message.id in self._leaving:
                 continue
-            if entry.user not in receipts:
-                receipts[entry.user] = await self._courier.gives_receipts(entry.user)
-            if entry.id not in self._known:
-                continue
-            if receipts[entry.user]:
-                self._after(RECEIPT_GRACE, self._arrived, entry)
+            if receipts[message.user] and message.kind != "error":
+                self._timers[message.id] = asyncio.get_running_loop().call_later(
+                    RECEIPT_SOON, self._park, message
+                )
             else:
-                self._arrived(entry)
+                self._arrived(message)
 
-    def _enqueue(self, entry: Entry) -> None:
-        self._timers.pop(entry.id, None)
-        self._waiting.append(entry)
-        self._wake.set()
+    def _park(self, message: InboundMessage) -> None:
+        """Wait for the receipt in the database, which has more room."""
+        at, why = self._now() + RECEIPT_GRACE, _AWAITING + self._stream
+        self._settle(message, self._written(lambda: self._inbox.later(message.id, at, why)))
 
-    def _arrived(self, entry: Entry) -> None:
-        self._forget(entry)
+    async def _later(self, message: InboundMessage, reason: str) -> None:
+        at = self._now() + pause(self._retry, message.attempts)
+        self._events.retried("in")
+        await self._written(lambda: self._inbox.later(message.id, at, reason))
+
+    def _arrived(self, message: InboundMessage) -> None:
+        """Remove a message from the inbox, with others that arrive at the same time."""
+        if message.id in self._leaving:
+            return
+        self._cancel_timer(message.id)
+        self._proofs.settled(message)
+        self._leaving[message.id] = message
+        self._feed.guard(message)
+        self._events.delivered(max(0.0, self._now() - message.received_at))
+        if not self._flushing:
+            self._flushing = True
+            self._spawn(self._flush())
+
+    async def _flush(self) -> None:
         try:
-            self._spool.remove([entry])
-        except StoreError as error:
-            _log.error("spool-failed", code=error.code, stanza_id=entry.id)
+            while self._leaving:
+                await self._flush_once()
+        finally:
+            self._flushing = False
 
-    def _bury(self, entry: Entry, reason: str) -> None:
-        self._forget(entry)
-        _log.error("message-undeliverable", stanza_id=entry.id)
+    async def _flush_once(self) -> None:
+        leaving = list(self._leaving.values())
         try:
-            self._spool.bury(entry, reason)
+            await self._inbox.arrived([message.id for message in leaving])
         except StoreError as error:
-            _log.error("spool-failed", code=error.code, stanza_id=entry.id)
+            _log.error("store-failed", code=error.code)
+            await asyncio.sleep(STORE_PAUSE)
+            return
+        for message in leaving:
+            self._leaving.pop(message.id, None)
+            self._feed.release(message.id)
 
-    def _forget(self, entry: Entry) -> None:
-        self._known.pop(entry.id, None)
-        self._unproven.get(_server_of(entry), {}).pop(entry.id, None)
-        self._attempts.pop(entry.id, None)
-        self._cancel_timer(entry.id)
+    async def _look_up(self, message_id: str) -> InboundMessage | None:
+        try:
+            message = await self._inbox.get(message_id)
+        except StoreError as error:
+            # It is sent again, and the client confirms it again.
+            _log.error("store-failed", code=error.code)
+            return None
+        return message if message is not None and message.state == "waiting" else None
 
-    def _after(self, delay: float, call: Callable[[Entry], None], entry: Entry) -> None:
-        self._cancel_timer(entry.id)
-        self._timers[entry.id] = asyncio.get_running_loop().call_later(delay, call, entry)
+    async def _written(self, write: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await write()
+            except StoreError as error:
+                _log.error("store-failed", code=error.code)
+                await asyncio.sleep(STORE_PAUSE)
 
-    def _cancel_timer(self, entry_id: str) -> None:
-        timer = self._timers.pop(entry_id, None)
+    def _settle(self, message: InboundMessage, work: Awaitable[None]) -> None:
+        """Write what became of a message, then forget it."""
+        self._cancel_timer(message.id)
+        self._proofs.settled(message)
+        self._feed.guard(message)
+
+        async def settle() -> None:
+            try:
+                await work
+            finally:
+                self._drop(message)
+
+        self._spawn(settle())
+
+    def _drop(self, message: InboundMessage) -> None:
+        self._contents.pop(message.id, None)
+        self._cancel_timer(message.id)
+        self._feed.release(message.id)
+
+    def _cancel_timer(self, message_id: str) -> None:
+        timer = self._timers.pop(message_id, None)
         if timer is not None:
             timer.cancel()
 
@@ -267,8 +375,4 @@ class Delivery:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            _log.error("delivery-failed", code=type(task.exception()).__name__)
-
-
-def _server_of(entry: Entry) -> str:
-    return entry.user.rpartition("@")[2]
+            _log.error("delivery-failed", error_type=type(task.exception()).__name__)

@@ -6,67 +6,119 @@ goes to a sender that a spammer made up. The envelope alone says who a mail is f
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from gre_core.errors import BadEncrypted, InvalidAddress, StoreError
+from gre_core.errors import InvalidAddress, StoreError
 from gre_core.log import get_logger
 from gre_gateway_email.mail.addresses import check_address, domain_of
+from gre_gateway_email.mail.door import MailOptions
 from gre_gateway_email.mail.mime_scan import Unreadable
-from gre_gateway_email.mail.plain_mail import read_plain
-from gre_gateway_email.relaying.spool import Entry
+from gre_gateway_email.relaying.events import NoEvents
+from gre_gateway_email.relaying.messages import Mail, encrypted_message, held_notice, plain_message
+from gre_gateway_email.relaying.reading import (
+    PlainContent,
+    Unwanted,
+    escaped_size,
+    read_header,
+    read_text,
+    unwrap,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gre_gateway_email.carrier import Carriers
-    from gre_gateway_email.mail.door import MailOptions
+    from gre_gateway_email.config import Retry
+    from gre_gateway_email.relaying.bounces import Bounces
     from gre_gateway_email.relaying.delivery import Delivery
-    from gre_gateway_email.relaying.spool import Spool
-    from gre_gateway_email.relaying.users import Users
-
-MAX_QUEUE: Final = 20_000
-"""Messages that may wait for delivery; more mails are put off with 452."""
-
-MAX_REPLY: Final = 400
-
-POSTMASTER: Final = "mailer-daemon"
-"""What the contact is called from whom reports of mail systems come, at the domain of the user."""
+    from gre_gateway_email.relaying.events import Events
+    from gre_gateway_email.relaying.messages import Stored
+    from gre_gateway_email.relaying.quotas import Quotas
+    from gre_gateway_email.relaying.reading import Encrypted, PlainReader
+    from gre_gateway_email.store.records import User
+    from gre_gateway_email.store.store import Store
 
 REPORT: Final = "A mail system sent a report about a mail of yours: most probably it could not be delivered."
 
+STORED: Final = "250 2.1.5 Stored"
+AWAY: Final = "451 4.3.0 The gateway's database does not answer, try again later"
+
+Taken = Callable[[Sequence["User"], str, bytes], Awaitable[None]]
+"""Told of each mail that was stored: for whom, from whom, and all of it."""
+
 _log = get_logger(__name__)
+
+
+async def _nobody(_users: Sequence[User], _sender: str, _content: bytes) -> None:
+    """Is told, and does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is taken.
+
+    Arguments:
+        encrypted_only: refuse plain mails to everybody.
+        max_encrypted: how many bytes an ``<encrypted/>`` element may have; larger ones are held.
+        retry: how long messages are kept.
+    """
+
+    encrypted_only: bool
+    max_encrypted: int
+    retry: Retry
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What one recipient gets."""
+
+    reply: str = ""
+    user: User | None = None
+    stored: list[Stored] = field(default_factory=list)
 
 
 class Inbound:
     """The door of the gateway (see :class:`gre_gateway_email.mail.door.Door`).
 
     Arguments:
-        users: who gets mail.
+        store: who gets mail, and what is stored.
         carriers: what encrypted mails can be taken apart.
-        spool: where messages are stored.
-        delivery: who brings them to the users.
-        encrypted_only: refuse plain mails.
-        max_encrypted: how many bytes an ``<encrypted/>`` element may have.
+        delivery: who brings messages to the users.
+        quotas: how much may wait.
+        bounces: reads reports.
+        policy: what is taken.
+        now: seconds since 1970.
+        read: reads plain mails.
+        taken: told of each mail that was stored.
+        events: told what happens.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that it needs
         self,
-        users: Users,
+        store: Store,
         carriers: Carriers,
-        spool: Spool,
         delivery: Delivery,
+        quotas: Quotas,
+        bounces: Bounces,
+        policy: Policy,
         *,
-        encrypted_only: bool,
-        max_encrypted: int,
+        now: Callable[[], float],
+        read: PlainReader = read_text,
+        taken: Taken = _nobody,
+        events: Events | None = None,
     ) -> None:
-        self._users = users
+        self._store = store
         self._carriers = carriers
-        self._spool = spool
         self._delivery = delivery
-        self._encrypted_only = encrypted_only
-        self._max_encrypted = max_encrypted
+        self._quotas = quotas
+        self._bounces = bounces
+        self._policy = policy
+        self._now = now
+        self._read = read
+        self._taken = taken
+        self._events = events or NoEvents()
+
+    # -- the dialogue --------------------------------------------------------------------------------
 
     async def sender(self, address: str) -> str:
         """Answer MAIL FROM: whoever cannot be a contact is refused."""
@@ -74,102 +126,143 @@ class Inbound:
             if address:
                 check_address(address)
         except InvalidAddress as error:
-            return _reply("553 5.1.7", error.text)
+            return self._refused(Unwanted("553 5.1.7", error.text))
         return "250 2.1.0 OK"
 
     async def recipient(self, address: str) -> str:
-        """Answer RCPT TO: whoever is not a user is refused."""
-        if self._users.jid_of(address) is None:
-            return "550 5.1.1 There is no such user"
+        """Answer RCPT TO: whoever is not a user, or has no room, is refused."""
+        try:
+            await self._user(address)
+        except Unwanted as refusal:
+            return self._refused(refusal)
+        except StoreError as error:
+            return self._away(error)
         return "250 2.1.5 OK"
 
     async def mail(
-        self,
-        sender: str,
-        recipients: Sequence[str],
-        content: bytes,
-        options: MailOptions | None = None,  # noqa: ARG002
+        self, sender: str, recipients: Sequence[str], content: bytes, options: MailOptions | None = None
     ) -> Sequence[str]:
         """Answer the end of the data, once for each recipient. ``250`` means: stored."""
         try:
-            entry, text = self._take(sender, content)
-        except _Unwanted as refusal:
-            _log.info(
-                "mail-refused", status=refusal.reply[:3], peer_domain=domain_of(sender), size=len(content)
-            )
-            return [refusal.reply] * len(recipients)
-        return [await self._store(entry, address, content, text) for address in recipients]
-
-    def _take(self, sender: str, content: bytes) -> tuple[Entry, str]:
-        """Give an entry, still without id and user, and its content."""
-        try:
-            unwrapped = self._carriers.unwrap(content)
-            if unwrapped is None:
-                return self._take_plain(sender, content)
-        except BadEncrypted as error:
-            raise _Unwanted("554 5.6.0", error.text) from error
-        except Unreadable as error:
-            raise _Unwanted("554 5.6.0", f"The mail {error}") from error
-        if not sender:
-            raise _Unwanted("554 5.7.1", "A report of a mail system cannot be encrypted")
-        carrier, carried = unwrapped
-        body = carried.body
-        if len(body.text) > self._max_encrypted:
-            raise _Unwanted(
-                "552 5.3.4",
-                f"The mail has {len(body.text)} bytes of encrypted content, and only "
-                f"{self._max_encrypted} can go over XMPP",
-            )
-        pair = str(carrier.formatter), str(carrier.encrypter)
-        return Entry("", "", sender, "encrypted", *pair, notes=carried.notes), body.text
-
-    def _take_plain(self, sender: str, content: bytes) -> tuple[Entry, str]:
-        if self._encrypted_only and sender:
-            raise _Unwanted("523 5.7.10", "This user takes only mail encrypted with OpenPGP (PGP/MIME)")
-        mail = read_plain(content)
-        text, subject = mail.shown(mail.files), mail.subject
-        if not sender:
-            # Whoever leaves out the sender must not get plain words past a policy that promises encryption.
-            text, subject = (REPORT, "") if self._encrypted_only else (f"{REPORT}\n\n{text}", subject)
-        if _escaped_size(text) + _escaped_size(subject) > self._max_encrypted:
-            raise _Unwanted("552 5.3.4", "The text of the mail is too long to go over XMPP")
-        return Entry("", "", sender, "plain", subject=subject), text
-
-    async def _store(self, template: Entry, address: str, content: bytes, text: str) -> str:
-        user = self._users.jid_of(address)
-        if user is None:
-            return "550 5.1.1 There is no such user"
-        # A mail server that did not hear our answer sends the same bytes again: they get the same id.
-        seed = f"{user}\0{template.sender}\0".encode() + content
-        sender = template.sender or f"{POSTMASTER}@{domain_of(address)}"
-        entry = replace(template, id=hashlib.sha256(seed).hexdigest()[:32], user=user, sender=sender)
-        if self._delivery.knows(entry.id):
-            return "250 2.1.5 Stored"
-        if len(self._delivery) >= MAX_QUEUE:
-            return "452 4.3.1 Too many messages wait for delivery, try again later"
-        try:
-            self._delivery.add(await self._spool.add(entry, text))
+            answers = await self._answers(sender, recipients, content, options or MailOptions())
+        except Unwanted as refusal:
+            _log.info("mail-refused", status=refusal.status, peer_domain=domain_of(sender), size=len(content))
+            return [self._refused(refusal)] * len(recipients)
         except StoreError as error:
-            _log.error("spool-failed", code=error.code)
-            return "452 4.3.1 The mail cannot be stored now, try again later"
-        _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), stanza_id=entry.id)
-        return "250 2.1.5 Stored"
+            return [self._away(error)] * len(recipients)
+        return [answer.reply for answer in answers]
 
+    # -- inside --------------------------------------------------------------------------------------
 
-class _Unwanted(Exception):
-    """A mail is refused with a reply of one line in ASCII."""
+    async def _answers(
+        self, sender: str, recipients: Sequence[str], content: bytes, options: MailOptions
+    ) -> list[_Answer]:
+        encrypted = unwrap(self._carriers, sender, content)
+        header = read_header(sender, content)
+        answers = []
+        for address in recipients:
+            try:
+                user = await self._user(address, len(content))
+                wanted = options.of(address).wants_report
+                mail = Mail(user, address, sender, content, header, wanted, options.envelope_id, self._now())
+                answers.append(_Answer(STORED, user, await self._messages(mail, encrypted)))
+            except Unwanted as refusal:
+                answers.append(_Answer(self._refused(refusal)))
+        refused = [answer for answer in answers if answer.user is None]
+        if refused and options.one_answer:
+            return [refused[0]] * len(recipients)
+        await self._keep(answers)
+        users = list({answer.user.jid: answer.user for answer in answers if answer.user is not None}.values())
+        if users:
+            _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), count=len(users))
+            await self._tell(users, sender, content)
+        return answers
 
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(code)
-        self.reply = _reply(code, text)
+    async def _user(self, address: str, size: int = 0) -> User:
+        """Give whom an address leads to.
 
+        Raises:
+            Unwanted: nobody, or somebody who gets nothing now.
+        """
+        user = await self._store.users.by_address(address) if address else None
+        if user is None:
+            raise Unwanted("550 5.1.1", "There is no such user")
+        if user.blocked:
+            raise Unwanted("550 5.7.1", "This user gets no mail")
+        if await self._quotas.user_full(user.jid, size):
+            raise Unwanted("452 4.2.2", "Too much waits for this user, try again later")
+        if await self._quotas.inbound_full():
+            raise Unwanted("452 4.3.1", "Too many messages wait for delivery, try again later")
+        return user
 
-def _escaped_size(text: str) -> int:
-    """Give how many bytes a text has in a stanza, at most a little too many."""
-    return len(text.encode("utf-8")) + 5 * sum(text.count(char) for char in "&<>\"'")
+    async def _messages(self, mail: Mail, encrypted: Encrypted | None) -> list[Stored]:
+        if encrypted is not None:
+            return self._encrypted(mail, encrypted)
+        if not mail.sender:
+            return await self._report(mail)
+        if self._policy.encrypted_only or mail.user.encrypted_only:
+            raise Unwanted("523 5.7.10", "This user takes only mail encrypted with OpenPGP (PGP/MIME)")
+        try:
+            return [self._plain(mail, await self._read(mail.user, mail.content))]
+        except Unreadable as error:
+            raise Unwanted("554 5.6.0", f"The mail {error}") from error
 
+    def _encrypted(self, mail: Mail, encrypted: Encrypted) -> list[Stored]:
+        retry = self._policy.retry
+        message, content = encrypted_message(mail, encrypted, retry)
+        if len(content) <= self._policy.max_encrypted:
+            return [(message, content)]
+        held = replace(message, state="held", expires_at=mail.now + retry.large)
+        return [(held, content), held_notice(held, retry.inbound)]
 
-def _reply(code: str, text: str) -> str:
-    """Make a reply of one line in ASCII of any text."""
-    line = "".join(char if " " <= char <= "~" else "?" for char in text)
-    return f"{code} {line}"[:MAX_REPLY]
+    async def _report(self, mail: Mail) -> list[Stored]:
+        understood = await self._bounces.understand(mail)
+        stored = list(understood.errors)
+        if not understood.rest:
+            return stored
+        try:
+            plain = await self._read(mail.user, mail.content)
+        except Unreadable as error:
+            raise Unwanted("554 5.6.0", f"The mail {error}") from error
+        # Whoever leaves out the sender must not get plain words past a policy that promises encryption.
+        strict = self._policy.encrypted_only or mail.user.encrypted_only
+        shown = PlainContent(REPORT) if strict else replace(plain, text=f"{REPORT}\n\n{plain.text}")
+        return [*stored, self._plain(mail, shown)]
+
+    def _plain(self, mail: Mail, plain: PlainContent) -> Stored:
+        size = sum(map(escaped_size, (plain.text, plain.subject, *plain.files)))
+        if size > self._policy.max_encrypted:
+            raise Unwanted("552 5.3.4", "The text of the mail is too long to go over XMPP")
+        return plain_message(mail, plain, self._policy.retry)
+
+    async def _keep(self, answers: list[_Answer]) -> None:
+        """Store all messages in one commit, and bring the new ones on their way."""
+        # Two addresses of one user are one message.
+        stored = list({pair[0].id: pair for answer in answers for pair in answer.stored}.values())
+        if not stored:
+            return
+        with self._delivery.storing([message.id for message, _ in stored]):
+            added = await self._store.inbox.add(stored)
+            for (message, content), state in zip(stored, added, strict=True):
+                if state != "new":
+                    self._events.repeated("in")
+                    continue
+                self._quotas.received(message.user, message.size)
+                self._events.taken("in", message.kind, message.size)
+                if message.state == "waiting":
+                    self._delivery.push(message, content)
+
+    async def _tell(self, users: Sequence[User], sender: str, content: bytes) -> None:
+        try:
+            await self._taken(users, sender, content)
+        except Exception as error:  # noqa: BLE001 - the mail is stored: whatever fails here, the answer is 250
+            _log.error("harvest-failed", error_type=type(error).__name__)
+
+    def _away(self, error: StoreError) -> str:
+        _log.error("store-failed", code=error.code)
+        self._events.refused("in", "4.3.0")
+        return AWAY
+
+    def _refused(self, refusal: Unwanted) -> str:
+        self._events.refused("in", refusal.status)
+        return refusal.reply

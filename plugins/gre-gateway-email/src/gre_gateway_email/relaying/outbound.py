@@ -1,64 +1,118 @@
-"""Brings what users send to the mail relay. Nothing is read of an encrypted message but its outer shape."""
+"""Takes what users send: checks it, makes the mail, and stores it. From then on it is on its way."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import re
-import secrets
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gre_core.errors import Refused, StoreError
-from gre_core.gateway import Relayed
+from gre_core.errors import GreError, Refused, RemoteProtocolError, StoreError
+from gre_core.gateway import ENCRYPT_TEXT, LATER, Later, Relayed
 from gre_core.log import get_logger
-from gre_core.wire import ORIGIN_TAG
-from gre_gateway_email.carrier import Envelope
-from gre_gateway_email.mail.addresses import ascii_domain, domain_of
-from gre_gateway_email.mail.plain_mail import write_plain
+from gre_gateway_email.mail.plain_writing import write_plain
+from gre_gateway_email.relaying.composing import envelope_of, key_of, outbound_mail
+from gre_gateway_email.relaying.events import NoEvents
 
 if TYPE_CHECKING:
     from gre_core.gateway import Plain
-    from gre_core.model import Recipient
-    from gre_gateway_email.carrier import Carriers
-    from gre_gateway_email.mail.relay import Relay
-    from gre_gateway_email.relaying.journal import Journal
+    from gre_gateway_email.carrier import Carriers, Envelope
+    from gre_gateway_email.relaying.events import Events
+    from gre_gateway_email.relaying.limits import HourlyLimits
+    from gre_gateway_email.relaying.quotas import Quotas
+    from gre_gateway_email.relaying.sending import Sending
+    from gre_gateway_email.store.records import OutboundMail
+    from gre_gateway_email.store.store import Store
 
-AutocryptHeader = Callable[[str], Awaitable[str | None]]
-"""Gives the value of the Autocrypt header for a user's bare JID, or None."""
+AutocryptHeader = Callable[[str, str], Awaitable[str | None]]
+"""Gives the value of the Autocrypt header for a user's bare JID and the address that the mail comes from, or None."""
 
-_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_MAX_ID: Final = 200
+PlainWriter = Callable[["Plain", "Envelope"], Awaitable[bytes]]
+"""Makes the mail of a plain message, with what it links to; may raise a GreError for the user."""
 
 _log = get_logger(__name__)
 
 
+async def write_text(message: Plain, envelope: Envelope) -> bytes:
+    """Make a mail of text and subject alone."""
+    return write_plain(message.text, message.subject, envelope)
+
+
 class Outbound:
-    """Makes mails and hands them to the relay, each once.
+    """Takes messages.
 
     Arguments:
+        store: where the mails are kept.
+        sending: who brings them to the relay.
         carriers: how an encrypted message becomes a mail.
-        relay: the way out.
-        journal: what was relayed before.
         autocrypt: gives the header with the sender's public key.
+        limits: what a user may send in an hour.
+        quotas: how much may wait.
+        encrypted_only: nobody may send plain messages.
+        write: makes the mail of a plain message.
+        events: told what happens.
+        now: seconds since 1970.
     """
 
-    def __init__(
-        self, carriers: Carriers, relay: Relay, journal: Journal, autocrypt: AutocryptHeader
+    def __init__(  # noqa: PLR0913 - one for each thing that it needs
+        self,
+        store: Store,
+        sending: Sending,
+        carriers: Carriers,
+        autocrypt: AutocryptHeader,
+        limits: HourlyLimits,
+        quotas: Quotas,
+        *,
+        now: Callable[[], float],
+        encrypted_only: bool = False,
+        write: PlainWriter = write_text,
+        events: Events | None = None,
     ) -> None:
+        self._store = store
+        self._sending = sending
         self._carriers = carriers
-        self._relay = relay
-        self._journal = journal
         self._autocrypt = autocrypt
-        self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._limits = limits
+        self._quotas = quotas
+        self._encrypted_only = encrypted_only
+        self._write = write
+        self._events = events or NoEvents()
+        self._now = now
+        self._closed = False
 
-    async def encrypted(self, message: Relayed) -> None:
-        """Relay an encrypted message. Returning means: the relay took it, now or when it came before.
+    async def encrypted(self, message: Relayed) -> Later | None:
+        """Take an encrypted message.
+
+        Result:
+            LATER: it is stored, and the answer comes when the relay has answered. None: the relay took it before.
 
         Raises:
-            Refused, BadEncrypted: to be answered as a stanza error.
+            Refused, BadEncrypted: to be answered as a stanza error. Nothing was stored.
         """
+        return await self._counted(self._take_encrypted(message))
+
+    async def plain(self, message: Plain) -> Later | None:
+        """Take a message that is not encrypted; otherwise as :meth:`encrypted`."""
+        return await self._counted(self._take_plain(message))
+
+    def close(self) -> None:
+        """Take nothing more: the gateway stops."""
+        self._closed = True
+
+    async def _counted(self, work: Awaitable[Later | None]) -> Later | None:
+        try:
+            return await work
+        except StoreError as error:
+            _log.error("store-failed", code=error.code)
+            self._events.refused("out", "internal-server-error")
+            raise _wait("The gateway cannot store messages now", "internal-server-error") from error
+        except (Refused, RemoteProtocolError) as error:
+            self._events.refused("out", error.condition)
+            raise
+        except GreError:
+            self._events.refused("out", "internal-server-error")
+            raise
+
+    async def _take_encrypted(self, message: Relayed) -> Later | None:
+        await self._check_user(message)
         carrier = self._carriers.carrier(message.formatter, message.encrypter)
         if carrier is None:
             raise Refused(
@@ -66,110 +120,73 @@ class Outbound:
                 condition="not-acceptable",
                 error_type="modify",
             )
+        envelope = envelope_of(message, await self._autocrypt(message.user, message.sender_id))
+        return await self._store_mail(message, envelope, carrier.wrap(message.body, envelope))
 
-        async def make() -> bytes:
-            return carrier.wrap(message.body, _envelope(message, await self._autocrypt(message.user)))
+    async def _take_plain(self, message: Plain) -> Later | None:
+        strict = await self._check_user(message)
+        if self._encrypted_only or strict:
+            raise Refused(ENCRYPT_TEXT, condition="policy-violation", error_type="modify")
+        envelope = envelope_of(message)
+        return await self._store_mail(message, envelope, await self._write(message, envelope))
 
-        await self._once(message, make)
+    async def _check_user(self, message: Relayed | Plain) -> bool:
+        """Refuse who may not send; tell whether the user wants only encrypted messages."""
+        if self._closed:
+            raise _wait("The gateway is being stopped", "resource-constraint")
+        user = await self._store.users.get(message.user)
+        if user is None:
+            raise Refused(
+                "You are not registered with this gateway.",
+                condition="registration-required",
+                error_type="auth",
+            )
+        if user.blocked:
+            raise Refused(
+                "The operator of this gateway has blocked you. Ask them why.",
+                condition="forbidden",
+                error_type="auth",
+            )
+        return user.encrypted_only
 
-    async def plain(self, message: Plain) -> None:
-        """Relay a message that is not encrypted. Returning means: the relay took it.
-
-        Raises:
-            Refused: to be answered as a stanza error.
-        """
-
-        async def make() -> bytes:
-            return write_plain(message.text, message.subject, _envelope(message, None))
-
-        await self._once(message, make)
-
-    async def drain(self, seconds: float) -> None:
-        """Wait for what is under way, at most so long."""
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=seconds)
-
-    async def _once(self, message: Relayed | Plain, make: Callable[[], Awaitable[bytes]]) -> None:
-        key = _identity(message)
-        if key is None:
-            await self._send(message, make)
-            return
-        if self._journal.seen(*key):
-            _log.info("resent-stanza", peer_domain=domain_of(_all(message)[0].legacy_id))
-            return
-        running = self._running.get(key)
-        if running is not None:
-            # The same stanza came again while the first is under way: both get the one answer.
-            await asyncio.shield(running)
-            return
-        running = self._running[key] = asyncio.get_running_loop().create_future()
+    async def _store_mail(self, message: Relayed | Plain, envelope: Envelope, content: bytes) -> Later | None:
+        mail = outbound_mail(message, key_of(message), envelope, content, self._now())
+        counts = (mail.user, len(mail.recipients), len(mail.mail))
         try:
-            await self._send(message, make)
-            self._remember(key)
-        except BaseException as error:
-            running.set_exception(error if isinstance(error, Exception) else ConnectionAbortedError())
-            running.exception()  # most often nobody else waits for it
+            await self._check_room(*counts)
+        except Refused:
+            # A repetition costs nothing, and whoever waits for its receipt must not be told of limits.
+            if await self._store.outbox.is_known(mail.key) == "new":
+                raise
+            counts = (mail.user, 0, 0)
+        try:
+            with self._sending.storing(mail):
+                added = await self._store.outbox.add(mail)
+                if added == "new":
+                    self._sending.push(mail)
+        except BaseException:
+            self._limits.give_back(*counts)
             raise
-        else:
-            running.set_result(None)
-        finally:
-            del self._running[key]
+        return self._added(mail, added, counts)
 
-    async def _send(self, message: Relayed | Plain, make: Callable[[], Awaitable[bytes]]) -> None:
-        mail = await make()
-        recipients = [recipient.legacy_id for recipient in _all(message)]
-        await self._relay.send(message.sender_id, recipients, mail)
-        _log.info("mail-relayed", peer_domain=domain_of(recipients[0]), size=len(mail))
+    async def _check_room(self, user: str, recipients: int, size: int) -> None:
+        if await self._quotas.outbound_full():
+            raise _wait("Too many messages wait in this gateway", "resource-constraint")
+        self._limits.take(user, recipients, size)
 
-    def _remember(self, key: tuple[str, str]) -> None:
-        try:
-            self._journal.remember(*key)
-        except StoreError as error:
-            # The mail is on its way: an error to the user would make him send it twice.
-            _log.error("journal-failed", code=error.code)
-
-
-def _identity(message: Relayed | Plain) -> tuple[str, str] | None:
-    """Tell what makes a resent message the same: user, origin-id and recipients.
-
-    A client sends the same message to others in a stanza of its own, with the same origin-id: so it does with blind
-    copies.
-    Without an origin-id (XEP-0359) there is only the stanza's id, which some clients count anew in each session:
-    then the content has to be the same as well, or a new message would be taken for an old one, and lost.
-    """
-    if message.id is None:
-        return None
-    parts = [message.id, *(recipient.jid for recipient in _all(message))]
-    if message.stanza.find(ORIGIN_TAG) is None:
-        parts.append(message.body.text if isinstance(message, Relayed) else message.text)
-    seed = "\0".join(parts)
-    return message.user, hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
+    def _added(self, mail: OutboundMail, added: str, counts: tuple[str, int, int]) -> Later | None:
+        if added == "new":
+            self._quotas.sent()
+            self._events.taken("out", mail.kind, len(mail.mail))
+            return LATER
+        self._limits.give_back(*counts)
+        self._events.repeated("out")
+        _log.info("resent-stanza", state=added)
+        if added == "done":
+            return None
+        self._sending.answer_to(mail)
+        return LATER
 
 
-def message_id(origin_id: str | None, address: str) -> str:
-    """Give the Message-ID, without angle brackets: the origin-id at the domain of the sender's address.
-
-    An origin-id that RFC 5322, section 3.6.4, does not allow there is hashed, so that a resent one gives the
-    same.
-    """
-    if origin_id is None:
-        left = secrets.token_hex(16)
-    elif len(origin_id) <= _MAX_ID and _DOT_ATOM.fullmatch(origin_id):
-        left = origin_id
-    else:
-        left = hashlib.sha256(origin_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{left}@{ascii_domain(domain_of(address))}"
-
-
-def _all(message: Relayed | Plain) -> tuple[Recipient, ...]:
-    return (*message.recipients, *message.hidden)
-
-
-def _envelope(message: Relayed | Plain, autocrypt: str | None) -> Envelope:
-    return Envelope(
-        sender=message.sender_id,
-        recipients=tuple(recipient.legacy_id for recipient in message.recipients),
-        message_id=message_id(message.id, message.sender_id),
-        date=datetime.now(UTC),
-        autocrypt=autocrypt,
-    )
+def _wait(what: str, condition: str) -> Refused:
+    return Refused(f"{what}. Send the message again later.", condition=condition, error_type="wait")

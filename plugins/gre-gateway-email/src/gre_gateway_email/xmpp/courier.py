@@ -6,48 +6,65 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element
 
 from gre_core.api import Body, Kind, Namespace
+from gre_core.errors import Refused
 from gre_core.wire import RECEIPTS
 
 if TYPE_CHECKING:
     from gre_core.slixmpp.gateway import Gateway
-    from gre_gateway_email.relaying.spool import Entry
+    from gre_gateway_email.store.records import InboundMessage
 
 PING: Final = "{urn:xmpp:ping}ping"
 
 
 class XmppCourier:
-    """Sends over an attached gateway (see :class:`gre_gateway_email.relaying.delivery.Courier`)."""
+    """Sends over an attached gateway (see :class:`gre_gateway_email.relaying.delivery.Courier`).
 
-    def __init__(self) -> None:
-        self._gateway: Gateway | None = None
+    Arguments:
+        gateway: attached.
+    """
 
-    def attach(self, gateway: Gateway) -> None:
-        """Say which gateway it is, as soon as there is one."""
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     @property
     def connected(self) -> bool:
         """Whether the stream is up."""
-        return self._gateway is not None and self._gateway.stream.up
+        return self._gateway.stream.up
 
-    async def send(self, entry: Entry, content: str) -> None:
-        """Hand a message to the stream; raises as ``Gateway.deliver`` does."""
-        if self._gateway is None:
-            return
-        if entry.kind == "encrypted":
+    async def send(self, message: InboundMessage, content: bytes) -> None:
+        """Hand a message to the stream; raises as ``Gateway.deliver`` does.
+
+        Raises:
+            Refused: of type wait: only a client could be told, and none is there.
+        """
+        text = content.decode("utf-8", "replace")
+        if message.kind == "encrypted":
             pair = (
-                Namespace.parse(entry.formatter, Kind.FORMATTER),
-                Namespace.parse(entry.encrypter, Kind.ENCRYPTER),
+                Namespace.parse(message.formatter, Kind.FORMATTER),
+                Namespace.parse(message.encrypter, Kind.ENCRYPTER),
             )
-            self._gateway.deliver(entry.user, entry.sender, pair, Body(content), entry.id, entry.notes)
+            self._gateway.deliver(message.user, message.sender, pair, Body(text), message.id, message.notes)
+        elif message.kind == "plain":
+            self._gateway.deliver_plain(
+                message.user, message.sender, text, message.subject or None, message.id, message.files
+            )
+        elif message.kind == "notice":
+            self._gateway.deliver_notice(message.user, text, message.id)
         else:
-            self._gateway.deliver_plain(entry.user, entry.sender, content, entry.subject or None, entry.id)
+            self._send_error(message, text)
 
     async def ping(self, domain: str) -> None:
         """Ping a server (XEP-0199)."""
-        if self._gateway is not None:
-            await self._gateway.stream.iq(domain, "get", Element(PING))
+        await self._gateway.stream.iq(domain, "get", Element(PING))
 
     async def gives_receipts(self, user: str) -> bool:
         """Tell whether a client of the user is there that sends receipts."""
-        return self._gateway is not None and RECEIPTS in await self._gateway.features_of(user)
+        return RECEIPTS in await self._gateway.features_of(user)
+
+    def _send_error(self, message: InboundMessage, text: str) -> None:
+        condition = message.notes[0] if message.notes else "not-acceptable"
+        error = Refused(text, condition=condition, error_type="cancel")
+        if not self._gateway.deliver_error(message.user, message.sender or None, message.subject, error):
+            raise Refused(
+                "No client of the user is there.", condition="recipient-unavailable", error_type="wait"
+            )

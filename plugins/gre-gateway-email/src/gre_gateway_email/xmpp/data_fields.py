@@ -11,7 +11,7 @@ from gre_gateway_email.mail.addresses import domain_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gre_gateway_email.relaying.users import Users
+    from gre_gateway_email.store.store import Users
 
 MIME: Final = str(formatter("mime"))
 DOMAIN: Final = "domain"
@@ -39,7 +39,7 @@ class MessageIdDomain:
     """Tells the domain of Message-IDs: that of the user's mail address.
 
     Arguments:
-        users: who has which address.
+        users: who is registered.
     """
 
     def __init__(self, users: Users) -> None:
@@ -47,8 +47,8 @@ class MessageIdDomain:
 
     async def fields(self, request: DataRequest, /) -> Iterable[DataField]:
         """Give the one field, or nothing for who is no user."""
-        address = self._users.address_of(request.requester)
-        return () if address is None else (DataField(MIME, DOMAIN, (domain_of(address),)),)
+        user = await self._users.get(request.requester)
+        return () if user is None else (DataField(MIME, DOMAIN, (domain_of(user.addresses[0]),)),)
 
 
 def contributors(users: Users, max_encrypted: int) -> tuple[tuple[DataProvider, DataContributor], ...]:

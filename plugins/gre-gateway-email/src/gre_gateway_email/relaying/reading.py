@@ -1,0 +1,131 @@
+"""What a received mail is: encrypted content, or text. Says within the dialogue why a mail is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gre_core.errors import BadEncrypted
+from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail.auto_submitted import is_automatic
+from gre_gateway_email.mail.mime_scan import Unreadable
+from gre_gateway_email.mail.plain_reading import read_plain
+
+if TYPE_CHECKING:
+    from gre_gateway_email.carrier import Carriers
+    from gre_gateway_email.store.records import User
+
+MAX_REPLY: Final = 400
+_MAX_MESSAGE_ID: Final = 900
+
+
+class Unwanted(Exception):
+    """A mail is refused, for one recipient or for all.
+
+    Arguments:
+        code: reply code and enhanced status code, ``550 5.1.1``.
+        text: for people.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(code)
+        self.status = code.partition(" ")[2]
+        self.reply = reply(code, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """The encrypted content of a mail.
+
+    Arguments:
+        formatter: namespace.
+        encrypter: namespace.
+        text: the content of ``<encrypted/>``.
+        notes: codes of what stood around it.
+    """
+
+    formatter: str
+    encrypter: str
+    text: str = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlainContent:
+    """What a user sees of a plain mail.
+
+    Arguments:
+        text: with a note about what is left out.
+        subject: or ``""``.
+        files: links to its attachments.
+    """
+
+    text: str = field(repr=False)
+    subject: str = field(default="", repr=False)
+    files: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the report about a mail that could not be delivered needs.
+
+    Arguments:
+        automatic: no report may go back: two programs would go on for ever.
+        message_id: without angle brackets, or ``""``.
+    """
+
+    automatic: bool
+    message_id: str
+
+
+PlainReader = Callable[["User", bytes], Awaitable[PlainContent]]
+"""Reads a plain mail for one user; raises Unreadable when its header is beyond the bounds."""
+
+
+async def read_text(_user: User, mail: bytes) -> PlainContent:
+    """Read text and subject alone."""
+    plain = read_plain(mail)
+    return PlainContent(plain.shown(plain.files), plain.subject)
+
+
+def unwrap(carriers: Carriers, sender: str, mail: bytes) -> Encrypted | None:
+    """Take the encrypted content out of a mail; None: it has none.
+
+    Raises:
+        Unwanted: it is damaged, beyond the bounds, or a report that is encrypted.
+    """
+    try:
+        unwrapped = carriers.unwrap(mail)
+    except BadEncrypted as error:
+        raise Unwanted("554 5.6.0", error.text) from error
+    except Unreadable as error:
+        raise Unwanted("554 5.6.0", f"The mail {error}") from error
+    if unwrapped is None:
+        return None
+    if not sender:
+        raise Unwanted("554 5.7.1", "A report of a mail system cannot be encrypted")
+    carrier, carried = unwrapped
+    return Encrypted(str(carrier.formatter), str(carrier.encrypter), carried.body.text, carried.notes)
+
+
+def read_header(sender: str, mail: bytes) -> Header:
+    """Read what a later report needs."""
+    try:
+        root = mime_scan.read(mail)
+    except Unreadable:
+        return Header(automatic=True, message_id="")
+    found = root.first("message-id").strip()
+    message_id = found[1:-1] if found.startswith("<") and found.endswith(">") else ""
+    return Header(is_automatic(root, sender), message_id if len(message_id) <= _MAX_MESSAGE_ID else "")
+
+
+def escaped_size(text: str) -> int:
+    """Give how many bytes a text has in a stanza, at most a little too many."""
+    return len(text.encode("utf-8")) + 5 * sum(text.count(char) for char in "&<>\"'")
+
+
+def reply(code: str, text: str) -> str:
+    """Make a reply of one line in ASCII of any text."""
+    line = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return f"{code} {line}"[:MAX_REPLY]
