@@ -312,7 +312,7 @@ async def test_the_users_of_the_file_follow_the_file(store):
 # -- keys, secrets, counts ---------------------------------------------------------------------------
 
 
-async def test_a_stronger_or_newer_key_takes_the_place_of_another(store):
+async def test_another_key_takes_the_place_but_never_of_one_that_is_authenticated(store):
     def key(data: bytes, seen: float, **more) -> HarvestedKey:
         values = {"source": "autocrypt", "authenticated": False} | more
         return HarvestedKey(JULIET.jid, "bob@example.net", data, seen_at=seen, **values)
@@ -321,8 +321,6 @@ async def test_a_stronger_or_newer_key_takes_the_place_of_another(store):
         return [each.data for each in await store.contact_keys.get(JULIET.jid, "BOB@example.net")]
 
     await store.contact_keys.put(key(b"1", 10))
-    await store.contact_keys.put(key(b"0", 5))
-    assert await kept() == [b"1"]
     await store.contact_keys.put(key(b"2", 8, authenticated=True))
     assert await kept() == [b"2"]
     await store.contact_keys.put(key(b"3", 99))
@@ -330,6 +328,27 @@ async def test_a_stronger_or_newer_key_takes_the_place_of_another(store):
     await store.contact_keys.put(key(b"4", 9, source="gossip"))
     assert await kept() == [b"4", b"2"]
     assert not await store.contact_keys.get(ROMEO.jid, "bob@example.net")
+
+
+async def test_nobody_fills_the_disk_with_keys(store, monkeypatch):
+    from gre_gateway_email.store import contact_keys
+
+    monkeypatch.setattr(contact_keys, "MAX_OF_USER", 3)
+
+    def key(number: int, user: User = JULIET, **more) -> HarvestedKey:
+        values = {"source": "autocrypt", "authenticated": False, "seen_at": number} | more
+        return HarvestedKey(user.jid, f"bob{number}@example.net", b"%d" % number, **values)
+
+    async def kept(user: User) -> list[int]:
+        return [n for n in range(9) if await store.contact_keys.get(user.jid, f"bob{n}@example.net")]
+
+    await store.contact_keys.put(key(1, authenticated=True))
+    await store.contact_keys.put(key(2, ROMEO))
+    for number in range(3, 8):
+        await store.contact_keys.put(key(number))
+    await store.contact_keys.put(key(7, seen_at=70))
+    assert await kept(JULIET) == [1, 6, 7]
+    assert await kept(ROMEO) == [2]
 
 
 async def test_a_secret_stays(store, database_url):

@@ -150,8 +150,11 @@ class Harvest:
         _log.info("key-harvested", peer_domain=domain_of(header.address), size=len(header.data))
 
     def _counts_more(self, header: Header, old: HarvestedKey) -> bool:
-        # A clock that was wrong once must not keep newer keys away for years.
-        if header.date < min(old.seen_at, self._now()) or (old.authenticated and not header.authenticated):
+        if old.authenticated and not header.authenticated:
+            return False
+        if old.seen_at > self._now():
+            return True  # a clock that was wrong once must not keep newer keys away for years
+        if header.date < old.seen_at:
             return False
         same = header.data == old.data and header.authenticated == old.authenticated
         return not same or header.date - old.seen_at >= _DAY  # not every mail writes to the store

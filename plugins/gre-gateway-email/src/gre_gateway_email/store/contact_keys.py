@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, bindparam, delete, insert, select
+from sqlalchemy import and_, bindparam, delete, func, insert, select
 
 from gre_gateway_email.store.records import HarvestedKey
 from gre_gateway_email.store.schema import contact_keys
@@ -17,10 +17,20 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.database import Database
     from gre_gateway_email.store.writer import Writer
 
+MAX_OF_USER: Final = 2000
+"""How many keys are kept for one user. The oldest goes first, and those that are not authenticated before others."""
+
 _OF: Final = and_(contact_keys.c.jid == bindparam("user"), contact_keys.c.address == bindparam("of"))
 _GET: Final = select(contact_keys).where(_OF).order_by(contact_keys.c.seen_at.desc(), contact_keys.c.source)
 _SAME: Final = and_(_OF, contact_keys.c.source == bindparam("from"))
-_RANK: Final = select(contact_keys.c.authenticated, contact_keys.c.seen_at).where(_SAME)
+_RANK: Final = select(contact_keys.c.authenticated).where(_SAME)
+_COUNT: Final = select(func.count()).where(contact_keys.c.jid == bindparam("user"))
+_LEAST: Final = (
+    select(contact_keys.c.address.label("of"), contact_keys.c.source.label("from"))
+    .where(contact_keys.c.jid == bindparam("user"))
+    .order_by(contact_keys.c.authenticated, contact_keys.c.seen_at)
+    .limit(1)
+)
 _DROP: Final = delete(contact_keys).where(_SAME)
 _INSERT: Final = insert(contact_keys)
 
@@ -51,9 +61,12 @@ def _put(connection: Connection, keys: Sequence[HarvestedKey]) -> list[None]:
         place = {"user": key.user, "of": key.address.lower(), "from": key.source}
         there = connection.execute(_RANK, place).one_or_none()
         if there is not None:
-            if (there.authenticated, there.seen_at) > (key.authenticated, key.seen_at):
+            if there.authenticated and not key.authenticated:
                 continue
             connection.execute(_DROP, place)
+        elif connection.execute(_COUNT, place).scalar_one() >= MAX_OF_USER:
+            # Whoever sends mails from made-up addresses must not fill the disk.
+            connection.execute(_DROP, place | connection.execute(_LEAST, place).mappings().one())
         connection.execute(
             _INSERT,
             {

@@ -158,9 +158,10 @@ class ContactKeys(Protocol):
     """Keys that came with mails."""
 
     async def put(self, key: HarvestedKey) -> None:
-        """Keep a key in the place of an older one of the same user, address and source.
+        """Keep a key in the place of another one of the same user, address and source.
 
-        One that is not authenticated never takes the place of one that is.
+        One that is not authenticated never takes the place of one that is. Which is newer is for the caller to judge.
+        Of one user at most 2,000 are kept: the oldest goes first, those that are not authenticated before others.
         """
         ...
 
