@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import User
 
 ROOT = Path(__file__).parents[3]
+TRACE = re.compile(rb"(Received: .+?\r\n(?: .+?\r\n)*)(.*)", re.DOTALL)
 PAIR = formatter("mime"), encrypter("openpgp")
 
 
@@ -83,11 +85,12 @@ def smtp_settings(port: int, **changes: object) -> Smtp:
 
 
 class ScriptedRelay:
-    """An aiosmtpd server that answers as told, and keeps what it took."""
+    """An aiosmtpd server that answers as told, and keeps what it took; the trace field apart from the rest."""
 
     def __init__(self, *, pipelining):
         self._pipelining = pipelining
         self.mails: list[tuple[str, list[str], bytes]] = []
+        self.traces: list[bytes] = []
         self.answers: dict[str, list[str]] = {}
         self.connections = 0
         self.port = 0
@@ -120,7 +123,9 @@ class ScriptedRelay:
         if answer == "hang":
             await asyncio.sleep(60)
         if answer is None:
-            self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+            trace, mail = TRACE.fullmatch(envelope.content).groups()
+            self.traces.append(trace)
+            self.mails.append((envelope.mail_from, envelope.rcpt_tos, mail))
         return answer or "250 OK"
 
     def _connection(self):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 
 import pytest
 from gre_gateway_email.mail import relay as module
 from gre_gateway_email.mail.relay import Relay
-from gre_gateway_email.mail.smtp_dialogue import Broken, Dialogue
+from gre_gateway_email.mail.smtp_dialogue import Broken, Dialogue, Extensions, Letter
 
 from gre_core.errors import Refused
 
@@ -30,6 +31,52 @@ async def send(relay, *recipients):
 async def test_a_mail_arrives_as_it_is(relay, scripted_relay):
     await send(relay, "bob@example.net", "eve@example.net")
     assert scripted_relay.mails == [("juliet@example.org", ["bob@example.net", "eve@example.net"], MAIL)]
+
+
+async def test_every_mail_has_a_trace_that_names_nobody(relay, scripted_relay):
+    await send(relay)
+    await send(relay)
+    await relay.send("", ["bob@example.net"], MAIL.replace(b"x", b"y"))
+    first, second, third = (trace.decode() for trace in scripted_relay.traces)
+    assert re.fullmatch(
+        r"Received: by example\.org \(gre-email-gateway\) with XMPP id [0-9a-f]{16};\r\n \w+, .* \+0000\r\n",
+        first,
+    )
+    assert first.partition(";")[0] == second.partition(";")[0] != third.partition(";")[0]
+    assert third.startswith("Received: by localhost ")
+    assert "juliet" not in first + third
+
+
+@pytest.mark.parametrize("bad", [b"a\nb", b"a\rb", b"a\0b", b"\n.\r\n", b"\r.\r", b"x\r\r\n"])
+async def test_broken_line_ends_never_leave(relay, scripted_relay, bad):
+    with pytest.raises(Refused) as refused:
+        await relay.send("juliet@example.org", ["bob@example.net"], MAIL + bad + b"\r\n")
+    assert (refused.value.error_type, refused.value.condition) == ("cancel", "internal-server-error")
+    assert scripted_relay.connections == 0
+
+
+async def test_a_mail_without_a_last_line_end_gets_one(relay, scripted_relay):
+    await relay.send("juliet@example.org", ["bob@example.net"], MAIL + b"end\r\n.")
+    assert scripted_relay.mails[0][2] == MAIL + b"end\r\n.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "mail"),
+    [("\u00fcnal@example.net", MAIL), ("bob@example.net", b"From: \xc3\xbc@example.org\r\n\r\nx\r\n")],
+)
+async def test_without_smtputf8_the_user_is_told(relay, scripted_relay, recipient, mail):
+    with pytest.raises(Refused) as refused:
+        await relay.send("juliet@example.org", [recipient], mail)
+    assert (refused.value.error_type, refused.value.condition) == ("cancel", "not-acceptable")
+    assert "SMTPUTF8" in refused.value.text
+    assert scripted_relay.mails == []
+    await send(relay)  # over the same connection
+    assert scripted_relay.connections == 1
+
+
+async def test_a_domain_beyond_ascii_needs_nothing(relay, scripted_relay):
+    await send(relay, "bob@b\u00fccher.example")
+    assert scripted_relay.mails[0][1] == ["bob@xn--bcher-kva.example"]
 
 
 async def test_connections_are_kept_and_limited(relay, scripted_relay):
@@ -206,12 +253,14 @@ class Stub(asyncio.Transport):
 @pytest.fixture
 def stub():
     transport = Stub()
-    return transport, Dialogue(transport, timeout=1.0, pipelining=True, size=True)
+    return transport, Dialogue(transport, timeout=1.0, extensions=Extensions(pipelining=True, size=True))
 
 
 async def test_commands_go_out_at_once_where_the_relay_allows_it(stub):
     transport, dialogue = stub
-    task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net", "c@example.net"], MAIL))
+    task = asyncio.create_task(
+        dialogue.send(Letter("a@example.org", ("b@example.net", "c@example.net"), MAIL))
+    )
     await asyncio.sleep(0)
     assert transport.written == (
         b"MAIL FROM:<a@example.org> SIZE=35\r\nRCPT TO:<b@example.net>\r\nRCPT TO:<c@example.net>\r\nDATA\r\n"
@@ -228,9 +277,48 @@ async def test_commands_go_out_at_once_where_the_relay_allows_it(stub):
     assert dialogue.usable
 
 
+DSN = {
+    "a mail": (
+        Letter("a@example.org", ("b+c=d@example.net", "e@example.net"), MAIL, "x+y.z-1_"),
+        (
+            b"MAIL FROM:<a@example.org> RET=HDRS ENVID=x+2By.z-1_\r\n"
+            b"RCPT TO:<b+c=d@example.net> NOTIFY=FAILURE,DELAY ORCPT=rfc822;b+2Bc+3Dd@example.net\r\n"
+            b"RCPT TO:<e@example.net> NOTIFY=FAILURE,DELAY ORCPT=rfc822;e@example.net\r\n"
+        ),
+    ),
+    "a report": (
+        Letter("", ("b@example.net",), MAIL),
+        b"MAIL FROM:<> RET=HDRS\r\nRCPT TO:<b@example.net> NOTIFY=NEVER ORCPT=rfc822;b@example.net\r\n",
+    ),
+    "beyond ASCII": (
+        Letter("a@example.org", ("\u00fc@example.net",), MAIL, "x", smtputf8=True),
+        (
+            b"MAIL FROM:<a@example.org> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x\r\n"
+            b"RCPT TO:<\xc3\xbc@example.net> NOTIFY=FAILURE,DELAY\r\n"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DSN)
+async def test_reports_are_asked_for_where_the_relay_gives_them(name):
+    letter, commands = DSN[name]
+    transport = Stub()
+    dialogue = Dialogue(
+        transport, timeout=1.0, extensions=Extensions(pipelining=True, dsn=True, smtputf8=True)
+    )
+    task = asyncio.create_task(dialogue.send(letter))
+    await asyncio.sleep(0)
+    dialogue.data_received(b"250 OK\r\n" * (1 + len(letter.recipients)) + b"354 go\r\n")
+    await asyncio.sleep(0.01)
+    dialogue.data_received(b"250 OK\r\n")
+    await task
+    assert bytes(transport.written).partition(b"DATA\r\n")[0] == commands
+
+
 async def test_a_first_line_with_a_dot_is_stuffed(stub):
     transport, dialogue = stub
-    task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net"], b".\r\n"))
+    task = asyncio.create_task(dialogue.send(Letter("a@example.org", ("b@example.net",), b".\r\n")))
     await asyncio.sleep(0)
     dialogue.data_received(b"250 OK\r\n250 OK\r\n354 go\r\n")
     await asyncio.sleep(0.01)
@@ -253,7 +341,7 @@ async def test_what_the_relay_says_out_of_turn_makes_the_connection_unusable(stu
 )
 async def test_a_relay_that_talks_rubbish_is_hung_up_on(stub, said):
     transport, dialogue = stub
-    task = asyncio.create_task(dialogue.send("a@example.org", ["b@example.net"], MAIL))
+    task = asyncio.create_task(dialogue.send(Letter("a@example.org", ("b@example.net",), MAIL)))
     await asyncio.sleep(0)
     dialogue.data_received(said)
     assert transport.closed

@@ -87,7 +87,6 @@ RECIPIENTS = {
     "quotes": "\\22a\\22\\40x.org@mail.localhost",
     "two @": "a\\40b\\40x.org@mail.localhost",
     "no @": "alice@mail.localhost",
-    "not ASCII": "b\N{LATIN SMALL LETTER O WITH DIAERESIS}b\\40x.org@mail.localhost",
     "a space within": "a\\20b\\40x.org@mail.localhost",
     "no domain": "alice\\40@mail.localhost",
     "an address literal": "alice\\40[127.0.0.1]@mail.localhost",

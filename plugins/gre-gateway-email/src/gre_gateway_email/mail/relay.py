@@ -10,13 +10,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import aiosmtplib
 
 from gre_core.errors import Refused
 from gre_core.log import get_logger
-from gre_gateway_email.mail.smtp_dialogue import Broken, Dialogue, NotTaken, open_dialogue
+from gre_gateway_email.mail.addresses import ascii_domain, domain_of, on_the_wire
+from gre_gateway_email.mail.line_ends import has_clean_lines
+from gre_gateway_email.mail.smtp_dialogue import Broken, Dialogue, Letter, NotTaken, open_dialogue
+from gre_gateway_email.mail.trace import received
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,24 +65,31 @@ class Relay:
         self._free = asyncio.Semaphore(settings.connections)
         self._stalled_until = float("-inf")
 
-    async def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> None:
+    async def send(
+        self, sender: str, recipients: Sequence[str], mail: bytes, *, envelope_id: str = ""
+    ) -> None:
         """Hand over one mail. When this returns, the relay is responsible for it, for every recipient.
 
+        The mail gets a trace field (``Received``), and, where the relay can do that, reports about failures are
+        asked for (RFC 3461).
+
         Arguments:
-            sender: of the envelope; checked by ``check_address``.
+            sender: of the envelope; checked by ``check_address``, or ``""`` for the null sender.
             recipients: of the envelope; checked by ``check_address``.
             mail: with CRLF line ends.
+            envelope_id: what reports will name (:mod:`gre_gateway_email.mail.envelope_id`), or ``""``.
 
         Raises:
-            Refused: the relay did not take it, for any recipient. The text says why, and whether trying again
-                helps.
+            Refused: the relay did not take it, for any recipient. The text says why; the type is ``wait`` when
+                trying again later may help.
         """
+        letter = _letter(sender, recipients, mail, envelope_id, self._settings.helo)
         async with self._free:
             if _now() < self._stalled_until:
                 # Whoever waited behind a relay that hangs must not wait for it once more.
                 raise unreachable()
             try:
-                await self._send(sender, recipients, mail)
+                await self._send(letter)
             except TimeoutError as error:
                 self._stalled_until = _now() + STALL_SECONDS
                 raise _logged(explain(error)) from error
@@ -102,22 +113,32 @@ class Relay:
         for dialogue, _since in idle:
             dialogue.close()
 
-    async def _send(self, sender: str, recipients: Sequence[str], mail: bytes) -> None:
+    async def _send(self, letter: Letter) -> None:
         kept = self._take()
         if kept is not None:
             try:
-                await self._over(kept, sender, recipients, mail)
+                await self._over(kept, letter)
             except Broken as error:
                 if error.began:
                     raise
                 # The relay had closed the kept connection before the mail: another one may be tried.
             else:
                 return
-        await self._over(await open_dialogue(self._settings), sender, recipients, mail)
+        await self._over(await open_dialogue(self._settings), letter)
 
-    async def _over(self, dialogue: Dialogue, sender: str, recipients: Sequence[str], mail: bytes) -> None:
+    async def _over(self, dialogue: Dialogue, letter: Letter) -> None:
+        if letter.smtputf8 and not dialogue.extensions.smtputf8:
+            self._idle.append((dialogue, _now()))
+            raise _logged(
+                _refused(
+                    "cancel",
+                    "not-acceptable",
+                    "The mail relay takes no addresses outside of ASCII (SMTPUTF8, RFC 6531). Ask your correspondent "
+                    "for an address in ASCII.",
+                )
+            )
         try:
-            await dialogue.send(sender, recipients, mail)
+            await dialogue.send(letter)
         except BaseException:
             # The relay may wait for the rest of a mail: a new connection costs less than a wrong one.
             dialogue.abort()
@@ -131,6 +152,25 @@ class Relay:
                 return dialogue
             dialogue.close()
         return None
+
+
+def _letter(sender: str, recipients: Sequence[str], mail: bytes, envelope_id: str, host: str) -> Letter:
+    if not has_clean_lines(mail):
+        raise _refused(
+            "cancel",
+            "internal-server-error",
+            "The gateway made a mail with broken line ends: tell its operator.",
+        )
+    sender, to = on_the_wire(sender), tuple(map(on_the_wire, recipients))
+    header = mail[: mail.find(b"\r\n\r\n")]
+    domain = ascii_domain(domain_of(sender) or host)
+    return Letter(
+        sender,
+        to,
+        received(domain, mail, datetime.now(UTC)) + mail,
+        envelope_id,
+        smtputf8=not (sender.isascii() and "".join(to).isascii() and header.isascii()),
+    )
 
 
 def explain(error: Exception) -> Refused:

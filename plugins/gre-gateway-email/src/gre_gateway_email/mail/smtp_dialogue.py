@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import aiosmtplib
+
+from gre_gateway_email.mail.line_ends import stuffed
+from gre_gateway_email.mail.xtext import to_xtext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,21 +71,55 @@ class Broken(Exception):
         self.began = began
 
 
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What the relay announced.
+
+    Arguments:
+        pipelining: it takes several commands at once (RFC 2920).
+        size: it wants to know the size of a mail (RFC 1870).
+        dsn: it can be asked for reports (RFC 3461).
+        smtputf8: it takes addresses beyond ASCII (RFC 6531).
+    """
+
+    pipelining: bool = False
+    size: bool = False
+    dsn: bool = False
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail with its envelope.
+
+    Arguments:
+        sender: checked by ``check_address``, or ``""``: the null sender, which wants no reports.
+        recipients: checked by ``check_address``.
+        mail: with clean lines.
+        envelope_id: for reports (ENVID, RFC 3461), printable ASCII, or ``""``.
+        smtputf8: addresses or header fields are beyond ASCII.
+    """
+
+    sender: str = field(repr=False)
+    recipients: tuple[str, ...] = field(repr=False)
+    mail: bytes = field(repr=False)
+    envelope_id: str = ""
+    smtputf8: bool = False
+
+
 class Dialogue(asyncio.Protocol):
     """A connection between two mails. Made by :func:`open_dialogue`.
 
     Arguments:
         transport: the connection.
         timeout: for each step, in seconds.
-        pipelining: the relay takes several commands at once.
-        size: the relay wants to know the size of a mail (RFC 1870).
+        extensions: what the relay announced.
     """
 
-    def __init__(self, transport: asyncio.Transport, *, timeout: float, pipelining: bool, size: bool) -> None:
+    def __init__(self, transport: asyncio.Transport, *, timeout: float, extensions: Extensions) -> None:
         self._transport = transport
         self._timeout = timeout
-        self._pipelining = pipelining
-        self._size = size
+        self.extensions = extensions
         self._buffer = bytearray()
         self._lines: list[str] = []
         self._replies: deque[Reply] = deque()
@@ -94,32 +132,23 @@ class Dialogue(asyncio.Protocol):
         """Whether the connection stands and the relay has said nothing out of turn (as 421 before it closes)."""
         return not (self._lost or self._transport.is_closing() or self._replies or self._buffer)
 
-    async def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> None:
+    async def send(self, letter: Letter) -> None:
         """Hand over a mail for all recipients, or for none.
-
-        Arguments:
-            sender: checked by ``check_address``.
-            recipients: checked by ``check_address``.
-            mail: with CRLF line ends.
 
         Raises:
             NotTaken: the relay said no.
             Broken: the connection broke.
             TimeoutError: the relay did not answer.
         """
-        size = f" SIZE={len(mail)}" if self._size else ""
-        commands = [
-            f"MAIL FROM:<{sender}>{size}\r\n",
-            *(f"RCPT TO:<{to}>\r\n" for to in recipients),
-            "DATA\r\n",
-        ]
+        recipients = letter.recipients
+        commands = self._commands(letter)
         last = len(commands) - 1
         refused: list[tuple[str, Reply]] = []
-        if self._pipelining:
-            self._write("".join(commands).encode("ascii"))
+        if self.extensions.pipelining:
+            self._write("".join(commands).encode("utf-8"))
         for number, command in enumerate(commands):
-            if not self._pipelining:
-                self._write(command.encode("ascii"))
+            if not self.extensions.pipelining:
+                self._write(command.encode("utf-8"))
             reply = await self._reply(began=False)
             if 0 < number < last and not reply.positive:
                 refused.append((recipients[number - 1], reply))
@@ -127,11 +156,31 @@ class Dialogue(asyncio.Protocol):
                 raise NotTaken(refused[0][1], refused, others=len(recipients) > 1)
             if not refused and not (reply.code == _START_INPUT if number == last else reply.positive):
                 raise NotTaken(reply)
-        stuffed = mail.replace(b"\r\n.", b"\r\n..")
-        self._write((b"." if mail.startswith(b".") else b"") + stuffed + b".\r\n")
+        self._write(stuffed(letter.mail))
         reply = await self._reply(began=True)
         if not reply.positive:
             raise NotTaken(reply)
+
+    def _commands(self, letter: Letter) -> list[str]:
+        mail, rcpt = "", ""
+        if self.extensions.size:
+            mail += f" SIZE={len(letter.mail)}"
+        if letter.smtputf8:
+            mail += " BODY=8BITMIME SMTPUTF8"
+        if self.extensions.dsn:
+            # Nobody wants a report about a report (RFC 3461, section 6.1).
+            rcpt = " NOTIFY=FAILURE,DELAY" if letter.sender else " NOTIFY=NEVER"
+            mail += " RET=HDRS" + (f" ENVID={to_xtext(letter.envelope_id)}" if letter.envelope_id else "")
+        return [
+            f"MAIL FROM:<{letter.sender}>{mail}\r\n",
+            *(f"RCPT TO:<{to}>{rcpt}{self._original(to)}\r\n" for to in letter.recipients),
+            "DATA\r\n",
+        ]
+
+    def _original(self, recipient: str) -> str:
+        if not self.extensions.dsn or not recipient.isascii():
+            return ""
+        return f" ORCPT=rfc822;{to_xtext(recipient)}"
 
     def close(self) -> None:
         """Say good-bye, without waiting for the answer."""
@@ -217,6 +266,10 @@ async def open_dialogue(settings: Smtp) -> Dialogue:
     return Dialogue(
         cast("asyncio.Transport", client.protocol.transport),
         timeout=settings.timeout,
-        pipelining="pipelining" in client.esmtp_extensions,
-        size="size" in client.esmtp_extensions,
+        extensions=Extensions(
+            pipelining="pipelining" in client.esmtp_extensions,
+            size="size" in client.esmtp_extensions,
+            dsn=settings.dsn and "dsn" in client.esmtp_extensions,
+            smtputf8={"smtputf8", "8bitmime"} <= client.esmtp_extensions.keys(),
+        ),
     )

@@ -14,6 +14,7 @@ from aiosmtpd.smtp import SMTP, syntax
 
 from gre_core.log import get_logger
 from gre_gateway_email.mail.door import MailOptions
+from gre_gateway_email.mail.line_ends import has_clean_lines, unstuffed
 from gre_gateway_email.mail.smtp_parameters import BadCommand, read_mail, read_recipient
 from gre_gateway_email.mail.trace import goes_round
 
@@ -253,7 +254,7 @@ class Session(SMTP):
             self._reader.feed_data(rest)
         if too_large or end > limit:
             return None
-        return bytes(buffer[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]
+        return unstuffed(bytes(buffer[: end + 2]))
 
 
 class LmtpSession(Session):
@@ -282,12 +283,6 @@ class LmtpSession(Session):
 
 class _Silent:
     """aiosmtpd wants a handler; all that it would be asked is done above."""
-
-
-def has_clean_lines(content: bytes) -> bool:
-    """Tell whether CR and LF stand only together, and NUL nowhere: the rest is how smuggling begins."""
-    line_ends = content.count(b"\r\n")
-    return content.count(b"\r") == line_ends == content.count(b"\n") and b"\0" not in content
 
 
 def _failed(error: Exception) -> str:
