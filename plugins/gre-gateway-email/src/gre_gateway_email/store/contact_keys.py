@@ -66,7 +66,8 @@ def _put(connection: Connection, keys: Sequence[HarvestedKey]) -> list[None]:
             connection.execute(_DROP, place)
         elif connection.execute(_COUNT, place).scalar_one() >= MAX_OF_USER:
             # Whoever sends mails from made-up addresses must not fill the disk.
-            connection.execute(_DROP, place | connection.execute(_LEAST, place).mappings().one())
+            least = connection.execute(_LEAST, place).mappings().one()
+            connection.execute(_DROP, {**place, **least})
         connection.execute(
             _INSERT,
             {
