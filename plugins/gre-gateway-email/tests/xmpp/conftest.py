@@ -111,12 +111,17 @@ class Desk:
 
     abort = close
 
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
+
     def feed(self, xml):
         self.component.data_received(xml.encode())
 
     async def until(self, condition):
         async with asyncio.timeout(20):
-            while not (found := condition()):
+            while (found := condition()) is None or found is False:
                 await asyncio.sleep(0.002)
         return found
 
@@ -187,7 +192,7 @@ class Desk:
         answer = (await self.command(node, by=by))[0]
         for values in stages:
             assert answer.get("status") == "executing", ET.tostring(answer)
-            answer = await self.command(node, answer.get("sessionid"), by=by, **values)
+            answer = await self.command(node, answer.get("sessionid"), by=by, x=form(values))
             if answer.get("type") == "error":
                 return answer
             answer = answer[0]

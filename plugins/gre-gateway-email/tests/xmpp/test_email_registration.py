@@ -12,7 +12,8 @@ REGISTER = "{jabber:iq:register}"
 async def registered(desk, kit, name="juliet", **more):
     answer = await desk.register(username=name, **more)
     assert answer.get("type") == "result", kit.text(answer)
-    await desk.until(lambda: desk.messages(kit.JULIET))
+    await desk.until(lambda: (kit.DOMAIN, "subscribe") in desk.presences(kit.JULIET))
+    await desk.until(lambda: bool(desk.messages(kit.JULIET)))
 
 
 # -- 3.1: who is not registered --------------------------------------------------------------------
@@ -26,7 +27,10 @@ async def test_077_3_1_the_required_fields_come_as_a_form_and_instructions(desk,
     assert (asked["FORM_TYPE"].type, asked["FORM_TYPE"].values) == ("hidden", ["jabber:iq:register"])
     assert asked["username"].type == "text-single"
     assert asked["username"].required
-    assert (asked["x-domain"].type, asked["x-domain"].options) == ("list-single", ["example.org", "example.com"])
+    assert (asked["x-domain"].type, asked["x-domain"].options) == (
+        "list-single",
+        ["example.org", "example.com"],
+    )
     assert asked["x-encrypted_only"].type == asked["x-publish_key"].type == "boolean"
     assert asked["x-encrypted_only"].values == asked["x-publish_key"].values == ["false"]
 
@@ -125,7 +129,9 @@ async def test_a_cancelled_form_changes_nothing(desk, kit):
 
 async def test_100_4_2_a_form_changes_the_registration(desk, kit):
     await registered(desk, kit)
-    answer = await desk.register(**{"username": "capulet", "x-domain": "example.com", "x-encrypted_only": "true"})
+    answer = await desk.register(
+        **{"username": "capulet", "x-domain": "example.com", "x-encrypted_only": "true"}
+    )
     assert answer.get("type") == "result"
     user = await desk.store.users.get(kit.JULIET)
     assert (user.addresses, user.encrypted_only) == (("capulet@example.com",), True)
@@ -219,7 +225,10 @@ async def test_with_same_everybody_has_the_name_of_the_jid(make_desk, kit):
 @pytest.mark.parametrize("name", ["postmaster", r"a\40b", "ä", r"x\20y"])
 async def test_with_same_a_jid_that_can_be_no_address_is_told_so(make_desk, kit, name):
     desk = await make_desk('address = "choose"', 'address = "same"')
-    for answer in (await desk.iq(QUERY, by=f"{name}@localhost/a"), await desk.register(by=f"{name}@localhost/a")):
+    for answer in (
+        await desk.iq(QUERY, by=f"{name}@localhost/a"),
+        await desk.register(by=f"{name}@localhost/a"),
+    ):
         assert kit.error(answer) == ("modify", "not-acceptable")
 
 
@@ -281,9 +290,7 @@ async def test_077_3_2_remove_erases_what_is_stored(desk, kit):
 async def test_077_3_2_remove_beside_anything_else_is_a_bad_request(desk, kit):
     await registered(desk, kit)
     for beside in ("<username>x</username>", kit.form({"username": "x"}), "<remove/>"):
-        answer = await desk.iq(
-            f"<query xmlns='jabber:iq:register'><remove/>{beside}</query>", type_="set"
-        )
+        answer = await desk.iq(f"<query xmlns='jabber:iq:register'><remove/>{beside}</query>", type_="set")
         assert kit.error(answer) == ("modify", "bad-request")
     assert await desk.store.users.get(kit.JULIET) is not None
 
@@ -307,7 +314,9 @@ async def test_100_4_3_the_result_then_the_subscriptions_then_unavailable(desk, 
     await desk.until(lambda: (bob, None) in desk.presences(kit.JULIET))
     desk.sent.clear()
     await desk.iq(REMOVE, type_="set")
-    expected = [(jid, kind) for jid in (bob, kit.DOMAIN) for kind in ("unsubscribe", "unsubscribed", "unavailable")]
+    expected = [
+        (jid, kind) for jid in (bob, kit.DOMAIN) for kind in ("unsubscribe", "unsubscribed", "unavailable")
+    ]
     await desk.until(lambda: len(desk.presences(kit.JULIET)) >= len(expected))
     assert desk.presences(kit.JULIET) == expected
     assert desk.sent[0].tag.endswith("}iq"), "the result comes first"
