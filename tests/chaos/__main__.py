@@ -45,8 +45,17 @@ async def run(kills: int, database: str, seed: int, planted: str) -> tuple[bool,
             code = await scene.gateway.stop()
         finally:
             await load.cancel()
+        verdict = scene.ledger.judge()
+        faults = {
+            "lost": verdict.lost,
+            "never answered": verdict.unanswered,
+            "never accepted": verdict.unaccepted,
+            "repeated under another id": verdict.renamed,
+            "repeated although nothing was killed meanwhile": verdict.unexplained,
+            "refused": [marker for marker, letter in scene.ledger.letters.items() if letter.refused],
+        }
+        stories = {name: [scene.story(marker) for marker in found[:SHOWN]] for name, found in faults.items()}
         log = scene.log_tail
-    verdict = scene.ledger.judge()
     figures = {
         "kills of the gateway": killer.count["gateway"],
         "of the XMPP server": killer.count["xmpp"],
@@ -63,19 +72,9 @@ async def run(kills: int, database: str, seed: int, planted: str) -> tuple[bool,
     for name, figure in figures.items():
         print(f"{name:58} {figure:7}")
     print("aimed at:", ", ".join(f"{name} {count}" for name, count in sorted(killer.aims.items())))
-    faults = {
-        "lost": verdict.lost,
-        "never answered": verdict.unanswered,
-        "never accepted": verdict.unaccepted,
-        "repeated under another id": verdict.renamed,
-        "repeated although nothing was killed meanwhile": verdict.unexplained,
-        "refused": [marker for marker, letter in scene.ledger.letters.items() if letter.refused],
-    }
     for name, markers in faults.items():
         if markers:
-            print(f"\n{name}: {len(markers)}")
-            for marker in markers[:SHOWN]:
-                print(scene.ledger.timeline(marker))
+            print(f"\n{name}: {len(markers)}", *stories[name], sep="\n")
     for line in verdict.strange[:SHOWN]:
         print(f"strange: {line}")
     for line in killer.complaints[:SHOWN]:

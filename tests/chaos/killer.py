@@ -55,7 +55,7 @@ class Killer:
                 await self._kill_server(server)
             await self._kill_gateway()
             if number % 25 == 24:
-                waiting = self._scene.ledger.open
+                waiting = self._scene.ledger.open.total()
                 print(
                     f"{number + 1} kills in {time.monotonic() - begin:.0f} s, {waiting} under way", flush=True
                 )

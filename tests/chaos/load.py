@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from gre_core.testing.postfix import PostfixServer
 from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 
@@ -32,8 +34,8 @@ USERS = {"juliet": True, "nurse": True, "romeo": False, "friar": False}
 WINDOW = 8
 """Messages of one user that may wait for an answer."""
 
-UNDER_WAY = 120
-"""Messages in both directions, beyond which no more are begun."""
+UNDER_WAY = 60
+"""Mails that have not arrived, beyond which no more are handed over."""
 
 CALM = 120.0
 """So many seconds without progress mean that nothing more will happen."""
@@ -111,7 +113,7 @@ class Watched(Ledger):
     def accepted(self, marker: str, reply: str) -> None:
         """A mail was acknowledged."""
         super().accepted(marker, reply)
-        if marker.endswith("0") or "queued as" not in reply:
+        if "queued as" not in reply:  # those are Postfix's words
             self._aim.reached("mail acknowledged")
 
 
@@ -125,6 +127,7 @@ class Scene:
     """
 
     gateway: GatewayProcess
+    postfix: PostfixServer
 
     def __init__(self, folder: Path, database: str, planted: str) -> None:
         self.aim = Aim()
@@ -151,8 +154,10 @@ class Scene:
                 url = database.url
             await self.sink.start()
             self._stack.push_async_callback(self.sink.stop)
+            # The tap and Postfix know each other's ports before either of them starts.
+            postfix = self.postfix = PostfixServer([MAIL_DOMAIN], relay_port=self.sink.port)
             tap = Tap(
-                self.sink.port,
+                postfix.submission_port,
                 b"queued as",
                 lambda: self.aim.reached("relay took it"),
                 lambda: self.aim.reached("relay said so"),
@@ -165,6 +170,8 @@ class Scene:
                 self._folder, xmpp, tap.port, addresses, database=url, extra=CONFIG, environment=planted
             )
             self._stack.callback(self.gateway.kill)
+            postfix.lmtp_port = self.gateway.lmtp_port
+            self.servers["postfix"] = await self._stack.enter_async_context(postfix)
             for name, receipts in USERS.items():
                 user = XmppUser(xmpp, name, self.ledger, receipts=receipts, patience=2.0)
                 await user.start()
@@ -177,6 +184,16 @@ class Scene:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         await self._stack.aclose()
+
+    def story(self, marker: str) -> str:
+        """Tell all that is known of a letter, also by Postfix."""
+        told = self.ledger.timeline(marker)
+        log = self.postfix.log
+        for queue_id in re.findall(r"queued as ([0-9A-F]+)", told):
+            lines = [line for line in log.splitlines() if queue_id in line]
+            held = "still has it" if queue_id in self.postfix.queued else "has it no more"
+            told += f"\n  Postfix {held}:\n    " + "\n    ".join(lines)
+        return told
 
     @property
     def log_tail(self) -> str:
@@ -221,7 +238,10 @@ class Load:
         """Begin to send."""
         for user in self._scene.users:
             self._tasks.append(asyncio.ensure_future(self._outbound(user)))
-            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, "lmtp")))
+            lmtp = MailSender(self._scene.gateway.lmtp_port, lmtp=True)
+            smtp = MailSender(self._scene.postfix.port, lmtp=False)
+            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, lmtp, f"in-{user.name}l")))
+            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, smtp, f"in-{user.name}p")))
 
     async def stop(self) -> None:
         """Send no more; what was begun goes on until it is taken."""
@@ -248,13 +268,14 @@ class Load:
             ledger.begin(marker, "out", check, receipts=USERS[user.name])
             user.send(marker, stanza(marker, size, plain=plain))
 
-    async def _inbound(self, user: str, way: str) -> None:
+    async def _inbound(self, user: str, sender: MailSender, name: str) -> None:
         ledger, number = self._scene.ledger, 0
-        sender = MailSender(self._scene.gateway.lmtp_port, lmtp=True)
         while not self._stopping:
             await self._pause()
+            while ledger.open["in"] > UNDER_WAY and not self._stopping:
+                await asyncio.sleep(0.05)
             number += 1
-            marker, size, plain = f"in-{user}-{number}", self._size(), self._chance.random() < 0.2
+            marker, size, plain = f"{name}-{number}", self._size(), self._chance.random() < 0.2
             to = f"{user}@{MAIL_DOMAIN}"
             ledger.begin(marker, "in", 0 if plain else checksum(marker, size), receipts=USERS[user])
             try:
@@ -264,12 +285,9 @@ class Load:
             else:
                 ledger.accepted(marker, reply)
         sender.close()
-        del way
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._chance.expovariate(20))
-        while self._scene.ledger.open > UNDER_WAY and not self._stopping:
-            await asyncio.sleep(0.05)
 
     def _size(self) -> int:
         return int(self._chance.choice((200, 1000, 4000, 60_000)))

@@ -67,8 +67,8 @@ class Ledger:
         self.letters: dict[str, Letter] = {}
         self.disasters: list[tuple[float, str]] = []
         self.strange: list[str] = []
-        self.open = 0
-        """Letters that are not finished: sent and not answered, accepted and not arrived."""
+        self.open: Counter[str] = Counter()
+        """Letters of each direction that are not finished: not answered, or not arrived at the user."""
         self.last_progress = time.monotonic()
 
     # -- what is done --------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Ledger:
     def begin(self, marker: str, direction: str, check: int, *, receipts: bool) -> None:
         """Note that a letter is about to be handed over."""
         self.letters[marker] = Letter(direction, check, receipts)
-        self.open += 1
+        self.open[direction] += 1
 
     def accepted(self, marker: str, reply: str) -> None:
         """Note that a mail was acknowledged by the mail server or the gateway."""
@@ -89,7 +89,7 @@ class Ledger:
         """Note that a letter was refused for good."""
         letter = self.letters[marker]
         if not letter.refused and letter.acknowledged is None:
-            self._finished()
+            self._finished(letter)
         letter.refused = reason
 
     def disaster(self, what: str) -> None:
@@ -108,7 +108,7 @@ class Ledger:
         if letter.acknowledged is None:
             letter.acknowledged = time.monotonic()
             if not letter.refused:
-                self._finished()
+                self._finished(letter)
 
     def error(self, marker: str, condition: str, text: str, *, final: bool) -> None:
         """An error came for a message that a user sent."""
@@ -121,7 +121,7 @@ class Ledger:
     def message(self, user: str, stanza_id: str, marker: str, check: int) -> None:
         """A message came to a user."""
         letter = self._arrived(marker, stanza_id, check)
-        if letter is not None and letter.direction == "in" and marker.split("-")[1] != user:
+        if letter is not None and letter.direction == "in" and not marker.startswith(f"in-{user}"):
             self.strange.append(f"{marker} came to {user}")
 
     def mail(self, content: bytes) -> None:
@@ -147,11 +147,11 @@ class Ledger:
             self.strange.append(f"{marker} arrived with another content")
         letter.arrivals.append((time.monotonic(), name))
         if len(letter.arrivals) == 1 and letter.direction == "in":
-            self._finished()
+            self._finished(letter)
         return letter
 
-    def _finished(self) -> None:
-        self.open -= 1
+    def _finished(self, letter: Letter) -> None:
+        self.open[letter.direction] -= 1
         self.last_progress = time.monotonic()
 
     # -- the judgement -------------------------------------------------------------------------------

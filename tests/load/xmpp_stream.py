@@ -1,10 +1,11 @@
-"""A small XMPP client stream of its own: it shares no code with what is tested, and costs little."""
+"""A small XMPP stream of its own, for a client or a component: it shares no code with what is tested, and costs little."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
+import hashlib
 from typing import TYPE_CHECKING, cast
 from xml.etree.ElementTree import Element, XMLPullParser
 from xml.sax.saxutils import quoteattr
@@ -21,7 +22,7 @@ class StreamEnded(Exception):
 
 
 class XmppStream:
-    """One connection of a client, logged in by PLAIN without TLS: for test servers only.
+    """One connection without TLS: for test servers only.
 
     Arguments:
         on_stanza: called with each stanza after the login.
@@ -50,6 +51,22 @@ class XmppStream:
                 self._writer.transport.abort()
                 raise
 
+    async def open_component(self, host: str, port: int, domain: str, secret: str) -> None:
+        """Connect as a component (XEP-0114).
+
+        Raises:
+            StreamEnded, OSError, TimeoutError: it did not work.
+        """
+        async with asyncio.timeout(10):
+            self._reader, self._writer = await asyncio.open_connection(host, port)
+            await self._begin(domain, "jabber:component:accept")
+            while self._root is None:
+                await self._read()
+            digest = hashlib.sha1((self._root.get("id") or "").encode() + secret.encode()).hexdigest()
+            self.send(f"<handshake>{digest}</handshake>")
+            if not (await self._one()).tag.endswith("}handshake"):
+                raise StreamEnded("handshake")
+
     async def run(self) -> None:
         """Read until the connection ends."""
         try:
@@ -61,7 +78,8 @@ class XmppStream:
 
     def send(self, text: str) -> None:
         """Write a stanza; it is lost when the connection is."""
-        self._writer.write(text.encode())
+        if not self._writer.is_closing():
+            self._writer.write(text.encode())
 
     async def close(self) -> None:
         """Say good-bye."""
@@ -77,13 +95,15 @@ class XmppStream:
     # -- inside --------------------------------------------------------------------------------------
 
     async def _login(self, domain: str, user: str, password: str, resource: str) -> None:
-        await self._begin(domain)
+        await self._begin(domain, "jabber:client")
+        await self._one()  # the features
         secret = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
         self.send(f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>")
         answer = await self._one()
         if answer.tag != f"{_SASL}success":
             raise StreamEnded(answer.tag)
-        await self._begin(domain)
+        await self._begin(domain, "jabber:client")
+        await self._one()
         bind = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource></bind>"
         self.send(f"<iq type='set' id='bind'>{bind}</iq>")
         answer = await self._one()
@@ -91,13 +111,12 @@ class XmppStream:
             raise StreamEnded(answer.tag)
         self.jid = answer.findtext(".//{urn:ietf:params:xml:ns:xmpp-bind}jid") or ""
 
-    async def _begin(self, domain: str) -> None:
+    async def _begin(self, domain: str, namespace: str) -> None:
         self._parser, self._depth, self._root = XMLPullParser(("start", "end")), 0, None
         self.send(
-            f"<?xml version='1.0'?><stream:stream to={quoteattr(domain)} version='1.0' xmlns='jabber:client'"
+            f"<?xml version='1.0'?><stream:stream to={quoteattr(domain)} version='1.0' xmlns='{namespace}'"
             " xmlns:stream='http://etherx.jabber.org/streams'>"
         )
-        await self._one()  # the features
 
     async def _one(self) -> Element:
         while not (stanzas := await self._read()):
