@@ -38,6 +38,7 @@ PACKAGES_OF_DEBIAN = {
     "npm": "npm",
     "thunderbird": "thunderbird",
     "initdb": "postgresql",
+    "faketime": "faketime",
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"
@@ -142,7 +143,7 @@ def packages(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["dev"])
 def integration(session: nox.Session) -> None:
     """Run the tests on the loopback router and on real servers."""
-    _say_what_is_missing(session, "prosody", "ejabberdctl", "smtp-sink", "initdb")
+    _say_what_is_missing(session, "prosody", "ejabberdctl", "smtp-sink", "initdb", "faketime")
     _pytest(session, "tests/integration")
 
 
@@ -222,6 +223,23 @@ def bench(session: nox.Session) -> None:
     """Measure, print the figures and write bench.json."""
     _say_what_is_missing(session, *PACKAGES_OF_DEBIAN)
     _run(session, "python", "tests/bench", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def chaos(session: nox.Session) -> None:
+    """Kill the email gateway and its servers under load, 500 times for each database; figures go into docs."""
+    _say_what_is_missing(session, "prosody", "smtp-sink", "initdb")
+    for database in ("sqlite", "postgresql"):
+        options = ["--kills", "500", "--database", database, "--write", "docs/durability.md"]
+        _run(session, "python", "tests/chaos", *options, *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def soak(session: nox.Session) -> None:
+    """Send 100,000 messages each way through the email gateway and look whether it grows; figures go into docs."""
+    _say_what_is_missing(session, "prosody")
+    options = ["--messages", "100000", "--write", "docs/durability.md"]
+    _run(session, "python", "tests/soak", *options, *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["dev"])

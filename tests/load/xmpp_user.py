@@ -106,6 +106,10 @@ class XmppUser:
         self._outbox[marker] = _Kept(xml)
         self._transmit(marker)
 
+    def repeat(self, marker: str) -> None:
+        """Send a message that has no final answer again, now."""
+        self._transmit(marker)
+
     async def slot(self, window: int) -> None:
         """Wait until fewer than so many messages wait for an answer."""
         while len(self._outbox) >= window:

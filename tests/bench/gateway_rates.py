@@ -1,0 +1,186 @@
+"""What the gateway costs with many users, and whether mails come in as fast as messages go out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gre_core.testing.postfix import SmtpSink
+from gre_core.testing.prosody import ProsodyServer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "load"))
+
+from gateway_process import GatewayProcess
+from letters import GATEWAY, MAIL_DOMAIN, PEER, mail, stanza
+from mail_sender import MailSender
+from many_users import DOMAIN, ManyUsers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Figures = dict[str, float]
+
+ACTIVE = 100
+"""Users who write and get mail while the cost is measured; all others are registered and there."""
+
+WINDOW = 50
+SENDERS = 8
+SIZE = 700
+ROUNDS = 3
+PATIENCE = 120.0
+
+_CONFIG = """
+[limits]
+messages_per_hour = 10_000_000
+recipients_per_hour = 10_000_000
+"""
+
+
+class Traffic:
+    """Messages out and mails in, each until the last one is confirmed."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self.users = ManyUsers(self._one_less, self._one_less, self._error)
+        self._gateway = gateway
+        self._left: set[str] = set()
+        self._under_way = 0
+        self._moved = asyncio.Event()
+        self._serial = 0
+
+    async def outbound(self, chosen: list[int]) -> float:
+        """Send a message from each of these users; give messages a second until the last receipt."""
+        start = time.perf_counter()
+        for number in chosen:
+            await self._until(lambda: self._under_way < WINDOW)
+            self._under_way += 1
+            self._serial += 1
+            self.users.send(number, stanza(f"out-u-{self._serial}", SIZE, plain=False))
+        await self._until(lambda: self._under_way == 0)
+        return len(chosen) / (time.perf_counter() - start)
+
+    async def inbound(self, chosen: list[int]) -> float:
+        """Deliver a mail for each of these users by LMTP; give mails a second until the last one arrived."""
+        start = time.perf_counter()
+        numbers = iter(chosen)
+
+        async def send() -> None:
+            sender = MailSender(self._gateway.lmtp_port, lmtp=True)
+            for number in numbers:
+                await self._until(lambda: self._under_way < WINDOW * 4)
+                self._under_way += 1
+                self._serial += 1
+                to = f"u{number}@{MAIL_DOMAIN}"
+                await sender.send(PEER, to, mail(f"in-u-{self._serial}", SIZE, to, plain=False))
+            sender.close()
+
+        await asyncio.gather(*(send() for _ in range(SENDERS)))
+        await self._until(lambda: self._under_way == 0)
+        return len(chosen) / (time.perf_counter() - start)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._moved.clear()
+                await self._moved.wait()
+
+    def _one_less(self, _id: str) -> None:
+        self._under_way -= 1
+        self._moved.set()
+
+    def _error(self, id_: str, text: str) -> None:
+        message = f"the gateway refused {id_}: {text}"
+        raise RuntimeError(message)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Give the processor time of a process (Linux)."""
+    import os
+
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def register(gateway: GatewayProcess, count: int) -> None:
+    """Write users into the database, as if they had registered."""
+    from gre_gateway_email.config import load
+    from gre_gateway_email.store import User, default_url, open_store
+
+    store = await open_store(default_url(load(gateway.config).state))
+    try:
+        await asyncio.gather(
+            *(
+                store.users.put(User(ManyUsers.jid(number), (f"u{number}@{MAIL_DOMAIN}",), registered_at=1.0))
+                for number in range(count)
+            )
+        )
+    finally:
+        await store.close()
+
+
+async def with_users(count: int, messages: int) -> Figures:
+    """Measure with so many registered users."""
+    figures: Figures = {}
+    chance = random.Random(count)
+    components = {GATEWAY: "secret-of-gateway", DOMAIN: "secret-of-users"}
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gre-bench-")))
+        server = await stack.enter_async_context(ProsodyServer(accounts={}, components=components))
+        sink = await stack.enter_async_context(SmtpSink())
+        gateway = GatewayProcess(folder, server, sink.port, {}, extra=_CONFIG)
+        stack.callback(gateway.kill)
+        await register(gateway, count)
+        traffic = Traffic(gateway)
+        await traffic.users.start(server)
+        stack.push_async_callback(traffic.users.stop)
+        starts = []
+        for _ in range(ROUNDS):
+            await gateway.start()
+            starts.append(gateway.started_in)
+            await gateway.stop()
+        await gateway.start()
+        figures["start_seconds"] = sorted(starts)[ROUNDS // 2]
+        traffic.users.show(count)
+        active = chance.sample(range(count), ACTIVE)
+        for work in (traffic.outbound, traffic.inbound):  # each user's client and key are asked for once
+            await work(active)
+        rates: dict[str, list[float]] = {"outbound": [], "inbound": []}
+        cpu: dict[str, list[float]] = {"outbound": [], "inbound": []}
+        for _ in range(ROUNDS):
+            for name, work in (("outbound", traffic.outbound), ("inbound", traffic.inbound)):
+                before = cpu_seconds(gateway.pid)
+                rates[name].append(await work(chance.choices(active, k=messages)))
+                cpu[name].append((cpu_seconds(gateway.pid) - before) / messages * 1000)
+        for name in rates:
+            figures[f"{name}_per_second"] = sorted(rates[name])[ROUNDS // 2]
+            figures[f"{name}_cpu_ms"] = sorted(cpu[name])[ROUNDS // 2]
+        everybody = list(range(count))
+        for work in (traffic.outbound, traffic.inbound):
+            await work(everybody)  # fills every cache that has an entry for each user
+        figures["memory_mb"] = gateway.resident() / 1e6
+        await gateway.stop()
+    return figures
+
+
+async def gateway_rates(messages: int = 2000) -> tuple[Figures, Figures]:
+    """Measure with 100 and with 10,000 users; give ratios, and the figures behind them."""
+    few, many = await with_users(100, messages), await with_users(10_000, messages)
+    ratios = {
+        "inbound_vs_outbound": few["inbound_per_second"] / few["outbound_per_second"],
+        "outbound_10k_users_vs_100": many["outbound_cpu_ms"] / few["outbound_cpu_ms"],
+        "inbound_10k_users_vs_100": many["inbound_cpu_ms"] / few["inbound_cpu_ms"],
+    }
+    absolute = {f"users_100_{name}": figure for name, figure in few.items()}
+    absolute |= {f"users_10k_{name}": figure for name, figure in many.items()}
+    return ratios, absolute
+
+
+if __name__ == "__main__":
+    for found in asyncio.run(gateway_rates(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)):
+        for name, figure in found.items():
+            print(f"{name:40} {figure:10.3f}")
