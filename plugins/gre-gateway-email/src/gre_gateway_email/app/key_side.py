@@ -1,4 +1,4 @@
-"""Keys: those of contacts are served to users, those of users go into mails."""
+"""Keys: those of contacts are found and served to users, those of users go into mails and are published."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 from gre_openpgp.keydirectory import KeyDirectory
 
+from gre_core.web import HttpsWeb
+from gre_gateway_email.keys.contact_nodes import ContactNodes
+from gre_gateway_email.keys.domain_directories import SECONDS, DomainDirectories
+from gre_gateway_email.keys.harvest import Harvest
+from gre_gateway_email.keys.lookup import KeyFinder
+from gre_gateway_email.keys.publishing import Publishing
 from gre_gateway_email.keys.user_keys import UserKeys
-from gre_gateway_email.keys.xep0373_nodes import ContactKeys
+from gre_gateway_email.keys.wkd_server import WkdServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,25 +38,56 @@ class KeySide:
         self._config = config
         self._store = store
         self._now = now
-        directory = None if config.keys.directory is None else KeyDirectory(config.keys.directory)
-        self._contact_keys = ContactKeys(directory)
+        self._domains = (
+            DomainDirectories(HttpsWeb(timeout=SECONDS), config.mail.domains) if config.keys.wkd else None
+        )
+        self._harvest = (
+            Harvest(store.contact_keys, lambda _mail, _address: False, now) if config.keys.harvest else None
+        )
         self._user_keys: UserKeys | None = None
+        self._contact_nodes: ContactNodes | None = None
+        self._wkd: WkdServer | None = None
 
     def attach(self, pubsub: PubSub) -> None:
         """Say how the nodes of users are read, as soon as there is a component."""
+        config, store = self._config, self._store
         self._user_keys = UserKeys(pubsub, time.monotonic, self._now)
+        publishing = Publishing(store.users, self._user_keys, config.mail.domains)
+        finder = KeyFinder(
+            None if config.keys.directory is None else KeyDirectory(config.keys.directory),
+            self._domains,
+            store.contact_keys if config.keys.harvest else None,
+            publishing.of_own,
+            self._now,
+        )
+        self._contact_nodes = ContactNodes(store.users, finder)
+        self._wkd = WkdServer(config.wkd, publishing) if config.wkd.enabled else None
 
     async def start(self) -> None:
-        """Begin to answer whoever asks for published keys."""
+        """Begin to answer whoever asks for published keys.
+
+        Raises:
+            OSError: the address to listen on cannot be used.
+        """
+        if self._wkd is not None:
+            await self._wkd.start()
 
     async def stop(self) -> None:
         """End what is under way."""
+        if self._wkd is not None:
+            await self._wkd.stop()
+        if self._domains is not None:
+            await self._domains.stop()
         if self._user_keys is not None:
             await self._user_keys.stop()
 
-    async def nodes(self, contact: str, node: str, item_ids: Sequence[str]) -> Sequence[Item]:
-        """Serve the pubsub nodes of a contact."""
-        return await self._contact_keys.nodes(contact, node, item_ids)
+    async def nodes(self, contact: str, node: str, item_ids: Sequence[str], reader: str) -> Sequence[Item]:
+        """Serve the pubsub nodes of a contact to a user."""
+        return (
+            ()
+            if self._contact_nodes is None
+            else await self._contact_nodes.nodes(contact, node, item_ids, reader)
+        )
 
     async def autocrypt(self, user: str, address: str) -> str | None:
         """Give the value of the Autocrypt header for a mail of a user."""
@@ -58,3 +95,5 @@ class KeySide:
 
     async def taken(self, users: Sequence[User], sender: str, content: bytes) -> None:
         """Learn from a mail that was stored."""
+        if self._harvest is not None:
+            await self._harvest.mail(users, sender, content)

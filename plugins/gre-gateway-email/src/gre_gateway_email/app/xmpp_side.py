@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gre_core.errors import PeerError
     from gre_core.gateway import Later, Plain, Relayed
     from gre_core.ports import Ports
-    from gre_core.slixmpp.ports import Nodes
+    from gre_core.slixmpp.ports import NodesFor
     from gre_gateway_email.config import Config
     from gre_gateway_email.relaying.delivery import Delivery
     from gre_gateway_email.relaying.outbound import Outbound
@@ -75,7 +75,7 @@ class XmppSide:
         config: Config,
         store: Store,
         carriers: Carriers,
-        nodes: Nodes,
+        nodes: NodesFor,
         connected: Callable[[bool], None],
     ) -> None:
         self._config = config
@@ -101,7 +101,7 @@ class XmppSide:
             on_plain=None if config.encrypted_only else self._on_plain,
             on_receipt=self._on_receipt,
             on_error=self._on_error,
-            nodes=nodes,
+            nodes_for=nodes,
             identity=("gateway", "smtp", "Email"),
             max_stanza=config.limits.max_stanza,
         )
