@@ -10,6 +10,7 @@ from gre_gateway_email.store.inbox import HEAD as INBOX_HEAD
 from gre_gateway_email.store.inbox import message_of
 from gre_gateway_email.store.outbox import HEAD as OUTBOX_HEAD
 from gre_gateway_email.store.outbox import mail_of
+from gre_gateway_email.store.records import OutboundMail
 from gre_gateway_email.store.schema import inbox, outbox
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from gre_gateway_email.store.database import Database
-    from gre_gateway_email.store.records import InboundMessage, OutboundMail, State
+    from gre_gateway_email.store.records import InboundMessage, State
     from gre_gateway_email.store.writer import Writer
 
 _REPLAYS: Final = (
@@ -111,7 +112,7 @@ def _both(
 
 
 def _came(one: OutboundMail | InboundMessage) -> float:
-    return one.received_at if hasattr(one, "received_at") else one.created_at
+    return one.created_at if isinstance(one, OutboundMail) else one.received_at
 
 
 def _drop(connection: Connection, ids: Sequence[str]) -> list[bool]:

@@ -151,10 +151,11 @@ class SqlOutbox:
 
     def _known(self, connection: Connection, keys: Iterable[bytes]) -> dict[bytes, tuple[str, Added]]:
         """Give (id, answer) of keys that are there. A dead letter is known, and gives way to a new mail."""
-        listed = padded(keys)
-        hashes = {self._hashes.key(key): key for key in listed}
+        hashes = {self._hashes.key(key): key for key in keys}
         found: dict[bytes, tuple[str, Added]] = {}
-        for key, identity, state in connection.execute(_KNOWN, {"keys": listed, "hashes": padded(hashes)}):
+        for key, identity, state in connection.execute(
+            _KNOWN, {"keys": padded(hashes.values()), "hashes": padded(hashes)}
+        ):
             if state == "done":
                 found[hashes[key]] = "", "done"
             else:

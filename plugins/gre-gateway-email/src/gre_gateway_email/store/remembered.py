@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import bindparam
 
 from gre_gateway_email.store.schema import relayed
+from gre_gateway_email.store.statements import padded, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +29,8 @@ _OLD: Final = delete(relayed).where(
         .limit(_SLICE)
     )
 )
+_OF_USER: Final = select(relayed.c.hash).where(relayed.c.user_hash == bindparam("user")).limit(_SLICE)
+_DROP: Final = delete(relayed).where(relayed.c.hash.in_(some("hashes")))
 
 
 def remember(connection: Connection, now: float, pairs: Iterable[tuple[bytes, bytes]]) -> None:
@@ -43,3 +46,13 @@ def prune_slice(connection: Connection, bounds: Sequence[tuple[float, float]]) -
         connection.execute(_OLD, {"before": int(before), "after": int(after)}).rowcount >= _SLICE
         for before, after in bounds
     ]
+
+
+def hashes_of(connection: Connection, user: bytes) -> Sequence[bytes]:
+    """Give some of the hashes that belong to a hashed user."""
+    return connection.scalars(_OF_USER, {"user": user}).all()
+
+
+def drop_hashes(connection: Connection, groups: Sequence[Sequence[bytes]]) -> list[int]:
+    """Remove hashes; give how many that were."""
+    return [connection.execute(_DROP, {"hashes": padded(group)}).rowcount for group in groups]

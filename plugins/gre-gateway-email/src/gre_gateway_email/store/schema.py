@@ -126,7 +126,8 @@ relayed: Final = Table(
     "relayed",
     metadata,
     Column("hash", Bytes, primary_key=True),
-    Column("user_hash", Bytes, nullable=False, index=True),
+    # Without an index, which every message would pay for: only `forget` looks for it, and may read all rows.
+    Column("user_hash", Bytes, nullable=False),
     Column("at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )

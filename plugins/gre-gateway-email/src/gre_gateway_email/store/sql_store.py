@@ -17,8 +17,8 @@ from gre_gateway_email.store.inbox import wake as wake_inbox
 from gre_gateway_email.store.outbox import SqlOutbox
 from gre_gateway_email.store.outbox import wake as wake_outbox
 from gre_gateway_email.store.records import QueueCount
-from gre_gateway_email.store.remembered import prune_slice
-from gre_gateway_email.store.schema import contact_keys, inbox, outbox, relayed, secrets
+from gre_gateway_email.store.remembered import drop_hashes, hashes_of, prune_slice
+from gre_gateway_email.store.schema import contact_keys, inbox, outbox, secrets
 from gre_gateway_email.store.upgrade import upgrade
 from gre_gateway_email.store.users import SqlUsers, remove_user
 from gre_gateway_email.store.writer import Writer
@@ -44,7 +44,6 @@ _COUNTS: Final = tuple(
 _FORGET: Final = tuple(
     delete(table).where(table.c.jid == bindparam("of")) for table in (outbox, inbox, contact_keys)
 )
-_FORGET_HASHES: Final = delete(relayed).where(relayed.c.user_hash == bindparam("of"))
 
 
 class SqlStore:
@@ -87,9 +86,14 @@ class SqlStore:
     async def forget(self, jid: str) -> int:
         """Erase everything of a user: registration, addresses, messages, keys, hashes. Gives how many rows."""
         try:
-            return await self._writer.do(self._forget, jid)
+            rows = await self._writer.do(_forget, jid)
         finally:
             self.users.changed()
+        # Now none is added any more. They are looked for without keeping writers waiting.
+        user = self._hashes.user(jid)
+        while found := await self._database.read(lambda connection: hashes_of(connection, user)):
+            rows += await self._writer.do(drop_hashes, found)
+        return rows
 
     async def prune(self, relayed: float, dead: float) -> None:
         """Remove hashes and dead letters that are older than so many seconds."""
@@ -102,16 +106,6 @@ class SqlStore:
         """Finish what is under way and close the database."""
         await self._writer.close()
         await self._database.close()
-
-    def _forget(self, connection: Connection, jids: Sequence[str]) -> list[int]:
-        counted = []
-        for jid in jids:
-            rows = remove_user(connection, jid)
-            for statement in _FORGET:
-                rows += connection.execute(statement, {"of": jid}).rowcount
-            rows += connection.execute(_FORGET_HASHES, {"of": self._hashes.user(jid)}).rowcount
-            counted.append(rows)
-        return counted
 
 
 async def open_sql_store(url: str, now: Callable[[], float]) -> SqlStore:
@@ -126,6 +120,14 @@ async def open_sql_store(url: str, now: Callable[[], float]) -> SqlStore:
             raise told(error, database.name) from None
         raise
     return SqlStore(database, Writer(database), hashes, now)
+
+
+def _forget(connection: Connection, jids: Sequence[str]) -> list[int]:
+    return [
+        remove_user(connection, jid)
+        + sum(connection.execute(statement, {"of": jid}).rowcount for statement in _FORGET)
+        for jid in jids
+    ]
 
 
 def _secret(connection: Connection, name: str) -> bytes:

@@ -81,7 +81,7 @@ def upgrade() -> None:
     op.create_table(
         "relayed",
         sa.Column("hash", sa.LargeBinary, primary_key=True),
-        sa.Column("user_hash", sa.LargeBinary, nullable=False, index=True),
+        sa.Column("user_hash", sa.LargeBinary, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False, index=True),
         sqlite_with_rowid=False,
     )
