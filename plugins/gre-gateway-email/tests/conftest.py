@@ -19,7 +19,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from aiosmtpd.smtp import SMTP as Server
+from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.config import Smtp
+from gre_gateway_email.config.settings import Limits, Retry
+from gre_gateway_email.store import default_url, open_store
 from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, key_item, metadata_items
 
 from gre_core.api import Body, Recipient, encrypter, formatter
@@ -328,3 +331,207 @@ def fakes() -> SimpleNamespace:
     return SimpleNamespace(
         public_key=public_key, Users=FakeUsers, ContactKeys=FakeContactKeys, Pep=FakePep, Clock=Clock
     )
+
+
+# -- the two directions on a real database -----------------------------------------------------------
+
+
+class SeenEvents:
+    """Keeps what was told, in words."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def taken(self, direction, kind, _size):
+        self.seen.append(f"taken {direction} {kind}")
+
+    def repeated(self, direction):
+        self.seen.append(f"repeated {direction}")
+
+    def refused(self, direction, reason):
+        self.seen.append(f"refused {direction} {reason}")
+
+    def relayed(self, _seconds):
+        self.seen.append("relayed")
+
+    def delivered(self, _seconds):
+        self.seen.append("delivered")
+
+    def retried(self, direction):
+        self.seen.append(f"retried {direction}")
+
+    def dead(self, direction):
+        self.seen.append(f"dead {direction}")
+
+
+async def eventually(look, seconds=20.0):
+    """Wait until ``look()``, a function or a coroutine function, gives something true, and give it."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = look()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(0.005)
+
+
+class FakeRelay:
+    """Takes mails, or does what the test wants."""
+
+    def __init__(self):
+        self.mails = []
+        self.envelope_ids = []
+        self.tries = 0
+        self.refuse = None
+        self.refuse_if = lambda _mail: None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, sender, recipients, mail, *, envelope_id=""):
+        self.tries += 1
+        await self.gate.wait()
+        error = self.refuse or self.refuse_if(mail)
+        if error:
+            raise error
+        self.mails.append((sender, tuple(recipients), mail))
+        self.envelope_ids.append(envelope_id)
+
+
+class FakeAnswers:
+    """Keeps what users would be told."""
+
+    def __init__(self):
+        self.up = True
+        self.confirmed = []
+        self.refusals = []
+
+    def confirm(self, mail):
+        self.confirmed.append(mail)
+
+    def refuse(self, mail, error):
+        self.refusals.append((mail, error))
+
+
+def relaying_config(**limits: int) -> SimpleNamespace:
+    most = {
+        "max_stanza": 512_000, "messages": 10_000, "recipients": 10_000, "size": 10**9, "waiting": 1000,
+        "waiting_size": 10**8, "queue": 10_000,
+    }  # fmt: skip
+    day = 86_400.0
+    return SimpleNamespace(
+        retry=Retry(first=30.0, longest=3600.0, outbound=day, inbound=5 * day, large=7 * day),
+        limits=Limits(**(most | limits)),
+    )
+
+
+class Desk:
+    """The way out, from the stanza to the relay."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.clock = Clock(1_800_000_000.0)
+        self.relay = FakeRelay()
+        self.answers = FakeAnswers()
+        self.header = None
+        self.store = None
+        self.sending = None
+
+    async def restart(self, *, carriers=None, **limits):
+        """Begin anew on the same database, as after a kill."""
+        from gre_gateway_email.carriers.pgp_mime import PgpMime
+        from gre_gateway_email.relaying.limits import HourlyLimits
+        from gre_gateway_email.relaying.outbound import Outbound
+        from gre_gateway_email.relaying.quotas import Quotas
+        from gre_gateway_email.relaying.sending import Sending
+
+        await self.kill()
+        await self.close()
+        self.config = relaying_config(**limits)
+        self.events = SeenEvents()
+        self.answers.confirmed.clear()
+        self.store = await open_store(default_url(self._folder), self.clock)
+        await self.store.users.sync_config([("juliet@example.org", "juliet@localhost")])
+        await self.store.wake(self.clock())
+        self.sending = Sending(
+            self.store.outbox,
+            self.relay,
+            self.answers,
+            self.config.retry,
+            workers=2,
+            envelope_id=lambda mail: f"for {mail.stanza_id}",
+            now=self.clock,
+            events=self.events,
+        )
+        self.outbound = Outbound(
+            self.store,
+            self.sending,
+            Carriers([PgpMime()]) if carriers is None else carriers,
+            self._autocrypt,
+            HourlyLimits(self.config.limits),
+            Quotas(self.store, self.config.limits),
+            now=self.clock,
+            events=self.events,
+        )
+        self.sending.start()
+
+    async def kill(self):
+        if self.sending is not None:
+            await self.sending.stop(0)
+            self.sending = None
+
+    async def close(self):
+        if self.store is not None:
+            await self.store.close()
+            self.store = None
+
+    async def _autocrypt(self, user, address):
+        assert (user, address) == ("juliet@localhost", "juliet@example.org")
+        return self.header
+
+    def pass_time(self, seconds):
+        self.clock.now += seconds
+        self.sending.wake()
+
+    async def confirmed(self, count):
+        return await eventually(lambda: len(self.answers.confirmed) >= count and self.answers.confirmed)
+
+    async def refused(self, count):
+        return await eventually(lambda: len(self.answers.refusals) >= count and self.answers.refusals)
+
+    async def tried(self, count):
+        await eventually(lambda: self.relay.tries >= count)
+
+    async def waiting(self):
+        return [mail for mail in await self.store.queue("waiting") if hasattr(mail, "recipients")]
+
+    async def until(self, right):
+        async def look():
+            mails = await self.waiting()
+            return (mails or [True]) if right(mails) else None
+
+        return await eventually(look)
+
+    async def until_dead(self, count):
+        async def look():
+            dead = await self.store.dead.all()
+            return dead if len(dead) == count else None
+
+        return await eventually(look)
+
+    async def gone(self):
+        """Wait until nothing waits any more; True."""
+        return bool(await self.until(lambda mails: not mails))
+
+    async def quiet(self):
+        """Wait until nothing is under way."""
+        await eventually(lambda: not self.sending._feed.held)
+
+
+@pytest.fixture
+async def desk(tmp_path):
+    made = Desk(tmp_path)
+    await made.restart()
+    yield made
+    await made.kill()
+    await made.close()

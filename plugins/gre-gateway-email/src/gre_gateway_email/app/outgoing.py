@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gre_gateway_email.mail.envelope_id import envelope_id
 from gre_gateway_email.mail.relay import Relay
 from gre_gateway_email.relaying.limits import HourlyLimits
 from gre_gateway_email.relaying.outbound import Outbound, write_text
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.relaying.outbound import AutocryptHeader, PlainWriter
     from gre_gateway_email.relaying.quotas import Quotas
     from gre_gateway_email.relaying.sending import Answers
-    from gre_gateway_email.store.store import Store
+    from gre_gateway_email.store import OutboundMail, Store
 
 DRAIN_SECONDS: Final = 10.0
 """How long a stop waits for mails that are under way."""
@@ -34,6 +35,7 @@ class Outgoing:
         answers: tells users what became of their messages.
         quotas: how much may wait.
         autocrypt: gives the header with the sender's public key.
+        secret: envelope ids are made with it.
         now: seconds since 1970.
         events: told what happens.
         write: makes the mail of a plain message.
@@ -51,6 +53,7 @@ class Outgoing:
         answers: Answers,
         quotas: Quotas,
         autocrypt: AutocryptHeader,
+        secret: bytes,
         *,
         now: Callable[[], float],
         events: Events,
@@ -63,6 +66,7 @@ class Outgoing:
             answers,
             config.retry,
             workers=config.smtp.connections,
+            envelope_id=lambda mail: _envelope_id(secret, mail),
             now=now,
             events=events,
         )
@@ -88,3 +92,9 @@ class Outgoing:
         self.outbound.close()
         await self.sending.stop(DRAIN_SECONDS)
         await self._relay.close()
+
+
+def _envelope_id(secret: bytes, mail: OutboundMail) -> str:
+    if not mail.stanza_id:
+        return ""
+    return envelope_id(secret, mail.stanza_id, mail.user, several="@" not in mail.stanza_to)

@@ -84,9 +84,17 @@ class App:
         keys = KeySide(config, store, now)
         xmpp = XmppSide(config, store, self._carriers, keys.nodes, self._on_connected)
         keys.attach(xmpp.gateway.ports.pubsub)
-        quotas = Quotas(store, config.limits)
+        quotas, secret = Quotas(store, config.limits), await store.secret(ENVELOPE_IDS)
         outgoing = Outgoing(
-            config, store, self._carriers, xmpp.answers, quotas, keys.autocrypt, now=now, events=events
+            config,
+            store,
+            self._carriers,
+            xmpp.answers,
+            quotas,
+            keys.autocrypt,
+            secret,
+            now=now,
+            events=events,
         )
         incoming = Incoming(
             config,
@@ -94,7 +102,7 @@ class App:
             self._carriers,
             xmpp.courier,
             quotas,
-            await store.secret(ENVELOPE_IDS),
+            secret,
             reported=outgoing.sending.wake,
             taken=keys.taken,
             now=now,

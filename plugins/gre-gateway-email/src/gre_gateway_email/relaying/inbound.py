@@ -27,6 +27,8 @@ from gre_gateway_email.relaying.reading import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gre_gateway_email.carrier import Carriers
     from gre_gateway_email.config import Retry
     from gre_gateway_email.relaying.bounces import Bounces
@@ -72,8 +74,9 @@ class Policy:
 class _Answer:
     """What one recipient gets."""
 
-    reply: str = ""
-    user: User | None = None
+    reply: str = STORED
+    mail: Mail | None = None
+    """None: it is refused."""
     stored: list[Stored] = field(default_factory=list)
 
 
@@ -163,16 +166,21 @@ class Inbound:
         for address in recipients:
             try:
                 user = await self._user(address, len(content))
-                wanted = options.of(address).wants_report
-                mail = Mail(user, address, sender, content, header, wanted, options.envelope_id, self._now())
-                answers.append(_Answer(STORED, user, await self._messages(mail, encrypted)))
+                if encrypted is None and sender:
+                    self._require_plain(user)
             except Unwanted as refusal:
                 answers.append(_Answer(self._refused(refusal)))
-        refused = [answer for answer in answers if answer.user is None]
-        if refused and options.one_answer:
+                continue
+            wanted = options.of(address).wants_report
+            mail = Mail(user, address, sender, content, header, wanted, options.envelope_id, self._now())
+            answers.append(_Answer(mail=mail))
+        if options.one_answer and (refused := [each for each in answers if each.mail is None]):
             return [refused[0]] * len(recipients)
+        await self._make_messages([each for each in answers if each.mail is not None], encrypted)
         await self._keep(answers)
-        users = list({answer.user.jid: answer.user for answer in answers if answer.user is not None}.values())
+        users = list(
+            {each.mail.user.jid: each.mail.user for each in answers if each.mail is not None}.values()
+        )
         if users:
             _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), count=len(users))
             await self._tell(users, sender, content)
@@ -195,17 +203,28 @@ class Inbound:
             raise Unwanted("452 4.3.1", "Too many messages wait for delivery, try again later")
         return user
 
-    async def _messages(self, mail: Mail, encrypted: Encrypted | None) -> list[Stored]:
-        if encrypted is not None:
-            return self._encrypted(mail, encrypted)
-        if not mail.sender:
-            return await self._report(mail)
-        if self._policy.encrypted_only or mail.user.encrypted_only:
+    def _require_plain(self, user: User) -> None:
+        if self._policy.encrypted_only or user.encrypted_only:
             raise Unwanted("523 5.7.10", "This user takes only mail encrypted with OpenPGP (PGP/MIME)")
-        try:
-            return [self._plain(mail, await self._read(mail.user, mail.content))]
-        except Unreadable as error:
-            raise Unwanted("554 5.6.0", f"The mail {error}") from error
+
+    async def _make_messages(self, answers: list[_Answer], encrypted: Encrypted | None) -> None:
+        """Make what is stored for each; the mail is the same for all.
+
+        Raises:
+            Unwanted: it cannot be taken for anybody.
+        """
+        mails = [(each, each.mail) for each in answers if each.mail is not None]
+        if encrypted is not None:
+            for each, mail in mails:
+                each.stored = self._encrypted(mail, encrypted)
+        elif mails and mails[0][1].sender:
+            users = list(dict.fromkeys(mail.user.jid for _, mail in mails))
+            plain = await _readable(self._read(users, mails[0][1].content))
+            for each, mail in mails:
+                each.stored = [self._plain(mail, plain[mail.user.jid])]
+        else:
+            for each, mail in mails:
+                each.stored = await self._report(mail)
 
     def _encrypted(self, mail: Mail, encrypted: Encrypted) -> list[Stored]:
         retry = self._policy.retry
@@ -220,10 +239,7 @@ class Inbound:
         stored = list(understood.errors)
         if not understood.rest:
             return stored
-        try:
-            plain = await self._read(mail.user, mail.content)
-        except Unreadable as error:
-            raise Unwanted("554 5.6.0", f"The mail {error}") from error
+        plain = (await _readable(read_text([mail.user.jid], mail.content)))[mail.user.jid]
         # Whoever leaves out the sender must not get plain words past a policy that promises encryption.
         strict = self._policy.encrypted_only or mail.user.encrypted_only
         shown = PlainContent(REPORT) if strict else replace(plain, text=f"{REPORT}\n\n{plain.text}")
@@ -266,3 +282,10 @@ class Inbound:
     def _refused(self, refusal: Unwanted) -> str:
         self._events.refused("in", refusal.status)
         return refusal.reply
+
+
+async def _readable(work: Awaitable[Mapping[str, PlainContent]]) -> Mapping[str, PlainContent]:
+    try:
+        return await work
+    except Unreadable as error:
+        raise Unwanted("554 5.6.0", f"The mail {error}") from error

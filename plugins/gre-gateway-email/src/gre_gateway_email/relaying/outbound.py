@@ -128,7 +128,10 @@ class Outbound:
         if self._encrypted_only or strict:
             raise Refused(ENCRYPT_TEXT, condition="policy-violation", error_type="modify")
         envelope = envelope_of(message)
-        return await self._store_mail(message, envelope, await self._write(message, envelope))
+        # What it links to is not fetched again for a repetition.
+        known = await self._store.outbox.is_known(key_of(message)) if message.id is not None else "new"
+        content = await self._write(message, envelope) if known == "new" else b""
+        return await self._store_mail(message, envelope, content)
 
     async def _check_user(self, message: Relayed | Plain) -> bool:
         """Refuse who may not send; tell whether the user wants only encrypted messages."""

@@ -13,8 +13,9 @@ from gre_gateway_email.mail.mime_scan import Unreadable
 from gre_gateway_email.mail.plain_reading import read_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from gre_gateway_email.carrier import Carriers
-    from gre_gateway_email.store.records import User
 
 MAX_REPLY: Final = 400
 _MAX_MESSAGE_ID: Final = 900
@@ -79,14 +80,14 @@ class Header:
     message_id: str
 
 
-PlainReader = Callable[["User", bytes], Awaitable[PlainContent]]
-"""Reads a plain mail for one user; raises Unreadable when its header is beyond the bounds."""
+PlainReader = Callable[["Sequence[str]", bytes], Awaitable["Mapping[str, PlainContent]"]]
+"""Reads a plain mail for users, by bare JID; raises Unreadable when its header is beyond the bounds."""
 
 
-async def read_text(_user: User, mail: bytes) -> PlainContent:
-    """Read text and subject alone."""
+async def read_text(users: Sequence[str], mail: bytes) -> Mapping[str, PlainContent]:
+    """Read text and subject alone: attachments are named."""
     plain = read_plain(mail)
-    return PlainContent(plain.shown(plain.files), plain.subject)
+    return dict.fromkeys(users, PlainContent(plain.shown(plain.files), plain.subject))
 
 
 def unwrap(carriers: Carriers, sender: str, mail: bytes) -> Encrypted | None:

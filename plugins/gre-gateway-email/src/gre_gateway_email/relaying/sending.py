@@ -44,7 +44,9 @@ _log = get_logger(__name__)
 class Way(Protocol):
     """The relay, as it is needed here (see :class:`gre_gateway_email.mail.relay.Relay`)."""
 
-    async def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> None:
+    async def send(
+        self, sender: str, recipients: Sequence[str], mail: bytes, *, envelope_id: str = ""
+    ) -> None:
         """Hand over a mail for all recipients, or raise Refused: then nobody gets it."""
         ...
 
@@ -75,6 +77,7 @@ class Sending:
         answers: who tells the users.
         retry: when and how long is tried.
         workers: mails that are handed over at the same time.
+        envelope_id: gives what reports about a mail will name, or ``""``.
         events: told what happens.
         now: seconds since 1970.
     """
@@ -87,6 +90,7 @@ class Sending:
         retry: Retry,
         *,
         workers: int,
+        envelope_id: Callable[[OutboundMail], str] = lambda _: "",
         now: Callable[[], float],
         events: Events | None = None,
     ) -> None:
@@ -95,6 +99,7 @@ class Sending:
         self._answers = answers
         self._retry = retry
         self._count = workers
+        self._envelope_id = envelope_id
         self._now = now
         self._events = events or NoEvents()
         self._feed: Feed[OutboundMail] = Feed(
@@ -200,7 +205,9 @@ class Sending:
 
     async def _try(self, mail: OutboundMail) -> None:
         try:
-            await self._relay.send(mail.sender, mail.recipients, mail.mail)
+            await self._relay.send(
+                mail.sender, mail.recipients, mail.mail, envelope_id=self._envelope_id(mail)
+            )
         except Refused as error:
             self._failed(mail, error)
         except Exception as error:  # noqa: BLE001 - whatever happens, the mail is still there
