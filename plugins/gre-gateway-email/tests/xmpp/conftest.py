@@ -61,8 +61,8 @@ class Desk:
             user = await store.users.get(jid)
             return user is not None and user.encrypted_only
 
-        async def own_key_seen(jid):
-            return jid in self.own_keys
+        async def own_key_seen(user):
+            return user.jid in self.own_keys
 
         async def send_test(user):
             self.tests.append(user.jid)

@@ -93,6 +93,10 @@ class KeySide:
         """Give the value of the Autocrypt header for a mail of a user."""
         return None if self._user_keys is None else await self._user_keys.autocrypt(user, address)
 
+    async def sees_key_of(self, user: User) -> bool:
+        """Tell whether a user has published a key for the address that mails come from."""
+        return await self.autocrypt(user.jid, user.addresses[0]) is not None
+
     async def taken(self, users: Sequence[User], sender: str, content: bytes) -> None:
         """Learn from a mail that was stored."""
         if self._harvest is not None:

@@ -9,6 +9,7 @@ from gre_gateway_email.mail.relay import Relay
 from gre_gateway_email.relaying.limits import HourlyLimits
 from gre_gateway_email.relaying.outbound import Outbound, write_text
 from gre_gateway_email.relaying.sending import Sending
+from gre_gateway_email.relaying.test_mail import send_test_mail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.relaying.outbound import AutocryptHeader, PlainWriter
     from gre_gateway_email.relaying.quotas import Quotas
     from gre_gateway_email.relaying.sending import Answers
-    from gre_gateway_email.store import OutboundMail, Store
+    from gre_gateway_email.store import OutboundMail, Store, User
 
 DRAIN_SECONDS: Final = 10.0
 """How long a stop waits for mails that are under way."""
@@ -82,6 +83,10 @@ class Outgoing:
             write=write,
             events=events,
         )
+
+    async def send_test(self, user: User) -> str:
+        """Send a test mail to a user's own address; give a sentence that says what became of it."""
+        return await send_test_mail(self._relay, user)
 
     def start(self) -> None:
         """Begin, with what is in the outbox."""

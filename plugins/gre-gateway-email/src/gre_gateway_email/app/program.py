@@ -17,12 +17,14 @@ from gre_gateway_email.relaying.clock import SteadyClock
 from gre_gateway_email.relaying.housekeeping import keep_house
 from gre_gateway_email.relaying.quotas import Quotas
 from gre_gateway_email.store import default_url, open_store
+from gre_gateway_email.xmpp.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gre_gateway_email.config import Config
     from gre_gateway_email.store import Store
+    from gre_gateway_email.store.records import User
 
 ENVELOPE_IDS: Final = "envelope-ids"
 """Name of the secret that envelope ids are made with."""
@@ -96,6 +98,24 @@ class App:
             now=now,
             events=events,
         )
+
+        def replayed() -> None:
+            outgoing.sending.wake()
+            incoming.delivery.wake()
+
+        xmpp.services = services = Services(
+            xmpp.gateway,
+            config,
+            store,
+            own_key_seen=keys.sees_key_of,
+            send_test=outgoing.send_test,
+            replayed=replayed,
+        )
+
+        async def taken(users: Sequence[User], sender: str, content: bytes) -> None:
+            services.roster.wrote(sender, users)
+            await keys.taken(users, sender, content)
+
         incoming = Incoming(
             config,
             store,
@@ -104,7 +124,7 @@ class App:
             quotas,
             secret,
             reported=outgoing.sending.wake,
-            taken=keys.taken,
+            taken=taken,
             now=now,
             events=events,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from slixmpp import ComponentXMPP
 
-from gre_core.errors import GreError, Refused
+from gre_core.errors import Refused
 from gre_core.gateway import GatewayEngine
 from gre_core.log import get_logger
 from gre_core.registry import Plugins
@@ -31,15 +31,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.relaying.delivery import Delivery
     from gre_gateway_email.relaying.outbound import Outbound
     from gre_gateway_email.store.store import Store
-
-GREETED: Final = 10
-"""Users who are greeted at once; then others have their turn."""
-
-BETWEEN: Final = 0.05
-"""Seconds between two such groups."""
-
-FAREWELL: Final = 5.0
-"""Seconds that may be used to tell all users that the gateway goes."""
+    from gre_gateway_email.xmpp.services import Services
 
 _FINAL: Final = frozenset({"not-authorized", "host-unknown"})
 """Trying again does not help: the configuration, here or there, is wrong."""
@@ -69,6 +61,8 @@ class XmppSide:
     """Takes what users send; bound before the component connects."""
     delivery: Delivery
     """Told what became of what users got; bound before the component connects."""
+    services: Services
+    """Answers what users ask of the gateway itself; bound before the component connects."""
 
     def __init__(
         self,
@@ -109,7 +103,6 @@ class XmppSide:
         self.answers = XmppAnswers(self.gateway)
         self.session = asyncio.Event()
         self.rejected = asyncio.Event()
-        self._greeting: asyncio.Task[None] | None = None
         self.gateway.presences.on_change(self._on_presence)
         self._component.add_event_handler("session_start", self._on_session)
         self._component.add_event_handler("disconnected", self._on_disconnected)
@@ -122,17 +115,10 @@ class XmppSide:
 
     async def close(self) -> None:
         """Tell the users, and disconnect."""
-        if self._greeting is not None:
-            self._greeting.cancel()
         if not self._component.is_connected():
             self._component.abort()
             return
-        try:
-            async with asyncio.timeout(FAREWELL):
-                async for user in self._store.users.all():
-                    self.gateway.presences.leave(user.jid)
-        except (GreError, TimeoutError) as error:
-            _log.warning("farewell-cut", error_type=type(error).__name__)
+        await self.services.relations.leave_all()
         await self._component.disconnect(wait=2.0)
 
     # -- who the users are ---------------------------------------------------------------------------
@@ -167,26 +153,9 @@ class XmppSide:
     def _on_session(self, _event: object = None) -> None:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
         self._connected(True)  # noqa: FBT003 - a state, and the only argument
-        if self._greeting is not None:
-            self._greeting.cancel()
-        self._greeting = asyncio.get_running_loop().create_task(self._greet())
+        self.services.relations.greet_all()
         self.delivery.connected()
         self.session.set()
-
-    async def _greet(self) -> None:
-        """Greet all users, little by little: messages go on meanwhile."""
-        count = 0
-        try:
-            async for user in self._store.users.all():
-                if user.blocked:
-                    continue
-                # Some clients let only subscribers read their keys: ask. Who agreed before is not asked again.
-                self.gateway.presences.greet(user.jid, subscribe=True)
-                count += 1
-                if count % GREETED == 0:
-                    await asyncio.sleep(BETWEEN)
-        except GreError as error:
-            _log.warning("greeting-cut", code=error.code, count=count)
 
     def _on_disconnected(self, _event: object = None) -> None:
         self._connected(False)  # noqa: FBT003 - a state, and the only argument

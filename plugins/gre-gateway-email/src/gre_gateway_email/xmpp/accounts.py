@@ -12,6 +12,7 @@ from gre_core.errors import InvalidAddress, Refused
 from gre_core.jid_escape import unescape
 from gre_core.log import get_logger
 from gre_gateway_email.mail.addresses import MAX_LOCAL_PART, check_address, domain_of
+from gre_gateway_email.store.errors import AddressTaken
 from gre_gateway_email.store.records import User
 from gre_gateway_email.xmpp.tries import Tries
 
@@ -168,12 +169,11 @@ class Accounts:
         for address in user.addresses:
             owner = await self._store.users.by_address(address)
             if owner is not None and owner.jid != user.jid:
-                raise Refused(
-                    "That address belongs to somebody else. Choose another one.",
-                    condition="conflict",
-                    error_type="cancel",
-                )
-        await self._store.users.put(user)
+                raise _taken()
+        try:
+            await self._store.users.put(user)
+        except AddressTaken as error:
+            raise _taken() from error
         return user
 
     # -- changes -------------------------------------------------------------------------------------
@@ -316,6 +316,14 @@ def _given_by_operator() -> Refused:
     return Refused(
         "The operator of this gateway decides about your address.",
         condition="not-allowed",
+        error_type="cancel",
+    )
+
+
+def _taken() -> Refused:
+    return Refused(
+        "That address belongs to somebody else. Choose another one.",
+        condition="conflict",
         error_type="cancel",
     )
 

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.store import Users
     from gre_gateway_email.xmpp.roster import Roster
 
-AT_ONCE: Final = 50
+AT_ONCE: Final = 10
 """Users who are greeted before there is a pause."""
 
 PAUSE: Final = 0.05
-"""Seconds. 10,000 users are greeted in about ten seconds; messages go on meanwhile."""
+"""Seconds. 10,000 users are greeted in less than a minute; messages go on meanwhile."""
+
+FAREWELL: Final = 5.0
+"""Seconds that may be used to tell all users that the gateway goes."""
 
 _log = get_logger(__name__)
 
@@ -49,27 +52,25 @@ class Relations:
         number = 0
         try:
             async for user in self._users.all():
-                if not user.blocked:
-                    # Some clients let only subscribers read their keys: ask. Who agreed before is not asked again.
-                    self._gateway.presences.greet(user.jid, subscribe=True)
+                if user.blocked:
+                    continue
+                # Some clients let only subscribers read their keys: ask. Who agreed before is not asked again.
+                self._gateway.presences.greet(user.jid, subscribe=True)
                 number += 1
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(PAUSE)
         except GreError as error:
-            _log.error("users-not-greeted", code=error.code)
+            _log.warning("greeting-cut", code=error.code, count=number)
 
     async def leave_all(self) -> None:
         """Tell all users that the gateway goes away. Returns when the stanzas are handed to the stream."""
         self._stop_greeting()
-        number = 0
         try:
-            async for user in self._users.all():
-                self._gateway.presences.leave(user.jid)
-                number += 1
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(0)
-        except GreError as error:
-            _log.error("users-not-told", code=error.code)
+            async with asyncio.timeout(FAREWELL):
+                async for user in self._users.all():
+                    self._gateway.presences.leave(user.jid)
+        except (GreError, TimeoutError) as error:
+            _log.warning("farewell-cut", error_type=type(error).__name__)
 
     def _stop_greeting(self) -> None:
         if self._greeting is not None:

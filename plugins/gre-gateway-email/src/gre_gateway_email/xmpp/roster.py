@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Literal
 from xml.etree.ElementTree import Element, SubElement
@@ -9,17 +10,22 @@ from xml.etree.ElementTree import Element, SubElement
 from gre_core.errors import GreError
 from gre_core.log import get_logger
 from gre_core.wire import CLIENT
+from gre_gateway_email.xmpp.tries import Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gre_core.slixmpp.gateway import Gateway
+    from gre_gateway_email.store.records import User
 
 ROSTERX: Final = "http://jabber.org/protocol/rosterx"
 MOST_ITEMS: Final = 100
 """In one stanza; 150 or more are treated with suspicion (XEP-0144, section 6)."""
 
 _REMEMBERED: Final = 20_000
+_AT_ONCE: Final = 100
+_IN_AN_HOUR: Final = 20
+"""Contacts that are suggested to one user: whoever can send mail could fill a screen with more."""
 
 _log = get_logger(__name__)
 
@@ -34,21 +40,34 @@ class Roster:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._suggested: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._tries = Tries(limit=_IN_AN_HOUR, seconds=3600.0)
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def met(self, user: str, address: str) -> None:
-        """Suggest a contact who wrote to a user: once, and not when the user has the contact already.
+    def wrote(self, address: str, users: Iterable[User]) -> None:
+        """Suggest a contact who wrote: once to each user, and not to who has the contact already.
 
-        Never raises.
+        Returns at once, and never raises. Without a sender, and when there is too much to do, nothing is suggested.
 
         Arguments:
-            user: bare JID.
             address: of the contact.
+            users: who got the mail.
         """
+        for user in users:
+            if address and self._gateway.presences.is_online(user.jid) and len(self._tasks) < _AT_ONCE:
+                task = asyncio.get_running_loop().create_task(self._meet(user.jid, address))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _meet(self, user: str, address: str) -> None:
         try:
             jid = self._gateway.engine.jid_of(address)
-            known = (user, jid) in self._suggested or jid in self._gateway.presences.watched_contacts(user)
-            if known or not await self.add(user, address):
+            if (user, jid) in self._suggested or jid in self._gateway.presences.watched_contacts(user):
                 return
+            clients = await self.able_clients(user)
+            if not clients or (user, jid) in self._suggested:
+                return
+            self._tries.take(user)
+            self.suggest(clients, "add", [(jid, address)])
         except GreError as error:
             _log.info("contact-not-suggested", code=error.code)
             return

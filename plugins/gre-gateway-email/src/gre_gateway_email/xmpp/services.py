@@ -39,12 +39,12 @@ class Services:
         gateway: attached, not connected yet.
         config: what is allowed.
         store: users and queues.
-        own_key_seen: tells whether the gateway reads a public key of a user, by bare JID.
+        own_key_seen: tells whether the gateway sees a public key of a user.
         send_test: sends a test mail to a user's own address; gives a sentence that says what became of it.
         replayed: called when an admin wants a dead letter to be tried again.
 
     Attributes:
-        roster: suggests contacts; call :meth:`~gre_gateway_email.xmpp.roster.Roster.met` at mail from somebody.
+        roster: suggests contacts; call :meth:`~gre_gateway_email.xmpp.roster.Roster.wrote` at mail from somebody.
         relations: greets all users when a session begins, and says goodbye when the program stops.
     """
 

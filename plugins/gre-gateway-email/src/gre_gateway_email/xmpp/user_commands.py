@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.xmpp.roster import Roster
     from gre_gateway_email.xmpp.tries import Tries
 
-    OwnKeySeen = Callable[[str], Awaitable[bool]]
+    OwnKeySeen = Callable[[User], Awaitable[bool]]
     SendTest = Callable[[User], Awaitable[str]]
 
 _ADD: Final = "add"
@@ -50,7 +50,7 @@ class UserCommands:
         inbox: what waits for a user.
         roster: suggestions.
         relations: presence.
-        own_key_seen: tells whether the gateway reads a key of a user, by bare JID.
+        own_key_seen: tells whether the gateway sees a public key of a user.
         send_test: sends a test mail to a user's own address; gives a sentence that says what became of it.
         tests: how often somebody may do that.
     """
@@ -97,7 +97,7 @@ class UserCommands:
     async def _status(self, caller: Caller) -> Step:
         user = await self._accounts.require(caller.jid)
         waiting, size = await self._inbox.waiting_of(user.jid)
-        seen = await self._own_key_seen(user.jid)
+        seen = await self._own_key_seen(user)
         strict = self._config.encrypted_only or user.encrypted_only
         fields = (
             Field("address", "Mail address", values=user.addresses[:1]),
