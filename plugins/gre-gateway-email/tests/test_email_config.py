@@ -208,6 +208,17 @@ def test_credentials_of_systemd_go_before_the_file(write, tmp_path):
     )
 
 
+def test_the_file_itself_may_be_a_credential_and_keeps_its_name(write, tmp_path):
+    path = write("this is not read")
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "gateway.toml").write_text(SMALL)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+    config = load(path, environ)
+    assert (config.path, config.state) == (path, tmp_path / "state")
+    (tmp_path / "credentials" / "gateway.toml").write_text(SMALL.replace("[smtp]", "[smtp]\nport = 0"))
+    assert problems_of(path, environ)[0].startswith(":7: [smtp] port")
+
+
 def test_secrets_that_everybody_can_read_are_warned_about(write, tmp_path):
     path = write(SMALL)
     path.chmod(0o644)

@@ -51,7 +51,7 @@ from gre_gateway_email.config.settings import (
     Tls,
     Xmpp,
 )
-from gre_gateway_email.config.sources import ConfigError, Sources
+from gre_gateway_email.config.sources import ConfigError, Sources, handed_over
 from gre_gateway_email.config.toml_table import MAX_PORT, Table
 from gre_gateway_email.mail.addresses import check_address, domain_of
 
@@ -82,8 +82,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
 
 def read(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, Sources]:
     """Do what :func:`load` does, and give also the notes: warnings, and every key that may be there."""
-    text, values = _parse(path)
-    sources = Sources(path, text, os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    text, values = _parse(path, handed_over(path.name, environ) or path)
+    sources = Sources(path, text, environ)
     root = Table(sources, "", values)
     users = root.read("users", _users)
     state = root.read("state", lambda table: table.folder("directory", "state"))
@@ -122,9 +123,9 @@ def _line_of(problem: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _parse(path: Path) -> tuple[str, dict[str, object]]:
+def _parse(path: Path, source: Path) -> tuple[str, dict[str, object]]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = source.read_bytes().decode("utf-8")
     except OSError as error:
         hint = "; `gre-email-gateway init` writes one" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{hint}") from error

@@ -95,9 +95,8 @@ class Sources:
 
     def credential(self, table: str, key: str) -> tuple[str, Path] | None:
         """Give the credential for a key that systemd handed over (``systemd.exec(5)``), and its file."""
-        folder = self.environ.get("CREDENTIALS_DIRECTORY")
-        path = Path(folder, f"{table}_{key}") if folder else None
-        if path is None or not path.exists():
+        path = handed_over(f"{table}_{key}", self.environ)
+        if path is None:
             return None
         return self.read_secret(path, f"the credential {path.name}"), path
 
@@ -133,6 +132,16 @@ class Sources:
                 self.problems.append(
                     f"{name} in the environment is not known{closest(name, known) or '; README.md lists the keys'}"
                 )
+
+
+def handed_over(name: str, environ: Mapping[str, str]) -> Path | None:
+    """Give the file of a credential that systemd hands over, or None.
+
+    The configuration itself can be one, under its own name: then the service needs no right to read the file in /etc.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, name) if folder else None
+    return path if path is not None and path.is_file() else None
 
 
 def variable_of(table: str, key: str) -> str:

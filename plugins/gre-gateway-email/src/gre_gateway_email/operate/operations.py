@@ -19,7 +19,6 @@ from importlib.metadata import version
 from os import getpid
 from typing import TYPE_CHECKING, Protocol
 
-from gre_core.log import get_logger
 from gre_gateway_email.operate.health import HealthServer
 from gre_gateway_email.operate.metrics import Counted, Metrics
 from gre_gateway_email.operate.running import Running, RunningFile
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gre_gateway_email.config import Config
-
-_log = get_logger(__name__)
 
 
 class _Users(Protocol):
@@ -91,7 +88,6 @@ class Operations:
             self._health = HealthServer(self._config.http, self._metrics, checks)
             port = await self._health.start()
             self._say(replace(self._running, http_port=port))
-            _log.info("health-listens", count=port)
         if (seconds := watchdog_seconds()) is not None:
             self._watchdog = asyncio.create_task(_watch(seconds))
 
