@@ -122,6 +122,11 @@ class Capabilities:
             raise failure
         return answers[0]
 
+    def forget_data(self, jid: str) -> None:
+        """Forget the data forms of a contact: what they say of its keys may be outdated."""
+        for entry in [key for key in self._data if key[0] == jid]:
+            del self._data[entry]
+
     def known_data(self, jid: str, pair: Pair) -> DataForm | None:
         """Give the data form that was fetched in this session, if any."""
         return self._data.get((jid, pair))

@@ -137,7 +137,8 @@ class ClientEngine:
         self._capabilities.forget(canonical(jid))
 
     async def notified(self, jid: str, node: str) -> tuple[Notice, ...]:
-        """Tell the encrypters that a pubsub node changed (XEP-0163)."""
+        """Tell the encrypters that a pubsub node changed (XEP-0163); the contact's data is asked for anew."""
+        self._capabilities.forget_data(canonical(jid))
         return tuple(await self._events.notified(canonical(jid), node))
 
     async def acquaint(self, jids: Iterable[str]) -> tuple[Notice, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gre_core.api import Explaining
-from gre_core.errors import EncryptFailed, GreError, PolicyChanged
+from gre_core.errors import EncryptFailed, GreError, NoUsableKey, PolicyChanged
 from gre_core.jid_escape import contact
 from gre_core.model import Recipient, SealJob
 from gre_core.policy import Memory
@@ -136,6 +136,9 @@ class Explainer:
         )
         try:
             return tuple(await encrypter.explain(job, replace(self._ports, decide=refuse)))
+        except NoUsableKey:
+            self._capabilities.forget_data(recipient.jid)
+            raise
         except GreError:
             raise
         except Exception as error:

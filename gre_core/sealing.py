@@ -14,6 +14,7 @@ from gre_core.errors import (
     EncryptFailed,
     FormatFailed,
     GreError,
+    NoUsableKey,
     PeerError,
     SealError,
     TooLarge,
@@ -257,8 +258,14 @@ class Sealer:
             GreError: the user has to decide first, or the encrypter failed.
         """
         encrypter = self._plugins.encrypter(job.encrypter)
-        with _Guard(EncryptFailed, job.encrypter, "finding the keys"):
-            return await encrypter.seal_keys(job, self._ports)
+        try:
+            with _Guard(EncryptFailed, job.encrypter, "finding the keys"):
+                return await encrypter.seal_keys(job, self._ports)
+        except NoUsableKey:
+            # The gateway may learn of a key at any time: the next try must not go by what it said before.
+            for recipient in job.recipients:
+                self._capabilities.forget_data(recipient.jid)
+            raise
 
     async def encrypt(self, message: Message, job: SealJob, agreed: Agreed) -> Ciphertext:
         """Format and encrypt a message to the recipients of a job.

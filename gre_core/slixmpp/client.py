@@ -22,7 +22,7 @@ from gre_core.log import get_logger
 from gre_core.model import Message, Notice
 from gre_core.slixmpp.archive import CatchUp
 from gre_core.slixmpp.caps import CAPS_TAG
-from gre_core.slixmpp.ports import new_id
+from gre_core.slixmpp.ports import EVENT, new_id
 from gre_core.slixmpp.traps import hide_fallback
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 
 CARBONS: Final = "urn:xmpp:carbons:2"
-EVENT: Final = "http://jabber.org/protocol/pubsub#event"
 MAX_MEMORY: Final = 64 * 1024 * 1024
 """Bytes of received messages that wait for the host, beyond which further ones are dropped and not confirmed."""
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
+from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
@@ -32,7 +33,7 @@ from gre_core.ports import Ports
 from gre_core.slixmpp.answers import Answers, for_everybody, no_nodes
 from gre_core.slixmpp.caps import Announced
 from gre_core.slixmpp.hardening import harden_stream
-from gre_core.slixmpp.ports import SlixmppPubSub
+from gre_core.slixmpp.ports import EVENT, SlixmppPubSub
 from gre_core.slixmpp.presence import Presences
 from gre_core.slixmpp.reconnect import Reconnector
 from gre_core.slixmpp.requests import Requests
@@ -43,7 +44,6 @@ from gre_core.stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from xml.etree.ElementTree import Element
 
     from slixmpp import ComponentXMPP
     from slixmpp.xmlstream.stanzabase import StanzaBase
@@ -238,6 +238,21 @@ class Gateway:
     def deliver_notice(self, to: str, text: str, stanza_id: str) -> None:
         """Say something to a user in the gateway's own name. Raises as :meth:`deliver`."""
         self.stream.put(self.engine.emit_notice(to, text, stanza_id))
+
+    def node_changed(self, to: str, legacy_id: str, node: str) -> None:
+        """Tell a user's clients that a pubsub node of a contact changed (XEP-0060, section 7.1.2), without its items.
+
+        Servers drop it when none of them is there.
+
+        Raises:
+            PeerTimeout, InvalidAddress: as :meth:`deliver`.
+        """
+        sender = self.engine.jid_of(legacy_id)
+        stanza = Element(wire.MESSAGE_TAG, {"from": sender, "to": to, "type": "headline"})
+        event = SubElement(stanza, f"{{{EVENT}}}event")
+        items = SubElement(event, f"{{{EVENT}}}items", {"node": node})
+        SubElement(items, f"{{{EVENT}}}item", {"id": "current"})
+        self.stream.put(stanza)
 
     def deliver_error(self, to: str, legacy_id: str | None, stanza_id: str, error: GreError) -> int:
         """Send the error for a message whose receipt was sent before: the network gave it back.

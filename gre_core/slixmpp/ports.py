@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DISCO: Final = "http://jabber.org/protocol/disco#info"
 PUBSUB: Final = "http://jabber.org/protocol/pubsub"
 OWNER: Final = f"{PUBSUB}#owner"
+EVENT: Final = f"{PUBSUB}#event"
 
 _MAX_ITEMS: Final = 1000
 _OTHER_OPTIONS: Final = frozenset(

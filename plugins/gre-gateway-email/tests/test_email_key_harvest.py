@@ -49,7 +49,10 @@ class Scene:
         self.keys = fakes.ContactKeys()
         self.clock = fakes.Clock(NOW)
         self.dkim = False
-        self.harvest = Harvest(self.keys, lambda _mail, _address: self.dkim, self.clock)
+        self.told = []
+        self.harvest = Harvest(
+            self.keys, lambda _mail, _address: self.dkim, lambda *who: self.told.append(who), self.clock
+        )
 
     async def take(self, content, sender=BOB, users=(JULIET,)):
         await self.harvest.mail(users, sender, content)
@@ -191,6 +194,16 @@ async def test_a_users_own_address_and_blocked_users_get_nothing(scene, fakes):
     blocked = replace(ROMEO, blocked=True)
     await scene.take(mail(header(fakes.public_key(BOB))), users=(blocked,))
     assert not scene.keys.keys
+
+
+async def test_clients_are_told_of_another_key_only(scene, key, other):
+    await scene.take(mail(header(key), date=NOW - 3 * DAY))
+    assert scene.told == [(JULIET.jid, BOB)]
+    await scene.take(mail(header(key)))
+    await scene.take(mail())
+    assert len(scene.told) == 1
+    await scene.take(mail(header(other)))
+    assert len(scene.told) == 2
 
 
 async def test_not_every_mail_writes_to_the_store(scene, key):

@@ -6,7 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from gre_openpgp.keydirectory import KeyDirectory
+from gre_openpgp.xep0373 import PUBLIC_KEYS
 
+from gre_core.errors import GreError
+from gre_core.log import get_logger
 from gre_core.web import HttpsWeb
 from gre_gateway_email.keys.contact_nodes import ContactNodes
 from gre_gateway_email.keys.domain_directories import SECONDS, DomainDirectories
@@ -19,10 +22,14 @@ from gre_gateway_email.keys.wkd_server import WkdServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gre_core.ports import Item, PubSub
+    from gre_core.ports import Item
+    from gre_core.slixmpp.gateway import Gateway
     from gre_gateway_email.config import Config
     from gre_gateway_email.store.records import User
     from gre_gateway_email.store.store import Store
+
+
+_log = get_logger(__name__)
 
 
 class KeySide:
@@ -41,17 +48,25 @@ class KeySide:
         self._domains = (
             DomainDirectories(HttpsWeb(timeout=SECONDS), config.mail.domains) if config.keys.wkd else None
         )
-        self._harvest = (
-            Harvest(store.contact_keys, lambda _mail, _address: False, now) if config.keys.harvest else None
-        )
+        self._harvest: Harvest | None = None
         self._user_keys: UserKeys | None = None
         self._contact_nodes: ContactNodes | None = None
         self._wkd: WkdServer | None = None
 
-    def attach(self, pubsub: PubSub) -> None:
-        """Say how the nodes of users are read, as soon as there is a component."""
+    def attach(self, gateway: Gateway) -> None:
+        """Say how users are reached, as soon as there is a component."""
         config, store = self._config, self._store
-        self._user_keys = UserKeys(pubsub, time.monotonic, self._now)
+
+        def changed(user: str, address: str) -> None:
+            try:
+                gateway.node_changed(user, address, PUBLIC_KEYS)
+            except GreError as error:
+                # Without a stream: clients ask anew in their next session.
+                _log.debug("key-change-not-told", code=error.code)
+
+        if config.keys.harvest:
+            self._harvest = Harvest(store.contact_keys, lambda _mail, _address: False, changed, self._now)
+        self._user_keys = UserKeys(gateway.ports.pubsub, time.monotonic, self._now)
         publishing = Publishing(store.users, self._user_keys, config.mail.domains)
         finder = KeyFinder(
             None if config.keys.directory is None else KeyDirectory(config.keys.directory),

@@ -85,7 +85,7 @@ class App:
         config, now, events = self._config, self._now, self._operations.metrics
         keys = KeySide(config, store, now)
         xmpp = XmppSide(config, store, self._carriers, keys.nodes, self._on_connected)
-        keys.attach(xmpp.gateway.ports.pubsub)
+        keys.attach(xmpp.gateway)
         quotas, secret = Quotas(store, config.limits), await store.secret(ENVELOPE_IDS)
         outgoing = Outgoing(
             config,

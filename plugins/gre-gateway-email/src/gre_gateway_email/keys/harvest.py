@@ -74,14 +74,20 @@ class Harvest:
     Arguments:
         keys: where they are kept.
         authenticated: asked about each mail with a key.
+        changed: told the bare JID of a user and the address of a contact whose key is another one now. Never raises.
         now: seconds since 1970.
     """
 
     def __init__(
-        self, keys: ContactKeys, authenticated: Authenticated, now: Callable[[], float] = time.time
+        self,
+        keys: ContactKeys,
+        authenticated: Authenticated,
+        changed: Callable[[str, str], None],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
         self._authenticated = authenticated
+        self._changed = changed
         self._now = now
 
     async def mail(self, users: Iterable[User], sender: str, content: bytes) -> None:
@@ -147,6 +153,8 @@ class Harvest:
             user, header.address, header.data, "autocrypt", header.authenticated, seen_at=header.date
         )
         await self._keys.put(key)
+        if all(old.data != header.data for old in have):
+            self._changed(user, header.address)
         _log.info("key-harvested", peer_domain=domain_of(header.address), size=len(header.data))
 
     def _counts_more(self, header: Header, old: HarvestedKey) -> bool:
