@@ -235,3 +235,30 @@ async def test_the_signature_of_a_bob_who_wrote_before_is_checked_with_his_key(
     assert received.message.text.strip() == "It is the east"
     (notice,) = [each for each in received.notices if each.code == "key-from-gateway-only"]
     assert Origin("autocrypt", authenticated=False).describe()[-30:] in notice.text
+
+
+async def test_the_operators_mail_server_vouches_for_a_key(start, connect, bob, kit):
+    gateway = await start('[mail]\nauthserv_id = "mx.example.org"', users=USERS)
+    romeo = kit.Juliet(await connect("romeo", "garden"))
+    first, header = bob.new_key()
+    _, forged = bob.new_key()
+    passed = "Authentication-Results: mx.example.org; dkim=pass header.d=example.net"
+    foreign = "Authentication-Results: mx.evil.example; dkim=pass header.d=example.net"
+    elsewhere = "Authentication-Results: mx.example.org; dkim=pass header.d=evil.example"
+
+    async def listed():
+        entry = next((await ask(romeo, BOB)).iter("{urn:xmpp:openpgp:0}pubkey-metadata"))
+        (source,) = entry
+        assert source.tag == "{urn:xmpp:gre:key-source:0}source"
+        return entry.get("v4-fingerprint"), source.get("name"), source.get("authenticated")
+
+    for number, field in enumerate((foreign, elsewhere)):
+        await gateway.deliver(mail(forged, field, text=f"not vouched {number}"), to=("romeo@example.org",))
+        assert (await listed())[1:] == ("autocrypt", "false")
+    await gateway.deliver(mail(header, passed, text="vouched"), to=("romeo@example.org",))
+    assert await listed() == (first, "autocrypt", "true")
+    for number, field in enumerate((foreign, elsewhere)):
+        await gateway.deliver(mail(forged, field, text=f"forged {number}"), to=("romeo@example.org",))
+        assert await listed() == (first, "autocrypt", "true"), (
+            "it never takes the place of one that is vouched for"
+        )
