@@ -185,8 +185,8 @@ def _recipient_status(fields: Entity) -> RecipientStatus | None:
     precise = status_in(diagnostic)
     if precise and (not status or (status.endswith(".0.0") and precise[0] == status[0])):
         status = precise
-    known = [action for prefix, action in _ACTIONS if action_word.startswith(prefix)]
-    action = known[0] if known else _BY_CLASS.get(status[:1])
+    known: list[Action] = [action for prefix, action in _ACTIONS if action_word.startswith(prefix)]
+    action: Action | None = known[0] if known else _BY_CLASS.get(status[:1])
     if action is None:
         return None
     return RecipientStatus(action, status, diagnostic, recipient, original)
