@@ -54,9 +54,13 @@ virtual_mailbox_domains = {domains}
 virtual_transport = {transport}
 smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination, reject_unverified_recipient
 unverified_recipient_reject_code = 550
-unverified_recipient_reject_reason = Undeliverable address
+smtpd_forbid_bare_newline = normalize
+smtpd_forbid_unauth_pipelining = yes
 address_verify_sender =
-address_verify_negative_cache = no
+address_verify_positive_refresh_time = 1s
+address_verify_positive_expire_time = 10m
+address_verify_negative_refresh_time = 1s
+address_verify_negative_expire_time = 2s
 address_verify_poll_delay = 1s
 notify_classes =
 queue_run_delay = 1s
@@ -212,7 +216,8 @@ class PostfixServer:
         self.lmtp_port = lmtp_port
         self.proxy_port = proxy_port
         self._domains = tuple(domains)
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})
+        """More of ``main.cf``; used at the next :meth:`start`."""
         self._process = ServerProcess("postfix", "postfix", _INSTALL)
 
     @staticmethod
@@ -306,9 +311,15 @@ class PostfixServer:
             "relay": f"[{LOOPBACK}]:{self.relay_port}" if self.relay_port else f"[{LOOPBACK}]:9",
             "transport": f"lmtp:inet:{LOOPBACK}:{self.lmtp_port}" if self.lmtp_port else "retry:not yet",
         }
-        more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
+        more = "".join(f"{name} = {value}\n" for name, value in self.settings.items())
         (config / "main.cf").write_text(_MAIN.format_map(values) + more)
-        proxy = f"-o smtpd_proxy_filter={LOOPBACK}:{self.proxy_port}" if self.proxy_port else ""
+        proxy = ""
+        if self.proxy_port:
+            # The server behind it answers for each recipient itself.
+            proxy = (
+                f"-o smtpd_proxy_filter={LOOPBACK}:{self.proxy_port} "
+                "-o smtpd_recipient_restrictions=permit_mynetworks,reject_unauth_destination"
+            )
         (config / "master.cf").write_text(
             _MASTER.format(
                 outside=f"{LOOPBACK}:{self.port}",

@@ -252,4 +252,6 @@ def kit():
         binary_of=binary_of,
         error_of=error_of,
         Juliet=Juliet,
+        GatewayProcess=GatewayProcess,
+        b64decode=base64.b64decode,
     )
