@@ -265,7 +265,10 @@ class PostfixServer:
         daemons = await _output(find_program("postconf") or program, "-dh", "daemon_directory")
         config = self._write_files(self._process.directory)
         await self._process.start(
-            [f"{daemons}/master", "-c", str(config), "-d"], ports=[self.port, self.submission_port]
+            [f"{daemons}/master", "-c", str(config), "-d"],
+            ports=[self.port, self.submission_port],
+            patience=60,
+            patience=60,
         )
 
     async def kill(self) -> None:

@@ -82,7 +82,7 @@ class GatewayProcess:
                 sys.executable, "-m", "gre_gateway_email", "run", "--config", self.config,
                 stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             line = (await self.process.stdout.readline()).decode()
         assert line.startswith("ready: mail.localhost"), self.log.read_text()
         self.lmtp_port = int(line.partition("127.0.0.1:")[2].partition(",")[0])
