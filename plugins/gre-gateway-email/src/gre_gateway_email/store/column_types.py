@@ -33,7 +33,7 @@ class _AnyText(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         # Compared byte by byte, whatever the operator's locale is: indexes outlive updates of the locale.
-        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
+        return Text(collation="C") if dialect.name == "postgresql" else Text()
 
 
 class Identity(_AnyText):

@@ -36,11 +36,13 @@ _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 _CONNECT_TIMEOUT: Final = 5.0
 _COMMAND_TIMEOUT: Final = 20.0
-_BUSY_TIMEOUT: Final = 5_000  # milliseconds
+BUSY_TIMEOUT: Final = 5_000
+"""So long a lock of another program is waited for (SQLite), in milliseconds."""
 _READERS: Final = 3
+_OPTIONS: Final = {"host", "port", "ssl", "passfile"}
+"""What may stand behind the ? of a URL of PostgreSQL: ``host`` may be the folder of its socket."""
 
 _PRAGMAS: Final = (
-    f"PRAGMA busy_timeout={_BUSY_TIMEOUT}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -182,7 +184,7 @@ class Database:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         raise StoreError(
             "The URL of the database cannot be read. Write sqlite:////path/file.db or "
             "postgresql://user:password@host/name; characters such as @ and / in a password as %40 and %2F."
@@ -199,6 +201,12 @@ def _checked(url: str) -> URL:
     if find_spec("asyncpg") is None:
         raise StoreError("PostgreSQL needs a driver: pip install 'gre-gateway-email[postgresql]'")
     query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+    foreign = query.keys() - _OPTIONS
+    if foreign:
+        raise StoreError(
+            f"The URL of the database has an option {min(foreign)!r}; known are {', '.join(sorted(_OPTIONS))}. "
+            "Characters such as ? and & in a password are written %3F and %26."
+        )
     return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
@@ -225,6 +233,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     # Without this the driver of Python 3.11 decides when a transaction begins.
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT}")
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
     cursor.close()

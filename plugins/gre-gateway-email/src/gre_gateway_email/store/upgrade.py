@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HEAD: Final = "1"
 """The newest revision in ``migrations/versions``."""
+SCRIPTS: Final = "gre_gateway_email.store:migrations"
 
 _LOCK: Final = 0x6772_652D_6D61_696C  # any number that no other program locks
 
@@ -40,7 +41,7 @@ def upgrade(connection: Connection, name: str) -> None:
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", "gre_gateway_email.store:migrations")
+    config.set_main_option("script_location", SCRIPTS)
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision is not None and revision not in known:
