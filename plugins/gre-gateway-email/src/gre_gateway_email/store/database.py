@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import stat
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import event, text
+from sqlalchemy import bindparam, event, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gre_core.errors import StoreError
 from gre_gateway_email.store.failures import CommitUnknown, is_away, is_passing, told
+from gre_gateway_email.store.schema import versions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,6 +43,10 @@ BUSY_TIMEOUT: Final = 5_000
 _READERS: Final = 3
 _OPTIONS: Final = {"host", "port", "ssl", "passfile"}
 """What may stand behind the ? of a URL of PostgreSQL: ``host`` may be the folder of its socket."""
+
+_MARK: Final = update(versions).where(versions.c.name == "commit").values(number=bindparam("mark"))
+_MARKED: Final = select(versions.c.number).where(versions.c.name == "commit").with_for_update()
+"""Waits for a transaction that is still being committed."""
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -90,52 +96,55 @@ class Database:
         except SQLAlchemyError as error:
             raise told(error, self.name) from None
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, marked: bool = True) -> T:
         """Run a transaction and commit it. When this returns, it is on the disk.
+
+        Arguments:
+            work: what to do.
+            marked: leave a mark by which a COMMIT without an answer can be cleared up. Before there are tables: not.
 
         Raises:
             StoreError: nothing of it is stored.
             CommitUnknown: the connection broke within COMMIT, and the database did not come back to tell.
             Exception: what ``work`` raised; nothing is stored.
         """
-        return await self._persist(lambda: self._transaction(work))
+        mark = secrets.randbits(62) if marked and not self.is_sqlite else None
+        return await self._persist(lambda: self._transaction(work, mark))
 
     async def close(self) -> None:
         """Close all connections."""
         await self._reading.dispose()
         await self._writing.dispose()
 
-    async def _transaction(self, work: Callable[[Connection], T]) -> T:
+    async def _transaction(self, work: Callable[[Connection], T], mark: int | None) -> T:
         async with self._writing.connect() as connection:
             transaction = await connection.begin()
-            number = None if self.is_sqlite else await _watched(connection, _transaction_number)
+            if mark is not None:
+                await _watched(connection, lambda sync: sync.execute(_MARK, {"mark": mark}))
             result = await _watched(connection, work)
             try:
                 await transaction.commit()
             except (SQLAlchemyError, OSError) as error:
-                if number is None or not is_away(error):
+                if mark is None or not is_away(error):
                     raise
                 await connection.invalidate()
             else:
                 return result
-        if await self._was_committed(number):
+        if await self._is_marked(mark):
             return result
         raise ConnectionResetError("lost before COMMIT")
 
-    async def _was_committed(self, number: int) -> bool:
-        """Ask what became of a transaction whose COMMIT was not answered."""
-        statement = text("SELECT txid_status(:number)")
-        for pause in (*_PAUSES, *_PAUSES, *_PAUSES):
-            try:
-                status = await self.read(lambda connection: connection.scalar(statement, {"number": number}))
-            except StoreError:
-                break
-            if status != "in progress":
-                return bool(status == "committed")
-            await asyncio.sleep(pause)
-        raise CommitUnknown(
-            f"The database {self.name} was lost while it stored something, and it is not known whether it did."
-        )
+    async def _is_marked(self, mark: int) -> bool:
+        """Tell whether the transaction that left a mark was committed.
+
+        Not by its number: after a crash PostgreSQL gives numbers again whose transactions did not reach its log.
+        """
+        try:
+            return await self.read(lambda connection: connection.scalar(_MARKED)) == mark
+        except StoreError as error:
+            raise CommitUnknown(
+                f"The database {self.name} was lost while it stored something, and it is not known whether it did."
+            ) from error
 
     async def _persist(self, once: Callable[[], Awaitable[T]]) -> T:
         deadline = time.monotonic() + PATIENCE
@@ -242,10 +251,6 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first could otherwise not become one that writes while another program writes.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _transaction_number(connection: Connection) -> int:
-    return int(connection.scalar(text("SELECT txid_current()")))
 
 
 async def _watched(connection: AsyncConnection, work: Callable[[Connection], T]) -> T:

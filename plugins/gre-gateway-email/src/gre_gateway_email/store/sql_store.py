@@ -112,7 +112,7 @@ async def open_sql_store(url: str, now: Callable[[], float]) -> SqlStore:
     """Open a database, and bring its tables up to date."""
     database = Database(url)
     try:
-        await database.write(lambda connection: upgrade(connection, database.name))
+        await database.write(lambda connection: upgrade(connection, database.name), marked=False)
         hashes = Hashes(await database.write(lambda connection: _secret(connection, _OWN)))
     except BaseException as error:
         await database.close()

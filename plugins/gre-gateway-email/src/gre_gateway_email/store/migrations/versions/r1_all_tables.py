@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("name", _TEXT, primary_key=True),
         sa.Column("number", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(versions, [{"name": "users", "number": 0}])
+    op.bulk_insert(versions, [{"name": name, "number": 0} for name in ("users", "commit")])
     op.create_table(
         "users",
         sa.Column("jid", _TEXT, primary_key=True),
