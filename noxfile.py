@@ -39,6 +39,9 @@ PACKAGES_OF_DEBIAN = {
     "thunderbird": "thunderbird",
     "initdb": "postgresql",
     "faketime": "faketime",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "openssl": "openssl",
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"

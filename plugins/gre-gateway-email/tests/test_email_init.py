@@ -87,6 +87,7 @@ def test_it_asks_again_when_an_answer_makes_no_sense(tmp_path):
         "",
         "example.org",
         "mx.example.org",
+        "",
         "yes",
         "nobody",
         "boss@xmpp.example",
@@ -105,6 +106,16 @@ def test_it_asks_again_when_an_answer_makes_no_sense(tmp_path):
     assert config.admins == ("boss@xmpp.example",)
     assert "ejabberdctl reload_config" in done.stdout
     assert "Nobody may register: add your users under [users]" in done.stdout
+
+
+def test_where_all_mail_is_for_the_gateway_postfix_asks_it_before_it_takes_one(tmp_path, capsys):
+    init(tmp_path, *GIVEN, "--before-queue", "yes", "--listen-port", "2525")
+    config = load(tmp_path / "gateway.toml", {})
+    assert (config.listen.protocol, config.listen.port, config.smtp.port) == ("smtp", 2525, 10025)
+    snippets = tmp_path / "snippets"
+    assert "virtual_transport = smtp:[127.0.0.1]:2525" in (snippets / "postfix-main.cf").read_text()
+    assert "smtpd_proxy_filter=127.0.0.1:2525" in (snippets / "postfix-before-queue.sh").read_text()
+    assert f"sh {snippets}/postfix-before-queue.sh" in capsys.readouterr().out
 
 
 def test_without_anybody_to_ask_it_says_so(tmp_path):

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INIT_AGAIN: Final = "gre-email-gateway init --force --xmpp-domain YOUR.DOMAIN"
+BEFORE_QUEUE_PORT: Final = "10025"
+"""Of Postfix, for what the gateway sends, where port 25 asks the gateway."""
 SECRET_FILE: Final = "component-secret"  # noqa: S105 - its name
 SNIPPETS: Final = (
     "prosody.cfg.lua",
     "ejabberd.yml",
     "postfix-main.cf",
-    "postfix-master.cf",
+    "postfix-before-queue.sh",
     "gre-email-gateway.service",
     "nginx-wkd.conf",
 )
@@ -90,6 +92,10 @@ def _secret(folder: Path) -> str:
 def _values(folder: Path, answers: Mapping[str, str], secret: str) -> dict[str, str]:
     host, _, port = answers["relay"].rpartition(":")
     here = host in {"127.0.0.1", "localhost", "::1"}
+    before = answers["before-queue"] == "yes"
+    if before and here and port == "25":
+        port = BEFORE_QUEUE_PORT
+    listen = answers["listen-port"]
     installed = str(folder).startswith("/etc/")
     return {
         "component": answers["component"],
@@ -101,9 +107,10 @@ def _values(folder: Path, answers: Mapping[str, str], secret: str) -> dict[str, 
         "relay_host": host,
         "relay_port": port,
         "relay_tls": "none" if here else "implicit" if port == "465" else "starttls",
-        "listen_protocol": "lmtp",
+        "listen_protocol": "smtp" if before else "lmtp",
         "listen_host": "127.0.0.1",
-        "listen_port": answers["listen-port"],
+        "listen_port": listen,
+        "virtual_transport": f"smtp:[127.0.0.1]:{listen}" if before else f"lmtp:inet:127.0.0.1:{listen}",
         "http_port": answers["http-port"],
         "encrypted_only": _flag(answers["encrypted-only"]),
         "wkd": _flag(answers["wkd"]),
@@ -165,18 +172,16 @@ def _next_steps(folder: Path, answers: Mapping[str, str], *, guessed: bool) -> l
             f"take {snippets}/ejabberd.yml into /etc/ejabberd/ejabberd.yml",
             "ejabberdctl reload_config",
         ]
+    postfix = [f"grep '^[a-z]' {snippets}/postfix-main.cf | xargs -d '\\n' postconf -e"]
+    if answers["before-queue"] == "yes":
+        postfix.append(f"sh {snippets}/postfix-before-queue.sh")
+    postfix.append("systemctl restart postfix")
     steps: list[tuple[str, list[str]]] = []
     if guessed:
         steps.append(("Say your own domain, this machine has none:", [f"{INIT_AGAIN} --output {folder}"]))
     steps += [
         (f"Tell {server} about the gateway:", xmpp),
-        (
-            "Tell Postfix about the gateway:",
-            [
-                f"grep '^[a-z]' {snippets}/postfix-main.cf | xargs -d '\\n' postconf -e",
-                "systemctl restart postfix",
-            ],
-        ),
+        ("Tell Postfix about the gateway:", postfix),
         ("See whether all is right:", [f"gre-email-gateway check --config {folder}/gateway.toml"]),
         (
             "Start it, now and at each boot:",

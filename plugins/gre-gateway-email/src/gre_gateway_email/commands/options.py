@@ -135,6 +135,7 @@ _QUESTIONS: Final = {
     "component": "the gateway's own domain on the XMPP server",
     "mail-domain": "mail domain that the gateway owns",
     "relay": "Postfix: host or host:port",
+    "before-queue": "all mail on port 25 is for that domain, and Postfix asks before it takes one: yes or no",
     "encrypted-only": "refuse all mail that is not encrypted: yes or no",
     "register": "XMPP domains whose users may register, with commas, or: nobody",
     "admin": "JID that may use the commands for admins, or: nobody",

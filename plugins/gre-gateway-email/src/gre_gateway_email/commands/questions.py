@@ -146,6 +146,13 @@ QUESTIONS: Final = (
         "Postfix: host or host:port",
     ),
     Question(
+        "before-queue",
+        "Is all mail on port 25 of Postfix for that domain, so that it can ask the gateway about each (yes, no)?",
+        lambda _: "no",
+        _yes_or_no,
+        "all mail on port 25 is for that domain, so Postfix asks the gateway before it takes one: yes or no",
+    ),
+    Question(
         "encrypted-only",
         "Refuse all mail that is not encrypted (yes, no)?",
         lambda _: "no",
