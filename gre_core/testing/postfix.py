@@ -268,7 +268,6 @@ class PostfixServer:
             [f"{daemons}/master", "-c", str(config), "-d"],
             ports=[self.port, self.submission_port],
             patience=60,
-            patience=60,
         )
 
     async def kill(self) -> None:
