@@ -125,6 +125,26 @@ def test_our_own_errors_pass_unchanged(method: str) -> None:
         scene.send()
 
 
+def test_after_a_missing_key_and_after_news_of_a_node_the_gateway_is_asked_anew() -> None:
+    scene = scene_with()
+    scene.send()
+    asked = len(scene.network.requests)
+    scene.send()
+    assert len(scene.network.requests) == asked, "once per session"
+    run(scene.client.notified(CONTACT.upper(), "urn:xmpp:openpgp:0:public-keys"))
+    scene.send()
+    assert len(scene.network.requests) == asked + 1
+
+    async def missing(_self: object, *_arguments: object) -> object:
+        raise NoUsableKey("Ask Bob for a key.")
+
+    scene = scene_with(encrypter=type("Keyless", (InsecureToyEncrypter,), {"seal_keys": missing}))
+    for attempt in (1, 2):
+        with pytest.raises(NoUsableKey):
+            scene.send()
+        assert len(scene.network.requests) == attempt
+
+
 def test_an_encrypter_that_cannot_be_made_is_an_error_and_no_reason_to_take_another() -> None:
     def broken() -> InsecureToyEncrypter:
         raise Surprise(SECRET)

@@ -104,6 +104,30 @@ async def test_the_nodes_of_contacts_are_served_and_the_gateway_reads_them_witho
     assert asked == [(CONTACT, NODE, ()), (CONTACT, NODE, ("1",)), (CONTACT, NODE, ())]
 
 
+async def test_nodes_may_depend_on_who_asks(world):
+    async def nodes(jid, node, ids, reader):
+        return [Item("1", payload(f"for {reader or 'the gateway'}"))]
+
+    relay, user = await world.gateway(nodes_for=nodes), await world.user()
+    assert await contents(user.gre.engine.ports.pubsub, CONTACT) == [("1", f"for {USER}")]
+    assert await contents(relay.gre.ports.pubsub, CONTACT) == [("1", "for the gateway")]
+    assert await contents(relay.gre.ports.pubsub.seen_by(USER), CONTACT) == [("1", f"for {USER}")]
+
+
+async def test_a_gateway_tells_of_a_changed_node(world):
+    relay, user = await world.gateway(), await world.user()
+    events = asyncio.Queue()
+
+    async def notified(jid, node):
+        events.put_nowait((jid, node))
+        return ()
+
+    user.gre.engine.notified = notified
+    relay.gre.node_changed(USER, "bob@example.net", NODE)
+    async with asyncio.timeout(20):
+        assert await events.get() == (CONTACT, NODE)
+
+
 async def test_the_gateway_reads_the_nodes_of_its_users(world):
     relay, user = await world.gateway(), await world.user()
     await user.gre.engine.ports.pubsub.publish(NODE, "1", payload("key"), access_model="open")
