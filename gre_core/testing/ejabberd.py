@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+UPLOAD_LIMIT = 1024 * 1024
+"""Largest file that is shared, in bytes."""
+
 _INSTALL = "apt-get install ejabberd"
 
 _MODULES: Mapping[str, Mapping[str, object]] = {
@@ -72,6 +75,7 @@ class EjabberdServer:
         accounts: passwords by user name.
         components: secrets by component domain (XEP-0114).
         archive: load message archives (XEP-0313) as well.
+        upload: share files by HTTP without TLS (XEP-0363); see :attr:`upload_host`.
         c2s_limit: bytes of one stanza from a client; None, the default of ejabberd, is no limit.
         component_limit: the same for components.
     """
@@ -79,6 +83,7 @@ class EjabberdServer:
     host = LOOPBACK
     c2s_port: int
     component_port: int
+    upload_port: int
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class EjabberdServer:
         components: Mapping[str, str] | None = None,
         *,
         archive: bool = False,
+        upload: bool = False,
         c2s_limit: int | None = None,
         component_limit: int | None = None,
     ) -> None:
@@ -95,6 +101,8 @@ class EjabberdServer:
         self.components: Mapping[str, str] = dict(components or {})
         self.c2s_port = 0
         self.component_port = 0
+        self.upload_port = 0
+        self._upload = upload
         self._modules = {**_MODULES, **(_ARCHIVE if archive else {})}
         self._limits = (c2s_limit, component_limit)
         self._control_port = 0
@@ -104,6 +112,11 @@ class EjabberdServer:
     def installed() -> bool:
         """Tell whether ejabberd is on this machine."""
         return find_program("erl") is not None and _libraries() is not None
+
+    @property
+    def upload_host(self) -> str:
+        """Host and port that shared files are at."""
+        return f"localhost:{self.upload_port}"
 
     @property
     def pid(self) -> int:
@@ -119,6 +132,9 @@ class EjabberdServer:
         ports = [self.c2s_port, self._control_port]
         if self.components:
             ports.append(self.component_port)
+        if self._upload:
+            self.upload_port = free_port()
+            ports.append(self.upload_port)
         try:
             directory = self._process.directory
             config = directory / "ejabberd.yml"
@@ -174,15 +190,35 @@ class EjabberdServer:
         for listener, limit in zip((clients, components), self._limits, strict=True):
             if limit is not None:
                 listener["max_stanza_size"] = limit
+        modules, files = self._modules, []
+        if self._upload:
+            modules, files = {**modules, "mod_http_upload": self._shared_files()}, [self._file_server()]
         return {
             "hosts": [self.domain],
             "loglevel": "warning",
-            "listen": [clients, components] if self.components else [clients],
+            "listen": [clients, *([components] if self.components else []), *files],
             "auth_method": "internal",
             "auth_password_format": "plain",
             "s2s_access": "none",
             "access_rules": {"pubsub_createnode": {"allow": "all"}},
-            "modules": self._modules,
+            "modules": modules,
+        }
+
+    def _file_server(self) -> Mapping[str, object]:
+        handlers = {"/upload": "mod_http_upload"}
+        return {
+            "port": self.upload_port,
+            "ip": LOOPBACK,
+            "module": "ejabberd_http",
+            "request_handlers": handlers,
+        }
+
+    def _shared_files(self) -> Mapping[str, object]:
+        return {
+            "access": "all",
+            "docroot": str(self._process.directory / "upload"),
+            "put_url": f"http://{self.upload_host}/upload",
+            "max_size": UPLOAD_LIMIT,
         }
 
     def _startup(self) -> str:

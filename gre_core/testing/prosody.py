@@ -48,6 +48,21 @@ log = {{ {{ levels = {{ min = {level} }}, to = "console" }} }}
 VirtualHost {domain}
 """
 
+UPLOAD_LIMIT = 1024 * 1024
+"""Largest file that is shared, in bytes."""
+
+_HTTP = """
+http_ports = {{ {port} }}
+http_interfaces = {{ "{host}" }}
+https_ports = {{ }}
+"""
+
+_UPLOAD = """
+Component {domain} "http_file_share"
+    http_host = "localhost"
+    http_file_share_size_limit = {limit}
+"""
+
 _MODULES = ("roster", "saslauth", "disco", "ping", "pep", "carbons", "gre_control")
 
 # Prosody has no command that cuts a component's connection: "kick JID-or-domain" on a port of its own.
@@ -92,6 +107,7 @@ class ProsodyServer:
         components: secrets by component domain (XEP-0114).
         archive: load message archives (XEP-0313) as well.
         offline: keep messages for users who are not there (XEP-0160).
+        upload: share files by HTTP without TLS (XEP-0363); see :attr:`upload_host`.
         c2s_limit: bytes of one stanza from a client; more closes the stream with ``policy-violation``.
         component_limit: bytes of one stanza from a component; more closes with ``not-well-formed``.
         log_level: ``debug``, ``info``, ``warn`` or ``error``.
@@ -100,8 +116,9 @@ class ProsodyServer:
     host = LOOPBACK
     c2s_port: int
     component_port: int
+    upload_port: int
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test does not name stays as it is
         self,
         domain: str = "localhost",
         accounts: Mapping[str, str] | None = None,
@@ -109,6 +126,7 @@ class ProsodyServer:
         *,
         archive: bool = False,
         offline: bool = False,
+        upload: bool = False,
         c2s_limit: int = C2S_LIMIT,
         component_limit: int = COMPONENT_LIMIT,
         log_level: str = "warn",
@@ -118,6 +136,8 @@ class ProsodyServer:
         self.components: Mapping[str, str] = dict(components or {})
         self.c2s_port = 0
         self.component_port = 0
+        self.upload_port = 0
+        self._upload = upload
         self._modules: Sequence[str] = (*_MODULES, *(["mam"] * archive), *(["offline"] * offline))
         self._limits = (c2s_limit, component_limit)
         self._log_level = log_level
@@ -136,6 +156,11 @@ class ProsodyServer:
         return self._process.pid
 
     @property
+    def upload_host(self) -> str:
+        """Host and port that shared files are at."""
+        return f"localhost:{self.upload_port}"
+
+    @property
     def log_file(self) -> Path:
         """Where the server logs; removed at the end."""
         return self._process.log_file
@@ -143,6 +168,8 @@ class ProsodyServer:
     async def __aenter__(self) -> Self:
         self._process.find()
         self.c2s_port, self.component_port, self._control_port = free_port(), free_port(), free_port()
+        if self._upload:
+            self.upload_port = free_port()
         try:
             self._config = self._write_files(self._process.directory)
             await self.start()
@@ -161,6 +188,8 @@ class ProsodyServer:
         ports = [self.c2s_port, self._control_port]
         if self.components:
             ports.append(self.component_port)
+        if self._upload:
+            ports.append(self.upload_port)
         await self._process.start([self._process.find(), "--config", str(self._config), "-F"], ports=ports)
 
     async def kill(self) -> None:
@@ -204,6 +233,9 @@ class ProsodyServer:
         )
         for domain, secret in self.components.items():
             text += f"Component {_lua(domain)}\n    component_secret = {_lua(secret)}\n"
+        if self._upload:
+            service = _UPLOAD.format(domain=_lua(f"upload.{self.domain}"), limit=UPLOAD_LIMIT)
+            text = _HTTP.format(port=self.upload_port, host=LOOPBACK) + text + service
         config = directory / "prosody.cfg.lua"
         config.write_text(text)
         return config

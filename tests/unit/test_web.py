@@ -457,3 +457,112 @@ def test_a_proxy_that_cannot_be_read(text: str) -> None:
 
 def test_a_password_shows_nowhere() -> None:
     assert "secret" not in repr(HttpsWeb("socks5://me:secret@127.0.0.1"))
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+async def test_a_file_is_fetched_with_its_type(web: TestWeb, server: Server) -> None:
+    content = bytes(range(256)) * 1000
+    server.answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+    )
+    found = await web.download(f"{URL}/a%2Fb%7E", max_size=len(content))
+    assert (found.status, found.content_type, found.body) == (200, "image/png", content)
+    assert server.requests[0].startswith("GET /doc/a%2Fb%7E HTTP/1.1")
+    assert "images" not in repr(found)
+    with pytest.raises(Refused, match="more than the"):
+        await web.download(URL, max_size=len(content) - 1)
+
+
+def redirect(to: str) -> bytes:
+    return f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://keys.example.org/x",
+        "https://127.0.0.1/x",
+        "https://localhost/x",
+        "https://10.0.0.1/x",
+        "https://keys.example.org:8443/x",
+        "https://inside.example.org/x",
+        "file:///etc/passwd",
+        "https://me:secret@keys.example.org/",
+        "https://[::1]/",
+    ],
+)
+async def test_a_redirect_is_checked_like_the_first_address(web: TestWeb, server: Server, to: str) -> None:
+    web.names["inside.example.org"] = ["10.0.0.1"]
+    server.answer = redirect(to)
+    with pytest.raises(Refused):
+        await web.download(URL, max_size=100)
+    assert len(server.requests) == 1
+
+
+async def test_a_download_follows_a_few_redirects(web: TestWeb, server: Server) -> None:
+    server.answer = redirect("/next")
+    with pytest.raises(Refused, match="from one address to the next"):
+        await web.download(URL, max_size=100)
+    assert len(server.requests) == 4
+    assert server.requests[1].startswith("GET /next ")
+
+
+async def test_a_file_is_stored_with_its_headers(web: TestWeb, server: Server) -> None:
+    server.answer = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+    headers = [("Authorization", "Bearer x"), ("Cookie", "a"), ("Cookie", "b")]
+    assert await web.put(URL, b"content", content_type="image/png", headers=headers) == 201
+    (request,) = server.requests
+    assert request.startswith("PUT /doc HTTP/1.1\r\n")
+    for line in (
+        "Content-Type: image/png",
+        "Authorization: Bearer x",
+        "Cookie: a",
+        "Cookie: b",
+        "Content-Length: 7",
+    ):
+        assert f"\r\n{line}\r\n" in request
+    server.answer = redirect("https://other.example.org/")
+    assert await web.put(URL, b"x", content_type="a/b") == 302
+    with pytest.raises(Refused):
+        await web.put("https://10.0.0.1/", b"x", content_type="a/b")
+
+
+async def test_listed_hosts_need_not_be_public(authority: Authority) -> None:
+    async with running(authority.server("upload.localhost")) as server:
+        web = TestWeb(server.port, authority.path, hosts=[f"Upload.localhost:{server.port}"])
+        web.public.clear()
+        web.names["upload.localhost"] = ["127.0.0.1"]
+        url = f"https://upload.localhost:{server.port}/x"
+        assert (await web.download(url, max_size=100)).body == b"hello"
+        for other in (
+            f"https://upload.localhost:{server.port + 1}/x",
+            "https://upload.localhost/x",
+            f"https://other.localhost:{server.port}/x",
+            f"https://me@upload.localhost:{server.port}/x",
+            f"ftp://upload.localhost:{server.port}/x",
+        ):
+            with pytest.raises(Refused):
+                await web.download(other, max_size=100)
+
+
+async def test_listed_hosts_that_are_not_public_may_be_without_tls() -> None:
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        for host in ("localhost", "127.0.0.1"):
+            web = HttpsWeb(hosts=[f"{host}:{server.port}"])
+            assert (await web.download(f"http://{host}:{server.port}/x", max_size=9)).body == b"hello"
+            with pytest.raises(Refused):
+                await HttpsWeb().download(f"http://{host}:{server.port}/x", max_size=9)
+    finally:
+        listening.close()
+
+
+async def test_nothing_goes_to_a_public_host_without_tls(web: TestWeb, server: Server) -> None:
+    named = TestWeb(server.port, web.authority, hosts=[f"{HOST}:{server.port}"])
+    with pytest.raises(Refused, match="without TLS"):
+        await named.download(f"http://{HOST}:{server.port}/x", max_size=100)
+    assert server.requests == []

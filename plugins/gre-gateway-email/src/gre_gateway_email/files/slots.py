@@ -150,8 +150,17 @@ class Services:
             return None
         items = [] if answer is None else answer.findall(f"{_ITEMS}item")[:MAX_ITEMS]
         jids = [domain, *(item.get("jid", "") for item in items if not item.get("node"))]
-        answers = await asyncio.gather(*(self._ask(jid) for jid in dict.fromkeys(jids) if jid))
-        return next((found for found in answers if found is not None), None)
+        asked = [asyncio.ensure_future(self._ask(jid)) for jid in dict.fromkeys(jids) if jid]
+        try:
+            # Some part of the server may not answer at all: who has files is not waited for longer than it takes.
+            for answer in asyncio.as_completed(asked):
+                service = await answer
+                if service is not None:
+                    return service
+            return None
+        finally:
+            for one in asked:
+                one.cancel()
 
     async def _ask(self, jid: str) -> Service | None:
         try:
