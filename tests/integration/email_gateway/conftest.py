@@ -52,7 +52,7 @@ class Relay:
         return "250 OK"
 
     async def next(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.mails.get()
 
 
@@ -90,7 +90,7 @@ class GatewayProcess:
     async def stop(self, *, kill=False):
         if self.process.returncode is None:
             (self.process.kill if kill else self.process.terminate)()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
     async def deliver(self, mail, *, to=("juliet@example.org",), sender="bob@example.net"):
@@ -105,7 +105,7 @@ class GatewayProcess:
                 if reply[3:4] != "-":
                     return reply.strip()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await say(b"")
             await say(b"LHLO mx.example.org")
             await say(b"MAIL FROM:<" + sender.encode() + b">")
@@ -171,7 +171,7 @@ class Juliet:
         self.client.send_raw(xml)
 
     async def next(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.inbox.get()
 
     async def until(self, tag):
@@ -195,7 +195,7 @@ class Juliet:
         self.client.add_filter("in", keep)
         iq.send(timeout=10, callback=lambda _: None)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 return await found
         finally:
             self.client.del_filter("in", keep)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from gre_core.log import get_logger
+from gre_gateway_email.app.file_side import FileSide
 from gre_gateway_email.app.incoming import Incoming
 from gre_gateway_email.app.key_side import KeySide
 from gre_gateway_email.app.outgoing import Outgoing
@@ -86,6 +87,7 @@ class App:
         keys = KeySide(config, store, now)
         xmpp = XmppSide(config, store, self._carriers, keys.nodes, self._on_connected)
         keys.attach(xmpp.gateway)
+        files = FileSide(config.files, xmpp.gateway.stream)
         quotas, secret = Quotas(store, config.limits), await store.secret(ENVELOPE_IDS)
         outgoing = Outgoing(
             config,
@@ -97,6 +99,7 @@ class App:
             secret,
             now=now,
             events=events,
+            write=files.write,
         )
 
         def replayed() -> None:
@@ -127,6 +130,7 @@ class App:
             taken=taken,
             now=now,
             events=events,
+            read=files.read,
         )
         xmpp.outbound, xmpp.delivery = outgoing.outbound, incoming.delivery
         house = asyncio.get_running_loop().create_task(keep_house(store, config.retention))

@@ -2,8 +2,8 @@
 
 ::
 
-    shown = await receive("juliet@example.org", content)
-    shown.text, shown.links
+    shown = await receive(["juliet@example.org"], content)
+    shown["juliet@example.org"].text, shown["juliet@example.org"].links
 
 Nothing vanishes: a file that cannot be uploaded is named in the text. Encrypted mails never come here.
 """
@@ -11,17 +11,15 @@ Nothing vanishes: a file that cannot be uploaded is named in the text. Encrypted
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
-from weakref import WeakValueDictionary
 
 from gre_core.errors import GreError, PeerTimeout
 from gre_core.log import get_logger
 from gre_gateway_email.mail.plain_reading import NO_TEXT, PlainMail, read_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gre_gateway_email.config import Files
     from gre_gateway_email.files.slots import Service, Services
@@ -34,9 +32,6 @@ AT_ONCE: Final = 4
 """Mails whose files are uploaded at the same time: each holds one file in memory."""
 
 TRIES: Final = 2
-REMEMBERED: Final = 60.0
-"""How long the links of a mail are remembered, in seconds: for its other recipients."""
-
 LARGE: Final = 64 * 1024
 """Bytes from which on a mail is read in a thread."""
 
@@ -95,16 +90,14 @@ class Receive:
         self._services = services
         self._web = web
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._recent: dict[tuple[str, bytes], Shown] = {}
-        self._locks: WeakValueDictionary[tuple[str, bytes], asyncio.Lock] = WeakValueDictionary()
 
-    async def __call__(self, user: str, content: bytes) -> Shown:
-        """Read a mail and upload its files. Takes half a minute at most.
+    async def __call__(self, users: Sequence[str], content: bytes) -> Mapping[str, Shown]:
+        """Read a mail and upload its files; give what each user gets of it.
 
-        The same mail for another user with the same service, soon after, gets the same links.
+        Users with the same service get the same links. Takes less than a minute.
 
         Arguments:
-            user: bare JID.
+            users: bare JIDs.
             content: the mail.
 
         Raises:
@@ -113,21 +106,18 @@ class Receive:
         """
         mail = read_plain(content) if len(content) < LARGE else await asyncio.to_thread(read_plain, content)
         if not mail.files:
-            return _shown(mail, (), (), "")
+            return dict.fromkeys(users, _shown(mail, (), (), ""))
         if not self._settings.upload:
-            return _shown(mail, (), mail.files, _NOT_WANTED)
-        service = await self._services.of(user)
+            return dict.fromkeys(users, _shown(mail, (), mail.files, _NOT_WANTED))
+        services = await asyncio.gather(*map(self._services.of, users))
+        different = list(dict.fromkeys(services))
+        shown = await asyncio.gather(*(self._publish(service, mail) for service in different))
+        of_service = dict(zip(different, shown, strict=True))
+        return {user: of_service[service] for user, service in zip(users, services, strict=True)}
+
+    async def _publish(self, service: Service | None, mail: PlainMail) -> Shown:
         if service is None:
             return _shown(mail, (), mail.files, _NO_SERVICE)
-        key = service.jid, hashlib.sha256(content).digest()
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            if key not in self._recent:
-                self._recent[key] = await self._publish(service, mail)
-                asyncio.get_running_loop().call_later(REMEMBERED, self._recent.pop, key, None)
-        return self._recent[key]
-
-    async def _publish(self, service: Service, mail: PlainMail) -> Shown:
         batch = _Batch(mail.files)
         try:
             async with asyncio.timeout(UPLOAD_SECONDS), self._slots:

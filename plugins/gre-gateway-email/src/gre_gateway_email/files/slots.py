@@ -153,8 +153,8 @@ class Services:
         asked = [asyncio.ensure_future(self._ask(jid)) for jid in dict.fromkeys(jids) if jid]
         try:
             # Some part of the server may not answer at all: who has files is not waited for longer than it takes.
-            for answer in asyncio.as_completed(asked):
-                service = await answer
+            for first in asyncio.as_completed(asked):
+                service = await first
                 if service is not None:
                     return service
             return None

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from gre_core.errors import InvalidAddress, StoreError
+from gre_core.errors import InvalidAddress, PeerTimeout, StoreError
 from gre_core.log import get_logger
 from gre_gateway_email.mail.addresses import check_address, domain_of
 from gre_gateway_email.mail.door import MailOptions
@@ -289,3 +289,5 @@ async def _readable(work: Awaitable[Mapping[str, PlainContent]]) -> Mapping[str,
         return await work
     except Unreadable as error:
         raise Unwanted("554 5.6.0", f"The mail {error}") from error
+    except PeerTimeout as error:
+        raise Unwanted("451 4.4.1", "Attachments cannot be passed on now, try again later") from error

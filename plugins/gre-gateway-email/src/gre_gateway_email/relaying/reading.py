@@ -81,7 +81,10 @@ class Header:
 
 
 PlainReader = Callable[["Sequence[str]", bytes], Awaitable["Mapping[str, PlainContent]"]]
-"""Reads a plain mail for users, by bare JID; raises Unreadable when its header is beyond the bounds."""
+"""Reads a plain mail for users, by bare JID.
+
+Raises Unreadable when its header is beyond the bounds, PeerTimeout when its attachments cannot be passed on now.
+"""
 
 
 async def read_text(users: Sequence[str], mail: bytes) -> Mapping[str, PlainContent]:
