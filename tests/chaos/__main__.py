@@ -28,7 +28,7 @@ SHOWN = 10
 """How many stories are told."""
 
 
-async def run(kills: int, database: str, seed: int, planted: str) -> tuple[bool, dict[str, int]]:
+async def run(kills: int, database: str, seed: int, calm: float, planted: str) -> tuple[bool, dict[str, int]]:
     """Make one run; give whether all promises were kept, and the figures."""
     chance = random.Random(seed)
     async with AsyncExitStack() as stack:
@@ -41,7 +41,7 @@ async def run(kills: int, database: str, seed: int, planted: str) -> tuple[bool,
             await killer.strike(kills)
             print(f"{kills} kills done; everything has to settle now", flush=True)
             await load.stop()
-            await scene.settle()
+            await scene.settle(calm)
             code = await scene.gateway.stop()
         finally:
             await load.cancel()
@@ -99,7 +99,8 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
     print(f"{options.kills} kills, {options.database}, seed {options.seed}", flush=True)
-    proven, figures = asyncio.run(run(options.kills, options.database, options.seed, options.plant))
+    run_ = run(options.kills, options.database, options.seed, options.calm, options.plant)
+    proven, figures = asyncio.run(run_)
     if options.write and proven:
         write_table(options.write, f"chaos-{options.database}", figures)
     sys.exit(not proven)

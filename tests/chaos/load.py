@@ -37,8 +37,8 @@ WINDOW = 8
 UNDER_WAY = 60
 """Mails that have not arrived, beyond which no more are handed over."""
 
-CALM = 120.0
-"""So many seconds without progress mean that nothing more will happen."""
+PATIENCE = 120.0
+"""For the last mails to be taken, in seconds."""
 
 CONFIG = """
 [retry]
@@ -200,13 +200,13 @@ class Scene:
         """The end of the gateway's log."""
         return "\n".join(self.gateway.log.read_text(errors="replace").splitlines()[-40:])
 
-    async def settle(self) -> None:
-        """Wait until everything has arrived, or nothing happens any more; then a little for repeats."""
+    async def settle(self, calm: float) -> None:
+        """Wait until everything has arrived, or nothing happens for so many seconds; then a little for repeats."""
         best, since = len(self._unfinished()), time.monotonic()
-        while (left := self._unfinished()) and time.monotonic() - since < CALM:
+        while (left := self._unfinished()) and time.monotonic() - since < calm:
             if not any(letter.receipts or letter.direction == "out" for letter in left):
                 # What is left may be lost with the XMPP server; the rest is there, so these would be as well.
-                since -= CALM / 60
+                since -= calm / 60
             if len(left) < best:
                 best, since = len(left), time.monotonic()
             await asyncio.sleep(0.5)
@@ -246,7 +246,7 @@ class Load:
     async def stop(self) -> None:
         """Send no more; what was begun goes on until it is taken."""
         self._stopping = True
-        await asyncio.wait_for(asyncio.gather(*self._tasks), CALM)
+        await asyncio.wait_for(asyncio.gather(*self._tasks), PATIENCE)
 
     async def cancel(self) -> None:
         """End at once."""
