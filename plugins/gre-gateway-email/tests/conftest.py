@@ -535,3 +535,157 @@ async def desk(tmp_path):
     yield made
     await made.kill()
     await made.close()
+
+
+class FakeCourier:
+    """The XMPP side, played by the test."""
+
+    def __init__(self):
+        self.connected = True
+        self.sent = []
+        self.pings = []
+        self.receipts = False
+        self.ping_error = None
+        self.send_error = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, message, content):
+        if self.send_error:
+            raise self.send_error
+        self.sent.append((message, content.decode()))
+
+    async def ping(self, domain):
+        self.pings.append(domain)
+        await self.gate.wait()
+        if self.ping_error:
+            raise self.ping_error
+
+    async def gives_receipts(self, _user):
+        return self.receipts
+
+
+class Post:
+    """The way in, from the mail to the user's client."""
+
+    SECRET = b"s" * 32
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.clock = Clock(1_800_000_000.0)
+        self.courier = FakeCourier()
+        self.store = None
+        self.delivery = None
+        self.reported = 0
+        self.taken = []
+
+    async def restart(self, *, encrypted_only=False, max_encrypted=100_000, **limits):
+        """Begin anew on the same database, as after a kill."""
+        from gre_gateway_email.carriers.pgp_mime import PgpMime
+        from gre_gateway_email.relaying.bounces import Bounces
+        from gre_gateway_email.relaying.delivery import Delivery
+        from gre_gateway_email.relaying.giving_up import GivingUp
+        from gre_gateway_email.relaying.inbound import Inbound, Policy
+        from gre_gateway_email.relaying.quotas import Quotas
+        from gre_gateway_email.relaying.reports import report_maker
+
+        await self.stop()
+        config = relaying_config(**limits)
+        self.events = SeenEvents()
+        self.store = await open_store(default_url(self._folder), self.clock)
+        users = (("Juliet@example.org", "juliet@localhost"), ("romeo@example.org", "romeo@elsewhere"))
+        await self.store.users.sync_config((*users, ("j@example.org", "juliet@localhost")))
+        await self.store.wake(self.clock())
+        self.giving_up = GivingUp(
+            self.store.inbox,
+            report_maker(self.clock, "gateway.example.org"),
+            config.retry,
+            reported=self._reported,
+            noticed=lambda: self.delivery.wake(),
+            now=self.clock,
+            events=self.events,
+        )
+        self.delivery = Delivery(
+            self.store.inbox, self.courier, self.giving_up, config.retry, now=self.clock, events=self.events
+        )
+        self.inbound = Inbound(
+            self.store,
+            Carriers([PgpMime()]),
+            self.delivery,
+            Quotas(self.store, config.limits),
+            Bounces(self.store.outbox, self.SECRET),
+            Policy(encrypted_only, max_encrypted, config.retry),
+            now=self.clock,
+            taken=self._taken,
+            events=self.events,
+        )
+        self.delivery.start()
+        self.delivery.connected()
+
+    async def stop(self):
+        if self.delivery is not None:
+            await self.delivery.stop()
+            await self.store.close()
+            self.delivery = self.store = None
+
+    def _reported(self):
+        self.reported += 1
+
+    async def _taken(self, users, sender, content):
+        self.taken.append(([user.jid for user in users], sender, content))
+
+    async def mail(self, content, *, to=("juliet@example.org",), sender="bob@example.net", options=None):
+        return await self.inbound.mail(sender, to, content, options)
+
+    def pass_time(self, seconds):
+        self.clock.now += seconds
+        self.delivery.wake()
+
+    async def sent(self, count):
+        return await eventually(lambda: len(self.courier.sent) >= count and self.courier.sent)
+
+    async def left(self):
+        return [
+            one
+            for one in await self.store.queue()
+            if one.state in {"waiting", "held"} and hasattr(one, "received_at")
+        ]
+
+    async def until(self, right):
+        async def look():
+            messages = await self.left()
+            return (messages or [True]) if right(messages) else None
+
+        return await eventually(look)
+
+    async def gone(self):
+        return bool(await self.until(lambda messages: not messages))
+
+    async def dead(self, count=1):
+        async def look():
+            dead = await self.store.dead.all()
+            return dead if len(dead) == count else None
+
+        return await eventually(look)
+
+
+@pytest.fixture
+async def post(tmp_path):
+    made = Post(tmp_path)
+    await made.restart()
+    yield made
+    made.courier.gate.set()
+    await made.stop()
+
+
+@pytest.fixture
+def scripted_mail():
+    """``scripted_mail(data)``: a PGP/MIME mail from Bob."""
+    from gre_gateway_email.carrier import Envelope
+    from gre_gateway_email.carriers.pgp_mime import PgpMime
+
+    def make(data):
+        envelope = Envelope("bob@example.net", ("juliet@example.org",), "x@example.net", datetime.now(UTC))
+        return PgpMime().wrap(body_of(data), envelope)
+
+    return make

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import random
+import sqlite3
 import sys
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
@@ -71,6 +72,7 @@ class GatewayProcess:
     def __init__(self, folder, text):
         self.config = folder / "gateway.toml"
         self.config.write_text(text)
+        self.config.chmod(0o600)
         self.state = folder / "state"
         self.log = folder / "gateway.log"
         self.process = None
@@ -82,7 +84,7 @@ class GatewayProcess:
                 sys.executable, "-m", "gre_gateway_email", "run", "--config", self.config,
                 stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(120):
             line = (await self.process.stdout.readline()).decode()
         assert line.startswith("ready: mail.localhost"), self.log.read_text()
         self.lmtp_port = int(line.partition("127.0.0.1:")[2].partition(",")[0])
@@ -92,6 +94,11 @@ class GatewayProcess:
             (self.process.kill if kill else self.process.terminate)()
         async with asyncio.timeout(60):
             return await self.process.wait()
+
+    def waiting(self, table="inbox"):
+        """How many messages wait in the database."""
+        with contextlib.closing(sqlite3.connect(self.state / "gateway.db")) as database:
+            return database.execute(f"SELECT count(*) FROM {table} WHERE state = 'waiting'").fetchone()[0]
 
     async def deliver(self, mail, *, to=("juliet@example.org",), sender="bob@example.net"):
         """Hand over a mail by LMTP; give the replies, one for each recipient that was taken."""
@@ -193,7 +200,7 @@ class Juliet:
             return stanza
 
         self.client.add_filter("in", keep)
-        iq.send(timeout=10, callback=lambda _: None)
+        iq.send(timeout=60, callback=lambda _: None)
         try:
             async with asyncio.timeout(30):
                 return await found

@@ -53,10 +53,13 @@ async def test_a_mail_for_several_gets_an_answer_for_each(start, juliet, connect
     )
 
 
-async def test_a_mail_too_large_for_a_stanza_is_refused_and_the_stream_lives(start, juliet, kit):
+async def test_a_mail_too_large_for_a_stanza_is_held_and_announced_and_the_stream_lives(start, juliet, kit):
     gateway = await start()
-    (reply,) = await gateway.deliver(kit.pgp_mime(kit.openpgp(450_000)))
-    assert reply.startswith("552 5.3.4")
+    assert await gateway.deliver(kit.pgp_mime(kit.openpgp(450_000))) == ["250 2.1.5 Stored"]
+    notice = await juliet.until("{jabber:client}body")
+    assert notice.get("from") == DOMAIN, "never as the words of the contact"
+    assert "from bob@example.net" in notice.findtext("{jabber:client}body")
+    assert "586 KB" in notice.findtext("{jabber:client}body")
     largest = 370_000
     assert await gateway.deliver(kit.pgp_mime(kit.openpgp(largest))) == ["250 2.1.5 Stored"]
     got = await juliet.until(f"{GRE}encrypted")
@@ -70,12 +73,12 @@ async def test_an_acknowledged_mail_survives_a_lost_stream_and_kill_9(start, ser
     data = kit.openpgp(seed=9)
     assert await gateway.deliver(kit.pgp_mime(data)) == ["250 2.1.5 Stored"]
     await gateway.stop(kill=True)
-    assert len(list((gateway.state / "spool").glob("*.entry"))) == 1
+    assert gateway.waiting() == 1
     await gateway.start()
     got = await juliet.until(f"{GRE}encrypted")
     assert base64.b64decode(got.findtext(f"{GRE}encrypted")) == data
-    async with asyncio.timeout(10):
-        while list((gateway.state / "spool").glob("*.entry")):
+    async with asyncio.timeout(60):
+        while gateway.waiting():
             await asyncio.sleep(0.05)
 
 
@@ -84,19 +87,19 @@ async def test_a_client_with_receipts_has_the_last_word(start, juliet, kit):
         juliet.client.plugin["xep_0030"].add_feature(feature)
     gateway = await start()
     # slixmpp agrees to the gateway's subscription by itself; from then on the gateway sees this client.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while DOMAIN not in juliet.client.client_roster or not juliet.client.client_roster[DOMAIN]["from"]:
             await asyncio.sleep(0.05)
     await gateway.deliver(kit.pgp_mime(kit.openpgp()))
     got = await juliet.until(f"{GRE}encrypted")
     await juliet.client.plugin["xep_0199"].ping(DOMAIN, timeout=5)
     await asyncio.sleep(0.3)
-    assert len(list((gateway.state / "spool").glob("*.entry"))) == 1
+    assert gateway.waiting() == 1
     juliet.send(
         f"<message to='{BOB}' id='r1'><received xmlns='urn:xmpp:receipts' id='{got.get('id')}'/></message>"
     )
-    async with asyncio.timeout(5):
-        while list((gateway.state / "spool").glob("*.entry")):
+    async with asyncio.timeout(60):
+        while gateway.waiting():
             await asyncio.sleep(0.02)
 
 
@@ -107,3 +110,39 @@ async def test_it_connects_again_and_goes_on(start, server, juliet, relay, kit):
     await juliet.until(f"{GRE}encrypted")
     juliet.send(kit.message(kit.openpgp()))
     await juliet.until("{urn:xmpp:receipts}received")
+
+
+def report_about(message_id, *, to="bob@example.net"):
+    """What a mail system sends back when a recipient does not exist (RFC 3464)."""
+    return (
+        "From: MAILER-DAEMON@example.net\r\nTo: juliet@example.org\r\nSubject: Undelivered\r\n"
+        'MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        "--b\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n"
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.net\r\n\r\n"
+        f"Final-Recipient: rfc822; {to}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 no such mailbox\r\n\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{message_id}>\r\n\r\n--b--\r\n"
+    ).encode()
+
+
+async def test_a_report_is_an_error_on_the_message_that_had_its_receipt(start, juliet, relay, kit):
+    gateway = await start()
+    # slixmpp agrees to the gateway's subscription by itself; from then on the gateway sees this client.
+    async with asyncio.timeout(60):
+        while DOMAIN not in juliet.client.client_roster or not juliet.client.client_roster[DOMAIN]["from"]:
+            await asyncio.sleep(0.05)
+    juliet.send(kit.message(kit.openpgp(), id_="m7"))
+    await juliet.until("{urn:xmpp:receipts}received")
+    await relay.next()
+    forged = report_about("m7@example.org", to="eve@example.net")
+    assert await gateway.deliver(forged, sender="") == ["250 2.1.5 Stored"]
+    shown = await juliet.until("{jabber:client}body")
+    assert shown.get("from") == "mailer-daemon\\40example.org@mail.localhost"
+    assert await gateway.deliver(report_about("m7@example.org"), sender="") == ["250 2.1.5 Stored"]
+    error = await juliet.until("{jabber:client}error")
+    assert (error.get("type"), error.get("id"), error.get("from")) == ("error", "m7", BOB)
+    assert kit.error_of(error)[:2] == ("cancel", "item-not-found")
+    assert "no such mailbox" in kit.error_of(error)[2]
+    async with asyncio.timeout(60):
+        while gateway.waiting():
+            await asyncio.sleep(0.05)

@@ -122,6 +122,7 @@ class Delivery:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._leaving: dict[str, InboundMessage] = {}
         self._flushing = False
+        self._settling: set[str] = set()
         self._absent: dict[str, set[str]] = {}
         self._stream = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -168,7 +169,7 @@ class Delivery:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._feed.clear(keep=self._leaving)
+        self._feed.clear(keep=self._leaving.keys() | self._settling)
 
     async def receipt(self, message_id: str, user: str) -> None:
         """Note a receipt from a user."""
@@ -179,7 +180,12 @@ class Delivery:
     async def refused(self, message_id: str, user: str, error: PeerError) -> None:
         """Note that a message came back as an error stanza from a user's address."""
         message = self._feed.held.get(message_id) or await self._look_up(message_id)
-        if message is None or message.user != user or message_id in self._leaving:
+        if (
+            message is None
+            or message.user != user
+            or message_id in self._leaving
+            or message_id in self._settling
+        ):
             return
         _log.warning(
             "delivery-refused", condition=error.condition, stanza_id=message_id, attempt=message.attempts + 1
@@ -296,7 +302,7 @@ class Delivery:
 
     def _arrived(self, message: InboundMessage) -> None:
         """Remove a message from the inbox, with others that arrive at the same time."""
-        if message.id in self._leaving:
+        if message.id in self._leaving or message.id in self._settling:
             return
         self._cancel_timer(message.id)
         self._proofs.settled(message)
@@ -348,11 +354,13 @@ class Delivery:
         self._cancel_timer(message.id)
         self._proofs.settled(message)
         self._feed.guard(message)
+        self._settling.add(message.id)
 
         async def settle() -> None:
             try:
                 await work
             finally:
+                self._settling.discard(message.id)
                 self._drop(message)
 
         self._spawn(settle())
