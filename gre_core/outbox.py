@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import ParseError, fromstring, tostring
 
 from gre_core import wire
 from gre_core.errors import LocalProtocolError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from xml.etree.ElementTree import Element
 
     from gre_core.ports import Store
 
 _PREFIX = "outbox/"
+_CONFIRMED = "outbox-confirmed"
+"""One key for all: it holds ids and JIDs, never a message."""
+
+MAX_CONFIRMED: Final = 512
+"""How many confirmed messages are remembered; their networks may still give them back."""
+
+CONFIRMED_SECONDS: Final = 7 * 86_400.0
+"""For how long: mail systems give up after about five days."""
+
+_MAX_RECIPIENTS: Final = 20
 
 
 class DamagedEntry(StoreError):
@@ -66,8 +79,10 @@ class Sent:
 class Outbox:
     """The messages that nobody has confirmed yet, in their order. Survives a restart when the store does."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._now = now
+        self._confirmed: dict[str, _Confirmed] | None = None
         self._pending: dict[str, tuple[str, Sent]] | None = None
         self._number = 0
 
@@ -152,11 +167,14 @@ class Outbox:
             condition: the stanza error condition.
 
         Result:
-            None when no such message waits, or when it is none of the peer's business.
+            None when no such message waits, or when it is none of the peer's business. A message that was relayed some
+            days ago at most may still be refused: the network gave it back.
         """
         pending = await self._load()
         entry = pending.get(stanza_id)
         if entry is None:
+            if state is SendState.REFUSED and peer is not None:
+                return await self._given_back(stanza_id, peer, error, condition)
             return None
         key, sent = entry
         if peer is not None and peer not in {sent.to, wire.domain(sent.to)}:
@@ -167,7 +185,72 @@ class Outbox:
         except BaseException:
             pending[stanza_id] = entry
             raise
+        if state in {SendState.RELAYED, SendState.SENT}:
+            await self._remember(sent)
         return replace(sent, state=state, error=error, condition=condition)
+
+    async def _given_back(self, stanza_id: str, peer: str, error: str, condition: str) -> Sent | None:
+        confirmed = await self._load_confirmed()
+        kept = confirmed.get(stanza_id)
+        if kept is None or peer not in {kept.to, wire.domain(kept.to)}:
+            return None
+        del confirmed[stanza_id]
+        await self._save_confirmed(confirmed)
+        recipients = kept.recipients or (kept.to,)
+        return Sent(
+            stanza_id,
+            kept.to,
+            SendState.REFUSED,
+            error,
+            condition,
+            recipients=recipients,
+            origin_id=kept.origin_id,
+        )
+
+    async def _remember(self, sent: Sent) -> None:
+        confirmed = await self._load_confirmed()
+        confirmed.pop(sent.id, None)
+        recipients = sent.recipients[:_MAX_RECIPIENTS]
+        confirmed[sent.id] = _Confirmed(sent.to, recipients, sent.origin_id, self._now())
+        oldest = self._now() - CONFIRMED_SECONDS
+        for stanza_id in [one for one, kept in confirmed.items() if kept.at < oldest]:
+            del confirmed[stanza_id]
+        while len(confirmed) > MAX_CONFIRMED:
+            del confirmed[next(iter(confirmed))]
+        await self._save_confirmed(confirmed)
+
+    async def _load_confirmed(self) -> dict[str, _Confirmed]:
+        if self._confirmed is None:
+            value = None
+            with suppress(StoreError):
+                value = await self._store.get(_CONFIRMED)
+            self._confirmed = {} if value is None else _read_confirmed(value)
+        return self._confirmed
+
+    async def _save_confirmed(self, confirmed: dict[str, _Confirmed]) -> None:
+        rows = [[one, kept.to, kept.recipients, kept.origin_id, kept.at] for one, kept in confirmed.items()]
+        # That a message arrived counts more than that it may come back.
+        with suppress(StoreError):
+            await self._store.put(_CONFIRMED, json.dumps(rows).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    to: str
+    recipients: tuple[str, ...]
+    origin_id: str
+    at: float
+
+
+def _read_confirmed(value: bytes) -> dict[str, _Confirmed]:
+    """Read what is remembered; of damaged data nothing."""
+    try:
+        return {
+            str(stanza_id): _Confirmed(str(to), tuple(map(str, recipients)), str(origin_id), float(at))
+            for stanza_id, to, recipients, origin_id, at in json.loads(value)[-MAX_CONFIRMED:]
+        }
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
 
 
 def _read_head(key: str, value: bytes) -> Sent:

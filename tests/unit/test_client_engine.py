@@ -26,9 +26,11 @@ from gre_core.errors import (
     PeerTimeout,
     PluginLoadError,
     PolicyChanged,
+    Refused,
     SealError,
     StoreError,
 )
+from gre_core.gateway import GatewayEngine
 from gre_core.model import Direction, Notice, Question, SealJob, Signature, Verdict
 from gre_core.namespaces import GRE
 from gre_core.opening import Received, Unopened
@@ -489,6 +491,24 @@ def test_give_up() -> None:
     assert given_up.state is SendState.REFUSED
     assert run(scene.client.pending()) == []
     assert run(scene.client.give_up(sent.id)) is None
+
+
+def test_a_message_that_comes_back_after_its_receipt_is_shown_as_refused() -> None:
+    scene = Scene()
+    sent = scene.send()
+    receipt = Element(wire.MESSAGE_TAG, {"from": CONTACT, "to": ACCOUNT})
+    SubElement(receipt, wire.RECEIVED_TAG, {"id": sent.id})
+    relayed = run(scene.client.handle(receipt))
+    assert isinstance(relayed, Sent)
+    assert relayed.state is SendState.RELAYED
+    message = Element(wire.MESSAGE_TAG, {"from": ACCOUNT, "to": CONTACT, "id": sent.id})
+    bounced = Refused("No such mailbox.", condition="item-not-found", error_type="cancel")
+    refused = run(scene.client.handle(GatewayEngine.error(message, bounced)))
+    assert isinstance(refused, Sent)
+    assert (refused.id, refused.state, refused.condition) == (sent.id, SendState.REFUSED, "item-not-found")
+    assert "No such mailbox." in refused.error
+    assert run(scene.client.pending()) == []
+    assert run(scene.client.handle(GatewayEngine.error(message, bounced))) is None
 
 
 def test_what_a_damaged_store_lost_is_told_at_the_next_session() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gre_core import wire
 from gre_core.errors import LocalProtocolError, StoreError
-from gre_core.outbox import DamagedEntry, Outbox, SendState
+from gre_core.outbox import CONFIRMED_SECONDS, MAX_CONFIRMED, DamagedEntry, Outbox, SendState, Sent
 from gre_core.stores import MemoryStore
 from gre_core.testing.fakes import run
 
@@ -159,3 +159,90 @@ def test_nothing_of_the_stanza_shows() -> None:
     outbox = Outbox(MemoryStore())
     sent = run(outbox.add("1", BOB, wire.build_plain(BOB, "1", "secret")))
     assert "secret" not in repr((sent, outbox))
+
+
+# -- what the network gives back after it was confirmed ------------------------------------------------------------------
+
+
+def bounce(outbox: Outbox, stanza_id: str = "1", peer: str = BOB) -> object:
+    return run(
+        outbox.settle(stanza_id, peer, SendState.REFUSED, error="No mailbox.", condition="item-not-found")
+    )
+
+
+@pytest.mark.parametrize("state", [SendState.RELAYED, SendState.SENT])
+def test_a_message_that_was_confirmed_can_come_back_once_also_after_a_restart(state: SendState) -> None:
+    store = MemoryStore()
+    run(filled(store, "1").settle("1", BOB, state))
+    sent = bounce(outbox := Outbox(store))
+    assert isinstance(sent, Sent)
+    assert (sent.state, sent.to, sent.error, sent.condition) == (
+        SendState.REFUSED,
+        BOB,
+        "No mailbox.",
+        "item-not-found",
+    )
+    assert sent.recipients == (BOB,)
+    assert bounce(outbox) is None
+    assert bounce(Outbox(store)) is None
+
+
+def test_what_was_refused_or_never_sent_does_not_come_back() -> None:
+    outbox = filled(MemoryStore(), "1")
+    bounce(outbox)
+    assert bounce(outbox) is None
+    assert bounce(outbox, "another") is None
+
+
+def test_strangers_give_nothing_back_and_a_receipt_changes_nothing() -> None:
+    outbox = filled(MemoryStore(), "1")
+    run(outbox.settle("1", BOB, SendState.RELAYED))
+    for stranger in ("eve@mail.example.net", "eve@evil.example", ""):
+        assert bounce(outbox, peer=stranger) is None
+    assert run(outbox.settle("1", BOB, SendState.RELAYED)) is None
+    assert bounce(outbox, peer="mail.example.net") is not None
+
+
+def test_what_is_remembered_is_bounded_in_number_and_time() -> None:
+    now = [1_000_000.0]
+    store = MemoryStore()
+    outbox = Outbox(store, lambda: now[0])
+    for number in range(MAX_CONFIRMED + 5):
+        run(outbox.add(str(number), BOB, stanza()))
+        run(outbox.settle(str(number), BOB, SendState.RELAYED))
+    assert bounce(outbox, "4") is None
+    assert bounce(outbox, "5") is not None
+    now[0] += CONFIRMED_SECONDS + 1
+    run(outbox.add("new", BOB, stanza()))
+    run(outbox.settle("new", BOB, SendState.RELAYED))
+    assert bounce(outbox, "6") is None
+    assert bounce(outbox, "new") is not None
+
+
+@pytest.mark.parametrize("value", [b"", b"rubbish", b"{}", b"[1]", b'[["1"]]', b'[["1", 2, 3, 4, "x"]]'])
+def test_damaged_memory_spoils_nothing(value: bytes) -> None:
+    store = MemoryStore()
+    run(store.put("outbox-confirmed", value))
+    outbox = filled(store, "1")
+    assert run(outbox.settle("1", BOB, SendState.RELAYED)) is not None
+    assert bounce(outbox) is not None
+
+
+def test_a_store_that_fails_to_remember_costs_no_receipt() -> None:
+    class Full(MemoryStore):
+        async def put(self, key: str, value: bytes) -> None:
+            if key == "outbox-confirmed":
+                raise StoreError("full")
+            await super().put(key, value)
+
+    sent = run(filled(Full(), "1").settle("1", BOB, SendState.RELAYED))
+    assert sent is not None
+    assert sent.state is SendState.RELAYED
+
+
+def test_nothing_of_a_confirmed_message_is_kept_but_ids() -> None:
+    store = MemoryStore()
+    run(filled(store, "1").settle("1", BOB, SendState.RELAYED))
+    value = run(store.get("outbox-confirmed"))
+    assert value is not None
+    assert b"<message" not in value
