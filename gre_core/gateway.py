@@ -6,22 +6,23 @@ What it carries is told by its embedder as pairs of namespaces, never by what ha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import islice, product
+from itertools import product
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
 from gre_core.addressing import ADDRESS, recipients_of
 from gre_core.capabilities import DATA_POLICY
+from gre_core.contributions import contribution
 from gre_core.errors import GreError, InvalidAddress, Refused, RemoteProtocolError
 from gre_core.incoming import STANZAS
 from gre_core.jid_escape import canonical, escape, unescape
 from gre_core.log import get_logger
-from gre_core.model import Body, DataField, DataForm, DataRequest, Recipient
+from gre_core.model import Body, DataForm, DataRequest, Recipient
 from gre_core.namespaces import EME, ENCRYPTED_ONLY, GRE, MAX_SIZE, Kind, Namespace
 from gre_core.negotiation import Agreement, Pair, negotiate, read_features
 from gre_core.user_messages import LATER, Answer, Later, Plain, Relayed, has_content, read_plain
-from gre_core.xml_text import clean, is_identifier, is_legal, local_name, serialised_size
+from gre_core.xml_text import clean, is_identifier, local_name, serialised_size
 
 if TYPE_CHECKING:
     from gre_core.api import DataContributor, DataProvider
@@ -50,10 +51,6 @@ YOUR_POLICY: Final = (
 )
 JID_ESCAPING: Final = "jid\\20escaping"
 """Feature of who escapes localparts (XEP-0106, section 5)."""
-
-_MAX_VALUE: Final = 8192
-_MAX_FIELDS: Final = 32
-"""How many fields one contributor gives at most."""
 
 SenderId = Callable[[str], Awaitable[str | None]]
 """Gives the legacy identifier of a user by bare JID; None when the user is not registered."""
@@ -175,7 +172,7 @@ class GatewayEngine:
         fields: dict[str, tuple[str, ...]] = {}
         for provider, contributor in self._contributors:
             if self._concerns(provider.namespace, formatter, encrypter):
-                fields |= await self._contribution(provider, contributor, request)
+                fields |= await contribution(provider, contributor, request)
         if self.max_size is not None:
             fields.setdefault(MAX_SIZE, (str(self.max_size),))
         return wire.build_data_form(DataForm(sender_id, fields))
@@ -187,21 +184,6 @@ class GatewayEngine:
             return not namespace.startswith(("urn:xmpp:gre:formatter:", "urn:xmpp:gre:encrypter:"))
         asked = formatter if owners[0].kind is Kind.FORMATTER else encrypter
         return all(owners[0] in pair for pair in self.pairs) if asked is None else asked == owners[0]
-
-    async def _contribution(
-        self, provider: DataProvider, contributor: DataContributor, request: DataRequest
-    ) -> dict[str, tuple[str, ...]]:
-        try:
-            fields = list(islice(await contributor.fields(request), _MAX_FIELDS + 1))
-            _require_few(fields)
-            for entry in fields:
-                _check_field(provider, entry)
-        except GreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a plugin must not leave the request unanswered
-            _log.warning("contributor-failed", namespace=provider.namespace, error_type=type(error).__name__)
-            return {}
-        return {entry.var: entry.values for entry in fields}
 
     def _require_known(self, formatter: Namespace | None, encrypter: Namespace | None) -> None:
         for asked, ours in ((formatter, self.formatters), (encrypter, self.encrypters)):
@@ -432,24 +414,3 @@ def _failed(doing: str, error: Exception) -> Refused:
         condition="internal-server-error",
         error_type="wait",
     )
-
-
-def _require_few(fields: list[DataField]) -> None:
-    if len(fields) > _MAX_FIELDS:
-        msg = f"a contributor gives at most {_MAX_FIELDS} fields"
-        raise ValueError(msg)
-
-
-def _check_field(provider: DataProvider, entry: object) -> None:
-    if not isinstance(entry, DataField) or entry.namespace != provider.namespace:
-        msg = "a contributor gives DataField values in the namespace of its provider"
-        raise TypeError(msg)
-    if not wire.is_clark(entry.var) or not all(isinstance(value, str) for value in entry.values):
-        msg = "a data field has a name in Clark notation and strings as values"
-        raise TypeError(msg)
-    if not all(map(is_legal, entry.values)):
-        msg = "a data field has a character that XML forbids"
-        raise ValueError(msg)
-    if sum(map(len, entry.values)) > _MAX_VALUE or len(entry.values) > wire.MAX_VALUES:
-        msg = "a data field is too large"
-        raise ValueError(msg)
