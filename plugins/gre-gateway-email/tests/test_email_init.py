@@ -57,7 +57,9 @@ def test_it_writes_a_configuration_that_works_and_what_the_others_need(tmp_path,
     for path in snippets.iterdir():
         assert not re.search(
             r"\$[a-z_{]+",
-            re.sub(r"\$(host|remote_addr|\{datasource\}|\w*interval|job|labels|PATH|__all)", "", path.read_text()),
+            re.sub(
+                r"\$(host|remote_addr|\{datasource\}|\w*interval|job|labels|PATH|__all)", "", path.read_text()
+            ),
         ), path
 
 
