@@ -13,7 +13,7 @@ from gre_core.errors import GreError
 from gre_gateway_email.store import default_url, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from gre_gateway_email.config import Config
     from gre_gateway_email.store.store import Store
@@ -42,7 +42,7 @@ def is_there(config: Config) -> bool:
 
 
 @asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Store]:
+async def opened(config: Config) -> AsyncGenerator[Store]:
     """Open the database that the gateway uses.
 
     Raises:
