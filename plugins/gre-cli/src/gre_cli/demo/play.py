@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
@@ -43,6 +45,7 @@ class Outcome:
         sent: the final state of Juliet's message.
         explanation: the negotiated pair with its reason.
         received: what Juliet received.
+        left: how many messages the gateway still kept at the end; -1 when that was not looked at.
         juliet_key: the fingerprint of her key.
         questions: what she was asked.
         notices: what she was told.
@@ -57,6 +60,7 @@ class Outcome:
     sent: Sent | None = None
     explanation: Explanation | None = None
     received: Received | None = None
+    left: int = -1
     juliet_key: str = ""
     questions: list[Question] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -107,16 +111,27 @@ async def play(stage: Stage, letter: Letter, answer: Letter, started: float) -> 
         raise PlayFailed(f"Juliet could not open the answer: {result.text}")
     clock.mark("Romeo answers, Juliet opens it")
     outcome.received = result
-    await _emptied(stage.root / "state" / "spool")
+    outcome.left = await _emptied(stage.root / "state" / "gateway.db")
     outcome.juliet_key = (await client.engine.ports.store.get("openpgp/own/active") or b"").decode()
     return outcome
 
 
-async def _emptied(spool: Path) -> None:
-    """Wait until the gateway has the receipt of Juliet's client and lets go of the answer; at most five seconds."""
+async def _emptied(database: Path) -> int:
+    """Wait until the gateway has the receipt of Juliet's client and lets go of the answer; at most five seconds.
+
+    Result:
+        How many messages the gateway still keeps.
+    """
     end = time.monotonic() + _FORGET_SECONDS
-    while any(spool.glob("*.entry")) and time.monotonic() < end:
+    while (left := _kept(database)) and time.monotonic() < end:
         await asyncio.sleep(0.01)
+    return left
+
+
+def _kept(database: Path) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        counts = (connection.execute(f"SELECT count(*) FROM {table}") for table in ("inbox", "outbox"))  # noqa: S608
+        return sum(int(count.fetchone()[0]) for count in counts)
 
 
 class _Clock:
