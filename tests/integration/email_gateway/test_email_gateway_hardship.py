@@ -19,7 +19,7 @@ from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 
 DAY = 86_400
-LIMIT = 120
+LIMIT = 60
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ DELAY = 0.1
 _tasks: set[asyncio.Task[Any]] = set()
 
 
-def _later(work: Any, *arguments: Any) -> None:
+def _later(work: Any, *arguments: Any, **named: Any) -> None:
     async def wait() -> None:
         await asyncio.sleep(DELAY)
-        await work(*arguments)
+        await work(*arguments, **named)
 
     task = asyncio.ensure_future(wait())
     _tasks.add(task)
@@ -38,51 +38,56 @@ def early_receipt() -> None:
     """Give receipts before the relay took the mail."""
     from gre_gateway_email.mail.relay import Relay
 
-    relay: Any = Relay.send
+    kind: Any = Relay
+    relay = kind.send
 
-    async def send(self: Any, *arguments: Any) -> None:
-        _later(relay, self, *arguments)
+    async def send(self: Any, *arguments: Any, **named: Any) -> None:
+        _later(relay, self, *arguments, **named)
 
-    Relay.send = send  # type: ignore[assignment, method-assign]
+    kind.send = send
 
 
 def no_resume() -> None:
     """Do not look into the inbox for what an earlier process left there."""
-    from gre_gateway_email.store.inbox import SqlInbox
+    from gre_gateway_email.store import inbox
+
+    kind: Any = inbox.SqlInbox
 
     async def due(_self: Any, *_arguments: Any) -> Any:
         return ()
 
-    SqlInbox.due = due  # type: ignore[method-assign]
+    kind.due = due
 
 
 def new_id() -> None:
     """Take each repetition of a message for a new one, with a Message-ID of its own."""
-    from gre_gateway_email.relaying import outbound
+    from gre_gateway_email.relaying import outbound as module
 
+    outbound: Any = module
     envelope_of: Any = outbound.envelope_of
 
     def envelope(*arguments: Any) -> Any:
         return replace(envelope_of(*arguments), message_id=f"{os.urandom(8).hex()}@example.org")
 
     outbound.envelope_of = envelope
-    outbound.key_of = lambda *_: os.urandom(32)  # type: ignore[assignment]
+    outbound.key_of = lambda *_: os.urandom(32)
 
 
 def leak() -> None:
     """Keep every mail in memory, and a file open for each hundredth."""
     from gre_gateway_email.mail.relay import Relay
 
-    relay: Any = Relay.send
+    kind: Any = Relay
+    relay = kind.send
     kept: list[Any] = []
 
-    async def send(self: Any, sender: Any, recipients: Any, mail: bytes) -> None:
+    async def send(self: Any, sender: Any, recipients: Any, mail: bytes, **named: Any) -> None:
         kept.append(bytearray(mail) * 10)
         if len(kept) % 100 == 0:
             kept.append(os.open(os.devnull, os.O_RDONLY))
-        await relay(self, sender, recipients, mail)
+        await relay(self, sender, recipients, mail, **named)
 
-    Relay.send = send  # type: ignore[method-assign]
+    kind.send = send
 
 
 def plant(name: str) -> None:
