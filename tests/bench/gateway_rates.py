@@ -133,7 +133,7 @@ async def with_users(count: int, messages: int) -> Figures:
         server = await stack.enter_async_context(ProsodyServer(accounts={}, components=components))
         sink = await stack.enter_async_context(SmtpSink())
         gateway = GatewayProcess(folder, server, sink.port, {}, extra=_CONFIG)
-        stack.callback(gateway.kill)
+        stack.push_async_callback(gateway.end)
         await register(gateway, count)
         traffic = Traffic(gateway)
         await traffic.users.start(server)

@@ -169,7 +169,7 @@ class Scene:
             self.gateway = GatewayProcess(
                 self._folder, xmpp, tap.port, addresses, database=url, extra=CONFIG, environment=planted
             )
-            self._stack.callback(self.gateway.kill)
+            self._stack.push_async_callback(self.gateway.end)
             postfix.lmtp_port = self.gateway.lmtp_port
             self.servers["postfix"] = await self._stack.enter_async_context(postfix)
             for name, receipts in USERS.items():

@@ -139,6 +139,12 @@ wkd = false
         assert self.process is not None
         return await self.process.wait()
 
+    async def end(self) -> None:
+        """Kill it, if it runs, and wait until it is gone."""
+        self.kill()
+        if self.process is not None:
+            await self.process.wait()
+
     async def stop(self) -> int:
         """Stop it in order; give its exit code."""
         if self.running:

@@ -75,7 +75,7 @@ class Stage:
             await self.sink.start()
             self.stack.push_async_callback(self.sink.stop)
             self.gateway = self.another_gateway("gateway")
-            self.stack.callback(self.gateway.kill)
+            self.stack.push_async_callback(self.gateway.end)
             for name, receipts in self._receipts.items():
                 user = XmppUser(self.xmpp, name, self.ledger, receipts=receipts, patience=self._patience)
                 await user.start()

@@ -154,7 +154,7 @@ async def run(messages: int, database: str, planted: str) -> tuple[bool, dict[st
         gateway = GatewayProcess(
             folder, xmpp, sink.port, addresses, database=url, extra=CONFIG, environment=environment
         )
-        stack.callback(gateway.kill)
+        stack.push_async_callback(gateway.end)
         users = [XmppUser(xmpp, name, ledger, receipts=True, patience=60.0) for name in USERS]
         for user in users:
             await user.start()

@@ -250,7 +250,7 @@ async def test_a_second_gateway_of_the_same_domain_waits_for_its_turn_and_says_s
     async with Stage(tmp_path / "stage") as stage:
         await stage.gateway.start()
         second = stage.another_gateway("second")
-        stage.stack.callback(second.kill)
+        stage.stack.push_async_callback(second.end)
         await second.spawn()
         ready = asyncio.ensure_future(second.ready(LIMIT))
         await until(lambda: "conflict" in second.log.read_text(), "the second says what is wrong")
@@ -264,25 +264,25 @@ async def test_a_second_gateway_of_the_same_domain_waits_for_its_turn_and_says_s
         nothing_is_lost(stage)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_a_second_gateway_of_the_same_database_says_so_and_does_no_harm(tmp_path, kind):
-    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
-    async with PostgresServer() as server:
-        url = server.url if kind == "postgresql" else f"sqlite:///{tmp_path}/both/gateway.db"
-        async with Stage(tmp_path / "stage", database=url) as stage:
-            await stage.gateway.start()
-            said = await second_fails(stage.another_gateway("second"))
-            assert "another gateway" in said.lower()
-            assert "Traceback" not in said
-            markers = [stage.send("juliet", 1), await stage.deliver(stage.lmtp(), "juliet", 1)]
-            await until(lambda: arrived(stage, *markers), "a message each way")
-            # The lock goes with the process, however it ends.
-            stage.gateway.kill()
-            await stage.gateway.ended()
-            await stage.gateway.start()
-            markers = [stage.send("juliet", 2), await stage.deliver(stage.lmtp(), "juliet", 2)]
-            await until(lambda: arrived(stage, *markers), "a message each way after a kill")
-            nothing_is_lost(stage)
+async def test_a_second_gateway_of_the_same_state_folder_says_so_and_does_no_harm(tmp_path):
+    async with Stage(tmp_path / "stage") as stage:
+        gateway, second = stage.gateway, stage.another_gateway("second")
+        stage.stack.push_async_callback(second.end)
+        own, shared = (str(each.folder / "state") for each in (second, gateway))
+        second.config.write_text(second.config.read_text().replace(own, shared))
+        await gateway.start()
+        said = await second_fails(second)
+        assert "is in use" in said
+        assert "Traceback" not in said
+        markers = [stage.send("juliet", 1), await stage.deliver(stage.lmtp(), "juliet", 1)]
+        await until(lambda: arrived(stage, *markers), "a message each way")
+        # The claim goes with the process, however it ends.
+        gateway.kill()
+        await gateway.ended()
+        await gateway.start()
+        markers = [stage.send("juliet", 2), await stage.deliver(stage.lmtp(), "juliet", 2)]
+        await until(lambda: arrived(stage, *markers), "a message each way after a kill")
+        nothing_is_lost(stage)
 
 
 # -- a mail of 60 MB -------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from gre_gateway_email.relaying.reading import (
     read_text,
     unwrap,
 )
+from gre_gateway_email.store.errors import NoRoom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 REPORT: Final = "A mail system sent a report about a mail of yours: most probably it could not be delivered."
 
 STORED: Final = "250 2.1.5 Stored"
+FULL: Final = "452 4.3.1 The gateway has no room left on its disk, try again later"
 AWAY: Final = "451 4.3.0 The gateway's database does not answer, try again later"
 
 Taken = Callable[[Sequence["User"], str, bytes], Awaitable[None]]
@@ -276,8 +278,9 @@ class Inbound:
 
     def _away(self, error: StoreError) -> str:
         _log.error("store-failed", code=error.code)
-        self._events.refused("in", "4.3.0")
-        return AWAY
+        reply = FULL if isinstance(error, NoRoom) else AWAY
+        self._events.refused("in", reply.split()[1])
+        return reply
 
     def _refused(self, refusal: Unwanted) -> str:
         self._events.refused("in", refusal.status)

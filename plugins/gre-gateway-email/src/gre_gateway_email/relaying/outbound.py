@@ -11,6 +11,7 @@ from gre_core.log import get_logger
 from gre_gateway_email.mail.plain_writing import write_plain
 from gre_gateway_email.relaying.composing import envelope_of, key_of, outbound_mail
 from gre_gateway_email.relaying.events import NoEvents
+from gre_gateway_email.store.errors import NoRoom
 
 if TYPE_CHECKING:
     from gre_core.gateway import Plain
@@ -102,8 +103,10 @@ class Outbound:
             return await work
         except StoreError as error:
             _log.error("store-failed", code=error.code)
-            self._events.refused("out", "internal-server-error")
-            raise _wait("The gateway cannot store messages now", "internal-server-error") from error
+            full = isinstance(error, NoRoom)
+            condition = "resource-constraint" if full else "internal-server-error"
+            self._events.refused("out", condition)
+            raise _wait("The gateway cannot store messages now", condition) from error
         except (Refused, RemoteProtocolError) as error:
             self._events.refused("out", error.condition)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gre_gateway_email.store.errors import AddressTaken
+from gre_gateway_email.store.errors import AddressTaken, NoRoom
 from gre_gateway_email.store.records import (
     HarvestedKey,
     InboundKind,
@@ -32,6 +32,7 @@ __all__ = [
     "InboundMessage",
     "Inbox",
     "KeySource",
+    "NoRoom",
     "OutboundMail",
     "Outbox",
     "QueueCount",

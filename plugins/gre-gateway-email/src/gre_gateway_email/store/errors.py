@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gre_core.errors import GreError
+from gre_core.errors import GreError, StoreError
 
 
 class AddressTaken(GreError):
@@ -17,3 +17,9 @@ class AddressTaken(GreError):
     def __init__(self, address: str) -> None:
         super().__init__("The mail address belongs to another user. Choose another one.")
         self.address = address
+
+
+class NoRoom(StoreError):
+    """The disk of the database is full."""
+
+    code = "store-full"

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from gre_core.errors import GreError, StoreError
+from gre_gateway_email.store.errors import NoRoom
 
 _AWAY: Final = ("08", "57P", "25006")
 """SQLSTATE of PostgreSQL: connection lost, it starts or stops, read-only (it became a standby)."""
@@ -15,6 +16,7 @@ _TRY_AGAIN: Final = ("40001", "40P01")
 """Serialization failure, deadlock."""
 _NO_ROOM: Final = ("53",)
 """Disk full, out of memory, too many connections."""
+_DISK_FULL: Final = "53100"
 _POSTGRESQL_WORDS: Final = {
     "08": "the connection was lost",
     "25006": "it takes no changes now",
@@ -82,7 +84,8 @@ def told(error: BaseException, name: str) -> GreError:
     cause = error.orig if isinstance(error, StatementError) else error
     if isinstance(cause, GreError):
         return cause
-    return StoreError(f"The database {name} cannot be used: {_reason(error)}.")
+    kind = NoRoom if _sqlite_name(error) == "FULL" or sqlstate(error) == _DISK_FULL else StoreError
+    return kind(f"The database {name} cannot be used: {_reason(error)}.")
 
 
 def _reason(error: BaseException) -> str:
