@@ -146,7 +146,9 @@ def packages(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["dev"])
 def integration(session: nox.Session) -> None:
     """Run the tests on the loopback router and on real servers."""
-    _say_what_is_missing(session, "prosody", "ejabberdctl", "smtp-sink", "initdb", "faketime")
+    _say_what_is_missing(
+        session, "prosody", "ejabberdctl", "smtp-sink", "initdb", "faketime", "gpg", "notmuch"
+    )
     _pytest(session, "tests/integration")
 
 

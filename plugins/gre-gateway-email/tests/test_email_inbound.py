@@ -253,6 +253,20 @@ async def test_what_fails_after_the_mail_was_stored_changes_no_answer(post, mail
     assert await post.mail(mail) == [STORED]
 
 
+async def test_the_key_that_comes_with_a_mail_is_kept_before_the_mail_is_delivered(post, mail, monkeypatch):
+    """Otherwise a client opens the message, asks for the key of its signature, and is told that there is none."""
+    happened = []
+
+    async def keep(*_):
+        await asyncio.sleep(0)
+        happened.append("key")
+
+    monkeypatch.setattr(post.inbound, "_taken", keep)
+    monkeypatch.setattr(post.delivery, "push", lambda *_: happened.append("delivery"))
+    assert await post.mail(mail) == [STORED]
+    assert happened == ["key", "delivery"]
+
+
 # -- reports of mail systems -------------------------------------------------------------------------
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-from types import SimpleNamespace
 
 import pytest
-from aiosmtpd.smtp import SMTP
 
 from gre_core.testing import require
-from gre_core.testing.postfix import PostfixServer
 from gre_core.testing.prosody import ProsodyServer
 
 DOMAIN = "mail.localhost"
@@ -25,82 +22,6 @@ def server_class():
     """One XMPP server is enough here: these tests are about mail."""
     require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
     return ProsodyServer
-
-
-class FarServer:
-    """The mail server of everybody else."""
-
-    def __init__(self):
-        self.mails = asyncio.Queue()
-        self.unknown = {}
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if address in self.unknown:
-            return self.unknown[address]
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):
-        self.mails.put_nowait((envelope.mail_from.strip("<>"), envelope.rcpt_tos, envelope.content))
-        return "250 OK"
-
-    async def next(self):
-        async with asyncio.timeout(30):
-            return await self.mails.get()
-
-
-@pytest.fixture
-async def far():
-    made = FarServer()
-    listening = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(made, enable_SMTPUTF8=True, data_size_limit=None), "127.0.0.1", 0
-    )
-    made.port = listening.sockets[0].getsockname()[1]
-    yield made
-    listening.close()
-
-
-@pytest.fixture
-async def mail_system(server, far, tmp_path, kit):
-    """``await mail_system(before_queue=..., extra="", **postfix_settings)``: Postfix and the gateway behind it."""
-    require(PostfixServer.installed(), "postfix (apt-get install postfix), run by root")
-    started = []
-
-    async def start(*, before_queue=False, extra="", **settings):
-        postfix = PostfixServer(["example.org"], relay_port=far.port, settings=settings)
-        gateway = kit.GatewayProcess(
-            tmp_path,
-            f"""
-[xmpp]
-domain = "{DOMAIN}"
-port = {server.component_port}
-secret = "{server.components[DOMAIN]}"
-[smtp]
-port = {postfix.submission_port}
-[listen]
-port = 0
-protocol = "{"smtp" if before_queue else "lmtp"}"
-[users]
-"juliet@example.org" = "juliet@localhost"
-"romeo@example.org" = "romeo@localhost"
-{extra}
-""",
-        )
-        started.append(gateway.stop)
-        await gateway.start()
-        if before_queue:
-            postfix.proxy_port = gateway.lmtp_port
-            settings["virtual_transport"] = f"smtp:[127.0.0.1]:{gateway.lmtp_port}"
-        else:
-            postfix.lmtp_port = gateway.lmtp_port
-        postfix.settings.update(settings)
-        started.append(lambda: postfix.__aexit__(None, None, None))
-        await postfix.start()
-        return SimpleNamespace(postfix=postfix, gateway=gateway)
-
-    yield start
-    for stop in reversed(started):
-        await stop()
 
 
 async def send(port, mail, *, sender="bob@example.net", to="juliet@example.org", options=()):

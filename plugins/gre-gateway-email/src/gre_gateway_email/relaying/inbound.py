@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import InvalidAddress, PeerTimeout, StoreError
@@ -48,7 +49,7 @@ FULL: Final = "452 4.3.1 The gateway has no room left on its disk, try again lat
 AWAY: Final = "451 4.3.0 The gateway's database does not answer, try again later"
 
 Taken = Callable[[Sequence["User"], str, bytes], Awaitable[None]]
-"""Told of each mail that was stored: for whom, from whom, and all of it."""
+"""Told of each mail that was stored, before it is delivered: for whom, from whom, and all of it."""
 
 _log = get_logger(__name__)
 
@@ -94,7 +95,7 @@ class Inbound:
         policy: what is taken.
         now: seconds since 1970.
         read: reads plain mails.
-        taken: told of each mail that was stored.
+        taken: told of each mail that was stored, before it is delivered.
         events: told what happens.
     """
 
@@ -179,13 +180,12 @@ class Inbound:
         if options.one_answer and (refused := [each for each in answers if each.mail is None]):
             return [refused[0]] * len(recipients)
         await self._make_messages([each for each in answers if each.mail is not None], encrypted)
-        await self._keep(answers)
         users = list(
             {each.mail.user.jid: each.mail.user for each in answers if each.mail is not None}.values()
         )
+        await self._keep(answers, partial(self._tell, users, sender, content))
         if users:
             _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), count=len(users))
-            await self._tell(users, sender, content)
         return answers
 
     async def _user(self, address: str, size: int = 0) -> User:
@@ -253,7 +253,7 @@ class Inbound:
             raise Unwanted("552 5.3.4", "The text of the mail is too long to go over XMPP")
         return plain_message(mail, plain, self._policy.retry)
 
-    async def _keep(self, answers: list[_Answer]) -> None:
+    async def _keep(self, answers: list[_Answer], tell: Callable[[], Awaitable[None]]) -> None:
         """Store all messages in one commit, and bring the new ones on their way."""
         # Two addresses of one user are one message.
         stored = list({pair[0].id: pair for answer in answers for pair in answer.stored}.values())
@@ -261,12 +261,15 @@ class Inbound:
             return
         with self._delivery.storing([message.id for message, _ in stored]):
             added = await self._store.inbox.add(stored)
-            for (message, content), state in zip(stored, added, strict=True):
-                if state != "new":
-                    self._events.repeated("in")
-                    continue
+            new = [pair for pair, state in zip(stored, added, strict=True) if state == "new"]
+            for message, _ in new:
                 self._quotas.received(message.user, message.size)
                 self._events.taken("in", message.kind, message.size)
+            for _ in range(len(stored) - len(new)):
+                self._events.repeated("in")
+            # First what the mail brings: whoever opens the message may need the key that came with it.
+            await tell()
+            for message, content in new:
                 if message.state == "waiting":
                     self._delivery.push(message, content)
 
