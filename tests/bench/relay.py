@@ -120,6 +120,10 @@ port = 0
 directory = "{folder / "state"}"
 [policy]
 encrypted_only = true
+[limits]
+messages_per_hour = 10000000
+recipients_per_hour = 10000000
+megabytes_per_hour = 1000000
 [users]
 "alice@a.example" = "juliet@{server.domain}"
 """
