@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from gre_gateway_email.store import AddressTaken, HarvestedKey, InboundMessage, OutboundMail, User, open_store
@@ -82,7 +83,7 @@ async def store(database_url, clock):
     await store.close()
 
 
-async def dump(url: str) -> dict[str, list[tuple]]:
+async def dump(url: str) -> dict[str, list[tuple[object, ...]]]:
     """All rows of all tables, past the store."""
     engine = create_async_engine(
         url.replace("sqlite:", "sqlite+aiosqlite:").replace("postgresql:", "postgresql+asyncpg:")
@@ -314,7 +315,7 @@ async def test_the_users_of_the_file_follow_the_file(store):
 
 async def test_another_key_takes_the_place_but_never_of_one_that_is_authenticated(store):
     def key(data: bytes, seen: float, **more) -> HarvestedKey:
-        values = {"source": "autocrypt", "authenticated": False} | more
+        values: dict[str, Any] = {"source": "autocrypt", "authenticated": False} | more
         return HarvestedKey(JULIET.jid, "bob@example.net", data, seen_at=seen, **values)
 
     async def kept() -> list[bytes]:
@@ -336,7 +337,7 @@ async def test_nobody_fills_the_disk_with_keys(store, monkeypatch):
     monkeypatch.setattr(contact_keys, "MAX_OF_USER", 3)
 
     def key(number: int, user: User = JULIET, **more) -> HarvestedKey:
-        values = {"source": "autocrypt", "authenticated": False, "seen_at": number} | more
+        values: dict[str, Any] = {"source": "autocrypt", "authenticated": False, "seen_at": number} | more
         return HarvestedKey(user.jid, f"bob{number}@example.net", b"%d" % number, **values)
 
     async def kept(user: User) -> list[int]:

@@ -202,7 +202,7 @@ async def test_a_commit_without_an_answer_is_cleared_up(own_postgres, cut):
 
 
 @pytest.fixture
-def file(tmp_path) -> Path:
+def file(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "state" / "gateway.db"
 
 
@@ -424,7 +424,7 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(database_url):
     await store.close()
 
 
-SCRIPTS_PATH = str(Path(sys.modules[open_store.__module__].__file__).parent / "migrations")
+SCRIPTS_PATH = str(Path(str(sys.modules[open_store.__module__].__file__)).parent / "migrations")
 
 
 def test_the_default_is_a_file_in_the_state_folder(tmp_path, monkeypatch):
