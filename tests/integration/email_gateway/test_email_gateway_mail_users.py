@@ -16,6 +16,7 @@ import pytest
 from gre_encrypter_openpgp.management import OwnKeys
 from gre_openpgp.autocrypt import header_value
 from gre_openpgp.xep0373 import PublicKey
+from peers.deltachat import DeltaChat
 from peers.gnupg import GnuPG
 from peers.notmuch import Notmuch
 from peers.peer import Letter, autocrypt_key
@@ -237,3 +238,73 @@ async def test_what_bob_did_not_sign_is_not_good(mail_system, client, far, bob_w
     await hand_over(system.postfix, written.mail)
     received = await client.next()
     assert received.verdict.signature is not Signature.GOOD
+
+
+# -- Delta Chat ------------------------------------------------------------------------------------
+
+
+def first_words(bob):
+    """Let Bob write to somebody whose key his program does not know; give the mail as it leaves."""
+    bob.account.set_config(
+        "force_encryption", "0"
+    )  # otherwise it writes to nobody whose key it does not know
+    bob.account.create_contact(ADDRESS).create_chat().send_text("Good morrow")
+    mail = bob.outbox.mails.get(timeout=SECONDS)
+    bob.account.set_config("force_encryption", "1")
+    return mail
+
+
+def shown(bob, mail):
+    """What Delta Chat shows of a mail from Juliet; Bob goes on in that chat."""
+    (message,) = bob.receive(mail)
+    bob.chat = message.chat
+    bob.chat.accept()
+    return message
+
+
+async def chat(client, bob, far, postfix):
+    """Juliet writes, Bob answers, Juliet answers that: all of it with the padlock, all of it good."""
+    await client.send(Message("Parting is such sweet sorrow", subject="Good night"))
+    mail = await arrived(far, "sorrow", "Good night")
+    assert PublicKey.read(autocrypt_key(mail)).fingerprint == client.fingerprint
+    message = await asyncio.to_thread(shown, bob, mail)
+    assert message.show_padlock
+    assert (message.subject, message.text) == ("Good night", "Good night – Parting is such sweet sorrow")
+
+    answer = Letter("", "Sleep dwell upon thine eyes", {"map.bin": FILE})
+    written = await asyncio.to_thread(bob.write, answer, ADDRESS, DEFAULT)
+    assert b"Sleep dwell" not in written.mail
+    await hand_over(postfix, written.mail)
+    said = good(await client.next(), answer.text, fingerprint_of(bob))
+    assert said.subject == "Re: Good night"
+    assert {each.name: each.read() for each in said.attachments} == answer.files
+
+    more = Message(
+        "A thousand times", subject=said.subject, in_reply_to=said.message_id, references=said.references
+    )
+    await client.send(more)
+    message = await asyncio.to_thread(shown, bob, await arrived(far, "thousand"))
+    assert message.show_padlock
+    assert message.text == "A thousand times"
+    assert bob.id_of(message.parent_id) == said.message_id
+
+
+async def test_delta_chat_writes_first(mail_system, client, far, bob_with):
+    bob = await bob_with(DeltaChat)
+    system = await mail_system()
+    await client.start()
+    await hand_over(system.postfix, await asyncio.to_thread(first_words, bob))
+    assert "Good morrow" in await client.next_plain()
+    await chat(client, bob, far, system.postfix)
+    assert client.opened.empty()
+    assert far.mails.empty(), "nothing left in clear"
+
+
+async def test_delta_chat_is_written_to_first(mail_system, client, far, bob_with, tmp_path):
+    bob = await bob_with(DeltaChat)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / f"{BOB}.pgp").write_bytes(bob.certificate())
+    system = await mail_system(extra=f'[keys]\ndirectory = "{tmp_path / "keys"}"')
+    await client.start()
+    await chat(client, bob, far, system.postfix)
+    assert client.opened.empty()
