@@ -97,6 +97,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "--plant", default="", help="a bug (see tests/load/inside/planted.py) that has to be found"
     )
+    parser.add_argument(
+        "--calm", type=float, default=120.0, help="seconds without progress that mean: no more comes"
+    )
     options = parser.parse_args()
     print(f"{options.kills} kills, {options.database}, seed {options.seed}", flush=True)
     run_ = run(options.kills, options.database, options.seed, options.calm, options.plant)
