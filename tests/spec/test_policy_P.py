@@ -225,6 +225,7 @@ def test_P1_encrypted_only_gateway_rejects_what_is_not_encrypted(
     assert error.get("type") == "modify"
     assert error[0].tag == f"{STANZAS}policy-violation"
     assert error[1].tag == f"{STANZAS}text"
+    assert (error[1].text or "").startswith("This gateway takes only encrypted messages.")
     assert GRE in (error[1].text or "")
 
 
