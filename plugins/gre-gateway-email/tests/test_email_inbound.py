@@ -254,7 +254,7 @@ async def test_what_fails_after_the_mail_was_stored_changes_no_answer(post, mail
 
 
 async def test_the_key_that_comes_with_a_mail_is_kept_before_the_mail_is_delivered(post, mail, monkeypatch):
-    """Otherwise a client opens the message, asks for the key of its signature, and is told that there is none."""
+    """Otherwise a client that answers at once asks for the key, and is told that there is none."""
     happened = []
 
     async def keep(*_):

@@ -13,6 +13,7 @@ from email import message_from_bytes
 import gre_encrypter_openpgp.plugin
 import gre_formatter_mime.plugin
 import pytest
+from gre_encrypter_openpgp.contact_keys import ContactKeys
 from gre_encrypter_openpgp.management import OwnKeys
 from gre_openpgp.autocrypt import header_value
 from gre_openpgp.xep0373 import PublicKey
@@ -84,6 +85,7 @@ class Client:
         await keys.make(ADDRESS)
         await keys.publish()
         self.fingerprint = (await keys.show()).fingerprint
+        self.certificate = await keys.export()
 
     async def send(self, message):
         sent = await self.gre.settled(await self.gre.send(CONTACT, message), SECONDS)
@@ -221,6 +223,30 @@ async def test_gnupg_and_notmuch_with_a_key_that_came_with_a_mail(mail_system, c
     await converse(client, bob, far, system.postfix)
     assert client.opened.empty()
     assert far.mails.empty(), "nothing left in clear"
+
+
+async def test_the_key_that_a_first_mail_brings_is_there_to_be_fetched_at_once(
+    mail_system, client, far, bob_with
+):
+    bob = await bob_with(GnuPGAndNotmuch)
+    system = await mail_system()
+    await client.start()
+    await asyncio.to_thread(bob.learn, client.certificate, ADDRESS)
+    written = await asyncio.to_thread(bob.write, Letter("First", "Good morrow"), ADDRESS, DEFAULT)
+    autocrypt = header_value(BOB, bob.certificate(), mutual=True)
+    first = f"Autocrypt: {autocrypt}\r\n".encode() + written.mail
+    await hand_over(system.postfix, first)
+    received = await client.next()
+    assert received.message.text.rstrip() == "Good morrow"
+    # Nothing is looked up because a message was opened; it is when the user says so.
+    assert received.verdict.signature is Signature.UNKNOWN_SIGNER
+    contacts = ContactKeys("juliet@localhost", client.gre.engine.ports)
+    await contacts.fetch(CONTACT)
+    assert [info.fingerprint for info in await contacts.list(CONTACT)] == [fingerprint_of(bob)]
+    written = await asyncio.to_thread(bob.write, Letter("Second", "Good night"), ADDRESS, DEFAULT)
+    await hand_over(system.postfix, written.mail)
+    good(await client.next(), "Good night", fingerprint_of(bob))
+    assert far.mails.empty()
 
 
 async def test_what_bob_did_not_sign_is_not_good(mail_system, client, far, bob_with, tmp_path):

@@ -267,7 +267,7 @@ class Inbound:
                 self._events.taken("in", message.kind, message.size)
             for _ in range(len(stored) - len(new)):
                 self._events.repeated("in")
-            # First what the mail brings: whoever opens the message may need the key that came with it.
+            # First what the mail brings: whoever answers at once asks for the key that came with it.
             await tell()
             for message, content in new:
                 if message.state == "waiting":
