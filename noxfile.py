@@ -42,6 +42,8 @@ PACKAGES_OF_DEBIAN = {
     "promtool": "prometheus",
     "systemd-analyze": "systemd",
     "openssl": "openssl",
+    "profanity": "profanity",
+    "tmux": "tmux",
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"
@@ -146,9 +148,8 @@ def packages(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["dev"])
 def integration(session: nox.Session) -> None:
     """Run the tests on the loopback router and on real servers."""
-    _say_what_is_missing(
-        session, "prosody", "ejabberdctl", "smtp-sink", "initdb", "faketime", "gpg", "notmuch"
-    )
+    servers = ("prosody", "ejabberdctl", "smtp-sink", "initdb")
+    _say_what_is_missing(session, *servers, "faketime", "gpg", "notmuch", "profanity", "tmux")
     _pytest(session, "tests/integration")
 
 
