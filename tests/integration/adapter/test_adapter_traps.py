@@ -151,7 +151,8 @@ async def test_trap_10_a_withdrawn_encrypted_only_is_seen(world, how):
 async def test_trap_11_disco_answers_on_the_domain_and_on_each_contact(world, jid):
     relay = await world.gateway(engine=world.engine(encrypted_only=True))
     plain = await world.plain("juliet", "plain", "xep_0030", "xep_0128")
-    node = f"urn:xmpp:gre:gateway#{relay.gre.presences.caps_version}"
+    version = relay.gre.announced.version(contact="@" in jid, encrypted_only=True)
+    node = f"urn:xmpp:gre:gateway#{version}"
     for asked in (None, node):
         info = (await plain.plugin["xep_0030"].get_info(jid, asked, timeout=5, cached=False))["disco_info"]
         assert {GRE, ENCRYPTED_ONLY, *map(str, world.pair)} <= info["features"]
