@@ -7,7 +7,6 @@
 # virtual_transport = smtp:[127.0.0.1]:$listen_port. To undo it: postconf -PX with the same names, postconf -MX the service.
 set -e
 postconf -P smtp/inet/smtpd_proxy_filter=127.0.0.1:$listen_port
-postconf -P smtp/inet/smtpd_proxy_options=speed_adjust
 # The gateway itself says which users there are.
 postconf -P smtp/inet/smtpd_recipient_restrictions=reject_unauth_destination
 # What the gateway sends comes in by a door of its own.
