@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from gre_gateway_email.mail.door import MailOptions, RecipientOptions
@@ -160,6 +161,19 @@ async def test_a_held_mail_that_nobody_fetched_expires_visibly_for_both(post, sc
     assert post.reported == 1
     assert len(post.courier.sent) == 2
     assert post.events.seen.count("dead in") == 1
+
+
+@pytest.mark.parametrize(("size", "in_loop"), [(1_000, True), (300_000, False)])
+async def test_a_large_mail_is_taken_apart_beside_the_event_loop(post, monkeypatch, size, in_loop):
+    threads = []
+
+    def unwrap(carriers, sender, content):
+        threads.append(threading.current_thread() is threading.main_thread())
+
+    monkeypatch.setattr("gre_gateway_email.relaying.inbound.unwrap", unwrap)
+    content = b"From: bob@example.net\r\n\r\n" + b"x" * size
+    await post.mail(content)
+    assert threads == [in_loop]
 
 
 async def test_plain_text_that_is_too_long_is_refused(post):

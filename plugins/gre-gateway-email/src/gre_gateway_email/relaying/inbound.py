@@ -6,6 +6,7 @@ goes to a sender that a spammer made up. The envelope alone says who a mail is f
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,6 +47,9 @@ REPORT: Final = "A mail system sent a report about a mail of yours: most probabl
 
 STORED: Final = "250 2.1.5 Stored"
 FULL: Final = "452 4.3.1 The gateway has no room left on its disk, try again later"
+LARGE: Final = 256 * 1024
+"""Mails of so many bytes are taken apart in a thread."""
+
 AWAY: Final = "451 4.3.0 The gateway's database does not answer, try again later"
 
 Taken = Callable[[Sequence["User"], str, bytes], Awaitable[None]]
@@ -163,7 +167,11 @@ class Inbound:
     async def _answers(
         self, sender: str, recipients: Sequence[str], content: bytes, options: MailOptions
     ) -> list[_Answer]:
-        encrypted = unwrap(self._carriers, sender, content)
+        if len(content) < LARGE:
+            encrypted = unwrap(self._carriers, sender, content)
+        else:
+            # Tens of milliseconds for each megabyte, in which nothing else would go on.
+            encrypted = await asyncio.to_thread(unwrap, self._carriers, sender, content)
         header = read_header(sender, content)
         answers = []
         for address in recipients:
