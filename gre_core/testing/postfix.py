@@ -279,6 +279,16 @@ class PostfixServer:
         program = find_program("postqueue") or "postqueue"
         await _output(program, "-c", str(self._process.directory / "etc"), "-f")
 
+    async def content(self, queue_id: str) -> bytes:
+        """Give a mail that it holds, header and body with LF; empty when it holds it no more.
+
+        Args:
+            queue_id: one of :attr:`queued`.
+        """
+        program = find_program("postcat") or "postcat"
+        config = str(self._process.directory / "etc")
+        return await _run(program, "-c", config, "-bhq", queue_id)
+
     async def __aenter__(self) -> Self:
         try:
             await self.start()
@@ -333,8 +343,14 @@ class PostfixServer:
 
 
 async def _output(*command: str) -> str:
+    return (await _run(*command)).decode().strip()
+
+
+async def _run(*command: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )
-    output, _ = await process.communicate()
-    return output.decode().strip()
+    return (await process.communicate())[0]

@@ -48,6 +48,7 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
         verdict = scene.ledger.judge()
         faults = {
             "lost": verdict.lost,
+            "held by Postfix to the end": verdict.held,
             "never answered": verdict.unanswered,
             "never accepted": verdict.unaccepted,
             "repeated under another id": verdict.renamed,
@@ -65,6 +66,7 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
         "messages in": verdict.inbound,
         "acknowledged": verdict.acknowledged,
         "lost": len(verdict.lost),
+        "held by Postfix to the end": len(verdict.held),
         "lost with the XMPP server, by clients without receipts": len(verdict.lost_with_server),
         "repeated mails": verdict.repeated["out"],
         "repeated messages": verdict.repeated["in"],

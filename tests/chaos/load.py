@@ -16,7 +16,7 @@ from gre_core.testing.prosody import ProsodyServer
 
 from gateway_process import GatewayProcess  # isort: skip - of tests/load
 from ledger import Ledger  # isort: skip
-from letters import GATEWAY, MAIL_DOMAIN, PEER, checksum, mail, stanza  # isort: skip
+from letters import GATEWAY, MAIL_DOMAIN, PEER, checksum, mail, read_mail, stanza  # isort: skip
 from mail_sender import MailSender, Refused, persist  # isort: skip
 from mail_sink import MailSink  # isort: skip
 from taps import Tap  # isort: skip
@@ -37,8 +37,11 @@ WINDOW = 8
 UNDER_WAY = 60
 """Mails that have not arrived, beyond which no more are handed over."""
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """For the last mails to be taken, in seconds."""
+
+FLUSH_EVERY = 3.0
+"""Postfix tries all that it holds so often while everything settles, in seconds."""
 
 CONFIG = """
 [retry]
@@ -201,16 +204,41 @@ class Scene:
         return "\n".join(self.gateway.log.read_text(errors="replace").splitlines()[-40:])
 
     async def settle(self, calm: float) -> None:
-        """Wait until everything has arrived, or nothing happens for so many seconds; then a little for repeats."""
-        best, since = len(self._unfinished()), time.monotonic()
-        while (left := self._unfinished()) and time.monotonic() - since < calm:
-            if not any(letter.receipts or letter.direction == "out" for letter in left):
-                # What is left may be lost with the XMPP server; the rest is there, so these would be as well.
-                since -= calm / 60
-            if len(left) < best:
-                best, since = len(left), time.monotonic()
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(3)
+        """Wait until everything has arrived, or nothing happens for so many seconds; then a little for repeats.
+
+        What is left then is asked for at Postfix: a mail that it still holds is not lost.
+        """
+        flushing = asyncio.ensure_future(self._keep_flushing())
+        try:
+            best, since = len(self._unfinished()), time.monotonic()
+            while (left := self._unfinished()) and time.monotonic() - since < calm:
+                if not any(letter.receipts or letter.direction == "out" for letter in left):
+                    # What is left may be lost with the XMPP server; the rest is there, so these would be as well.
+                    since -= calm / 60
+                if len(left) < best:
+                    best, since = len(left), time.monotonic()
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(3)
+        finally:
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
+        if self._unfinished():
+            self.ledger.held = await self._held_by_postfix()
+
+    async def _keep_flushing(self) -> None:
+        # A mail that an agent still had locked goes back to the queue of incoming ones, and that is not looked at
+        # until another mail comes, or until someone asks for it.
+        while True:
+            await self.postfix.flush()
+            await asyncio.sleep(FLUSH_EVERY)
+
+    async def _held_by_postfix(self) -> set[str]:
+        """Give the markers of all mails that Postfix has and has not delivered."""
+        held = set()
+        for queue_id in self.postfix.queued:
+            with contextlib.suppress(ValueError):  # delivered meanwhile, or a report
+                held.add(read_mail(await self.postfix.content(queue_id))[0])
+        return held
 
     def _unfinished(self) -> list[Any]:
         return [

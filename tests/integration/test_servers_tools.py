@@ -99,7 +99,10 @@ async def test_a_whole_postfix_relays_keeps_mails_over_a_kill_and_refuses_strang
         await asyncio.to_thread(send, postfix.submission_port, "b@y.example")
         with pytest.raises(smtplib.SMTPRecipientsRefused, match="Relay access denied"):
             await asyncio.to_thread(send, postfix.port, "b@y.example")
-        assert len(postfix.queued) == 1
+        (queue_id,) = postfix.queued
+        content = await postfix.content(queue_id)
+        assert b"\nSubject: x\n" in content
+        assert content.endswith(b"\n\nhello\n")
         await postfix.kill()
         assert len(postfix.queued) == 1
         async with SmtpSink(keep=True) as sink:

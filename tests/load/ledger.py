@@ -42,6 +42,7 @@ class Verdict:
     acknowledged: int = 0
     refused: int = 0
     lost: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     lost_with_server: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     unaccepted: list[str] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Verdict:
     def proven(self) -> bool:
         """Whether the promises were kept."""
         return not (
-            self.lost or self.unanswered or self.unaccepted or self.spoiled or self.renamed or self.unexplained
+            self.lost or self.held or self.unanswered or self.unaccepted or self.spoiled or self.renamed or self.unexplained
             or self.strange
         )  # fmt: skip
 
@@ -70,6 +71,8 @@ class Ledger:
         self.open: Counter[str] = Counter()
         """Letters of each direction that are not finished: not answered, or not arrived at the user."""
         self.last_progress = time.monotonic()
+        self.held: set[str] = set()
+        """Letters that a mail server had taken at the end, and not delivered: they are late, and not lost."""
 
     # -- what is done --------------------------------------------------------------------------------
 
@@ -165,7 +168,9 @@ class Ledger:
             verdict.inbound += not outbound
             verdict.acknowledged += letter.acknowledged is not None
             verdict.refused += bool(letter.refused)
-            if letter.acknowledged is not None and not letter.arrivals:
+            if letter.acknowledged is not None and not letter.arrivals and marker in self.held:
+                verdict.held.append(marker)
+            elif letter.acknowledged is not None and not letter.arrivals:
                 allowed = not outbound and not letter.receipts and self._server_crashed(letter.acknowledged)
                 (verdict.lost_with_server if allowed else verdict.lost).append(marker)
             elif letter.acknowledged is None and not letter.refused:

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-DELAY = 0.1
+DELAY = 0.5
 _tasks: set[asyncio.Task[Any]] = set()
 
 
