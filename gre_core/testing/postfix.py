@@ -56,6 +56,7 @@ smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination, rej
 unverified_recipient_reject_code = 550
 smtpd_forbid_bare_newline = normalize
 smtpd_forbid_unauth_pipelining = yes
+message_reject_characters = \\0\\r
 address_verify_sender =
 address_verify_positive_refresh_time = 1s
 address_verify_positive_expire_time = 10m

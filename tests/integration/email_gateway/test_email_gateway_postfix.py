@@ -100,6 +100,18 @@ async def test_behind_the_queue_a_refused_mail_comes_back_as_a_bounce(mail_syste
     assert b"523 5.7.10" in mail
 
 
+@pytest.mark.parametrize("byte", [b"\0", b"\r"], ids=["NUL", "bare CR"])
+async def test_bytes_that_no_mail_may_have_are_refused_while_the_sender_is_there(
+    mail_system, juliet, far, byte
+):
+    system = await mail_system()
+    assert (await send(system.postfix.port, PLAIN + b"a" + byte + b"b\r\n")).startswith("550 5.7.1 disallowed")
+    assert (await send(system.postfix.port, PLAIN)).startswith("250")
+    await juliet.until(f"{CLIENT}body")
+    assert system.postfix.queued == []
+    assert far.mails.empty()
+
+
 async def test_a_bounce_of_a_far_server_is_an_error_for_the_right_message(mail_system, juliet, far, kit):
     far.unknown["bob@example.net"] = "550 5.1.1 <bob@example.net>: no such user here"
     await mail_system()
