@@ -259,6 +259,25 @@ async def test_a_mail_that_comes_again_is_stored_once(post, mail):
     assert len(post.courier.sent) == 2
 
 
+async def test_the_files_of_a_plain_mail_that_comes_again_are_uploaded_once(post):
+    read, reads = post.inbound._read, []
+
+    async def count(users, content):
+        reads.append(users)
+        return await read(users, content)
+
+    post.inbound._read = count
+    for _ in range(2):
+        assert await post.mail(b"Subject: Hi\r\n\r\nlook") == [STORED]
+    await post.sent(1)
+    await post.gone()
+    both = ("juliet@example.org", "romeo@example.org")
+    assert await post.mail(b"Subject: Hi\r\n\r\nlook", to=both) == [STORED, STORED]
+    assert reads == [["juliet@localhost"], ["romeo@elsewhere"]]
+    assert [message.user for message, _ in await post.sent(2)] == ["juliet@localhost", "romeo@elsewhere"]
+    assert post.events.seen.count("repeated in") == 2
+
+
 async def test_what_fails_after_the_mail_was_stored_changes_no_answer(post, mail, monkeypatch):
     async def broken(*_):
         raise ValueError("boom")

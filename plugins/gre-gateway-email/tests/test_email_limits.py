@@ -57,6 +57,18 @@ def test_one_message_that_is_more_than_an_hour_allows_is_told_so(limits):
     assert refused.value.error_type == "modify"
 
 
+def test_bytes_that_turn_up_later_count_also_when_they_are_too_many(limits, clock):
+    limits.take(USER, 1, 100)
+    limits.take_bytes(USER, 800)
+    with pytest.raises(Refused, match="bytes in an hour"):
+        limits.take_bytes(USER, 200)
+    with pytest.raises(Refused, match="bytes in an hour"):
+        limits.take(USER, 1, 1)
+    clock.seconds += 3600
+    limits.take_bytes(USER, 900)
+    limits.take(USER, 1, 100)
+
+
 def test_what_is_given_back_counts_no_more(limits):
     for _ in range(10):
         limits.take(USER, 5, 500)

@@ -240,6 +240,69 @@ async def test_a_full_queue_refuses_new_messages_and_answers_old_ones(desk, kit,
     assert await desk.outbound.encrypted(kit.relayed(text, id_="m1")) is LATER
 
 
+class Fetches:
+    """A writer of plain mails that counts what it would fetch."""
+
+    def __init__(self, desk):
+        self.count, self.size = 0, 10
+        self.gate = asyncio.Event()
+        self.gate.set()
+        desk.outbound._write = self
+
+    async def __call__(self, message, envelope):
+        self.count += 1
+        await self.gate.wait()
+        return b"x" * self.size
+
+
+async def test_nothing_is_fetched_for_a_plain_message_that_comes_again(desk, kit):
+    fetches = Fetches(desk)
+    fetches.gate.clear()
+    first = [asyncio.ensure_future(desk.outbound.plain(kit.plain("Hi"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    fetches.gate.set()
+    assert await asyncio.gather(*first) == [LATER] * 3
+    await desk.confirmed(1)
+    await desk.gone()
+    assert await desk.outbound.plain(kit.plain("Hi")) is None
+    assert (fetches.count, len(desk.relay.mails)) == (1, 1)
+    assert not desk.outbound._plain
+
+
+async def test_nothing_is_fetched_beyond_the_limits(desk, kit):
+    await desk.restart(messages=2, size=1000)
+    fetches = Fetches(desk)
+    fetches.size = 900
+    assert await desk.outbound.plain(kit.plain("Hi", id_="m1")) is LATER
+    with pytest.raises(Refused, match="bytes in an hour") as refused:
+        await desk.outbound.plain(kit.plain("Hi", id_="m2"))
+    assert (refused.value.condition, refused.value.error_type) == ("policy-violation", "wait")
+    for number in range(5):
+        with pytest.raises(Refused, match="messages in an hour"):
+            await desk.outbound.plain(kit.plain("Hi", id_=f"more{number}"))
+    assert fetches.count == 2, "what was fetched in vain counts"
+    desk.relay.gate.clear()
+    await desk.restart(queue=0)
+    fetches = Fetches(desk)
+    with pytest.raises(Refused, match="Too many messages wait"):
+        await desk.outbound.plain(kit.plain("Hi", id_="m3"))
+    assert fetches.count == 0
+
+
+async def test_what_cannot_be_written_does_not_count(desk, kit):
+    await desk.restart(messages=1)
+
+    async def fail(message, envelope):
+        raise Refused("OMEMO")
+
+    write, desk.outbound._write = desk.outbound._write, fail
+    for _ in range(3):
+        with pytest.raises(Refused, match="OMEMO"):
+            await desk.outbound.plain(kit.plain("Hi"))
+    desk.outbound._write = write
+    assert await desk.outbound.plain(kit.plain("Hi")) is LATER
+
+
 async def test_who_stops_takes_nothing_more(desk, kit, text):
     desk.outbound.close()
     with pytest.raises(Refused) as refused:

@@ -228,13 +228,21 @@ class Inbound:
             for each, mail in mails:
                 each.stored = self._encrypted(mail, encrypted)
         elif mails and mails[0][1].sender:
-            users = list(dict.fromkeys(mail.user.jid for _, mail in mails))
-            plain = await _readable(self._read(users, mails[0][1].content))
-            for each, mail in mails:
+            # Its files are uploaded once: not again for a mail that comes again.
+            new = [(each, mail) for each, mail in mails if await self._is_new(mail)]
+            users = list(dict.fromkeys(mail.user.jid for _, mail in new))
+            plain = await _readable(self._read(users, mails[0][1].content)) if users else {}
+            for each, mail in new:
                 each.stored = [self._plain(mail, plain[mail.user.jid])]
         else:
             for each, mail in mails:
                 each.stored = await self._report(mail)
+
+    async def _is_new(self, mail: Mail) -> bool:
+        known = await self._store.inbox.is_known(mail.id)
+        if known != "new":
+            self._events.repeated("in")
+        return known == "new"
 
     def _encrypted(self, mail: Mail, encrypted: Encrypted) -> list[Stored]:
         retry = self._policy.retry

@@ -19,6 +19,7 @@ _WINDOW: Final = 60
 """Minutes that count."""
 
 _NAMES: Final = ("messages", "recipients", "bytes")
+_BYTES: Final = _NAMES.index("bytes")
 
 Amounts = tuple[int, int, int]
 
@@ -43,10 +44,7 @@ class HourlyLimits:
         Raises:
             Refused: it would be too much; nothing was counted. The text says when to try again.
         """
-        minute = self._minute()
-        minutes = self._users.setdefault(user, deque())
-        while minutes and minutes[0][0] <= minute - _WINDOW:
-            minutes.popleft()
+        minute, minutes = self._hour_of(user)
         wanted = (1, recipients, size)
         for index, most in enumerate(self._most):
             over = sum(amounts[index] for _, amounts in minutes) + wanted[index] - most
@@ -55,11 +53,31 @@ class HourlyLimits:
         self._add(minutes, minute, wanted)
         self._sweep(minute)
 
+    def take_bytes(self, user: str, size: int) -> None:
+        """Count bytes that a message has beyond those that :meth:`take` counted: files that were fetched for it.
+
+        Raises:
+            Refused: it is too much. The bytes and the message stay counted: they were fetched.
+        """
+        minute, minutes = self._hour_of(user)
+        self._add(minutes, minute, (0, 0, size))
+        over = sum(amounts[_BYTES] for _, amounts in minutes) - self._most[_BYTES]
+        if over > 0:
+            raise self._refusal(_BYTES, over, minutes)
+
     def give_back(self, user: str, recipients: int, size: int) -> None:
         """Take back what :meth:`take` counted: the message was not a new one, or was not stored."""
         minutes = self._users.get(user)
         if minutes:
             self._add(minutes, minutes[-1][0], (-1, -recipients, -size))
+
+    def _hour_of(self, user: str) -> tuple[int, deque[tuple[int, Amounts]]]:
+        """Give the minute that it is, and what a user sent in the hour before it."""
+        minute = self._minute()
+        minutes = self._users.setdefault(user, deque())
+        while minutes and minutes[0][0] <= minute - _WINDOW:
+            minutes.popleft()
+        return minute, minutes
 
     def _refusal(self, index: int, over: int, minutes: deque[tuple[int, Amounts]]) -> Refused:
         name, most = _NAMES[index], self._most[index]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from gre_core.errors import GreError, Refused, RemoteProtocolError, StoreError
 from gre_core.gateway import ENCRYPT_TEXT, LATER, Later, Relayed
@@ -78,6 +80,7 @@ class Outbound:
         self._events = events or NoEvents()
         self._now = now
         self._closed = False
+        self._plain: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def encrypted(self, message: Relayed) -> Later | None:
         """Take an encrypted message.
@@ -124,17 +127,45 @@ class Outbound:
                 error_type="modify",
             )
         envelope = envelope_of(message, await self._autocrypt(message.user, message.sender_id))
-        return await self._store_mail(message, envelope, carrier.wrap(message.body, envelope))
+        content = carrier.wrap(message.body, envelope)
+        mail = outbound_mail(message, key_of(message), envelope, content, self._now())
+        counts = (mail.user, len(mail.recipients), len(content))
+        try:
+            await self._check_room(*counts)
+        except Refused:
+            # A repetition costs nothing, and whoever waits for its receipt must not be told of limits.
+            known = await self._store.outbox.is_known(mail.key)
+            if known == "new":
+                raise
+            return self._repeated(mail, known)
+        return await self._store_mail(mail, counts)
 
     async def _take_plain(self, message: Plain) -> Later | None:
         strict = await self._check_user(message)
         if self._encrypted_only or strict:
             raise Refused(ENCRYPT_TEXT, condition="policy-violation", error_type="modify")
-        envelope = envelope_of(message)
-        # What it links to is not fetched again for a repetition.
-        known = await self._store.outbox.is_known(key_of(message)) if message.id is not None else "new"
-        content = await self._write(message, envelope) if known == "new" else b""
-        return await self._store_mail(message, envelope, content)
+        key = key_of(message)
+        # What it links to is fetched once, and only for who may still send: neither for a repetition, also of one that
+        # is being fetched, nor beyond the limits.
+        lock = self._plain.setdefault(key, asyncio.Lock())
+        async with lock:
+            envelope = envelope_of(message)
+            known = await self._store.outbox.is_known(key) if message.id is not None else "new"
+            if known != "new":
+                return self._repeated(outbound_mail(message, key, envelope, b"", self._now()), known)
+            said = len(message.text.encode("utf-8", "replace"))
+            counts = (message.user, len(message.recipients) + len(message.hidden), said)
+            await self._check_room(*counts)
+            try:
+                content = await self._write(message, envelope)
+            except BaseException:
+                self._limits.give_back(*counts)
+                raise
+            # Bytes that were fetched count, also when they are too many.
+            more = max(0, len(content) - said)
+            self._limits.take_bytes(message.user, more)
+            mail = outbound_mail(message, key, envelope, content, self._now())
+            return await self._store_mail(mail, (message.user, len(mail.recipients), said + more))
 
     async def _check_user(self, message: Relayed | Plain) -> bool:
         """Refuse who may not send; tell whether the user wants only encrypted messages."""
@@ -155,16 +186,13 @@ class Outbound:
             )
         return user.encrypted_only
 
-    async def _store_mail(self, message: Relayed | Plain, envelope: Envelope, content: bytes) -> Later | None:
-        mail = outbound_mail(message, key_of(message), envelope, content, self._now())
-        counts = (mail.user, len(mail.recipients), len(mail.mail))
-        try:
-            await self._check_room(*counts)
-        except Refused:
-            # A repetition costs nothing, and whoever waits for its receipt must not be told of limits.
-            if await self._store.outbox.is_known(mail.key) == "new":
-                raise
-            counts = (mail.user, 0, 0)
+    async def _check_room(self, user: str, recipients: int, size: int) -> None:
+        if await self._quotas.outbound_full():
+            raise _wait("Too many messages wait in this gateway", "resource-constraint")
+        self._limits.take(user, recipients, size)
+
+    async def _store_mail(self, mail: OutboundMail, counts: tuple[str, int, int]) -> Later | None:
+        """Store a mail that counts already; what is not new, or cannot be stored, is given back."""
         try:
             with self._sending.storing(mail):
                 added = await self._store.outbox.add(mail)
@@ -173,22 +201,17 @@ class Outbound:
         except BaseException:
             self._limits.give_back(*counts)
             raise
-        return self._added(mail, added, counts)
+        if added != "new":
+            self._limits.give_back(*counts)
+            return self._repeated(mail, added)
+        self._quotas.sent()
+        self._events.taken("out", mail.kind, len(mail.mail))
+        return LATER
 
-    async def _check_room(self, user: str, recipients: int, size: int) -> None:
-        if await self._quotas.outbound_full():
-            raise _wait("Too many messages wait in this gateway", "resource-constraint")
-        self._limits.take(user, recipients, size)
-
-    def _added(self, mail: OutboundMail, added: str, counts: tuple[str, int, int]) -> Later | None:
-        if added == "new":
-            self._quotas.sent()
-            self._events.taken("out", mail.kind, len(mail.mail))
-            return LATER
-        self._limits.give_back(*counts)
+    def _repeated(self, mail: OutboundMail, state: str) -> Later | None:
         self._events.repeated("out")
-        _log.info("resent-stanza", state=added)
-        if added == "done":
+        _log.info("resent-stanza", state=state)
+        if state == "done":
             return None
         self._sending.answer_to(mail)
         return LATER

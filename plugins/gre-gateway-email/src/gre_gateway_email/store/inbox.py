@@ -96,6 +96,11 @@ class SqlInbox:
         """Store messages with their content, all or none of them."""
         return await self._writer.do(self._add, tuple(messages))
 
+    async def is_known(self, message_id: str) -> Added:
+        """Tell what :meth:`add` would say of a message with that id, without storing."""
+        known, _ = await self._database.read(lambda connection: self._known(connection, [message_id]))
+        return known.get(message_id, "new")
+
     async def get(self, message_id: str) -> InboundMessage | None:
         """Give a message by its stanza id."""
         row = await self._database.read(
@@ -146,19 +151,9 @@ class SqlInbox:
     def _add(
         self, connection: Connection, additions: Sequence[Sequence[tuple[InboundMessage, bytes]]]
     ) -> list[Sequence[Added]]:
-        hashes = {
-            self._hashes.inbound(message.id): message.id for addition in additions for message, _ in addition
-        }
-        known: dict[str, Added] = {}
-        dead: list[str] = []
-        values = {"ids": padded(hashes.values()), "hashes": padded(hashes)}
-        for identity, state, hashed in connection.execute(_KNOWN, values):
-            if state == "done":
-                known[hashes[hashed]] = "done"
-            elif state == "dead":
-                dead.append(identity)  # it gives way
-            else:
-                known[identity] = "waiting"
+        known, dead = self._known(
+            connection, (message.id for addition in additions for message, _ in addition)
+        )
         rows: list[dict[str, Any]] = []
         answers: list[Sequence[Added]] = []
         for addition in additions:
@@ -174,6 +169,21 @@ class SqlInbox:
         if rows:
             connection.execute(_INSERT, rows)
         return answers
+
+    def _known(self, connection: Connection, ids: Iterable[str]) -> tuple[dict[str, Added], list[str]]:
+        """Give the answers for ids that are there, and the ids of dead letters, which give way."""
+        hashes = {self._hashes.inbound(identity): identity for identity in ids}
+        known: dict[str, Added] = {}
+        dead: list[str] = []
+        values = {"ids": padded(hashes.values()), "hashes": padded(hashes)}
+        for identity, state, hashed in connection.execute(_KNOWN, values):
+            if state == "done":
+                known[hashes[hashed]] = "done"
+            elif state == "dead":
+                dead.append(identity)
+            else:
+                known[identity] = "waiting"
+        return known, dead
 
     def _arrived(self, connection: Connection, groups: Sequence[Sequence[str]]) -> list[None]:
         ids = padded(one for group in groups for one in group)

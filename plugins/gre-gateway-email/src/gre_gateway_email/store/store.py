@@ -117,6 +117,10 @@ class Inbox(Protocol):
         """Store messages with their content, all or none of them."""
         ...
 
+    async def is_known(self, message_id: str) -> Added:
+        """Tell what :meth:`add` would say of a message with that id, without storing."""
+        ...
+
     async def get(self, message_id: str) -> InboundMessage | None:
         """Give a message by its stanza id."""
         ...
