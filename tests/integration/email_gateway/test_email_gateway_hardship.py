@@ -8,10 +8,13 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
+from gre_gateway_email.store.claim import LOCK
 from letters import PEER, mail
-from mail_sender import NotTakenNow, Refused
+from mail_sender import MailSender, NotTakenNow, Refused
 from stage import Stage
 
 from gre_core.testing import require
@@ -237,6 +240,17 @@ async def test_a_database_that_is_away_puts_everybody_off_and_loses_nothing(tmp_
 # -- two gateways ----------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request, tmp_path):
+    """A database by its URL, which two gateways can be told to use."""
+    if request.param == "sqlite":
+        yield SimpleNamespace(url=f"sqlite:///{tmp_path / 'shared' / 'gateway.db'}")
+        return
+    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
+    async with PostgresServer() as server:
+        yield server
+
+
 async def second_fails(gateway):
     """Start a gateway that cannot work; give what it says."""
     await gateway.spawn()
@@ -282,6 +296,51 @@ async def test_a_second_gateway_of_the_same_state_folder_says_so_and_does_no_har
         await gateway.start()
         markers = [stage.send("juliet", 2), await stage.deliver(stage.lmtp(), "juliet", 2)]
         await until(lambda: arrived(stage, *markers), "a message each way after a kill")
+        nothing_is_lost(stage)
+
+
+async def test_a_second_gateway_of_the_same_database_says_so_and_does_no_harm(tmp_path, database):
+    async with Stage(tmp_path / "stage", database=database.url) as stage:
+        gateway, second = stage.gateway, stage.another_gateway("second")
+        stage.stack.push_async_callback(second.end)
+        await gateway.start()
+        said = await second_fails(second)
+        assert "is used by another gateway" in said
+        assert "Traceback" not in said
+        markers = [stage.send("juliet", 1), await stage.deliver(stage.lmtp(), "juliet", 1)]
+        await until(lambda: arrived(stage, *markers), "a message each way")
+        # The claim goes with the process, however it ends.
+        gateway.kill()
+        await gateway.ended()
+        await second.start()
+        sender = MailSender(second.lmtp_port, lmtp=True)
+        markers = [stage.send("juliet", 2), await stage.deliver(sender, "juliet", 2)]
+        await until(lambda: arrived(stage, *markers), "a message each way by the second")
+        nothing_is_lost(stage)
+        assert await second.stop() == 0
+
+
+async def test_a_gateway_whose_database_was_taken_by_another_ends_and_says_so(tmp_path):
+    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
+    async with PostgresServer() as database, Stage(tmp_path / "stage", database=database.url) as stage:
+        await stage.gateway.start()
+        other, admin = [await asyncpg.connect(database.url) for _ in range(2)]
+        taking = asyncio.ensure_future(other.execute(f"SELECT pg_advisory_lock({LOCK})"))
+        await asyncio.sleep(0.3)
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gre-email-gateway'"
+        )
+        await taking
+        async with asyncio.timeout(LIMIT):
+            assert await stage.gateway.ended() == 1
+        said = stage.gateway.log.read_text()
+        assert "Another gateway has taken the database" in said
+        assert "Traceback" not in said
+        await other.close()
+        await admin.close()
+        await stage.gateway.start()
+        markers = [stage.send("juliet", 1), await stage.deliver(stage.lmtp(), "juliet", 1)]
+        await until(lambda: arrived(stage, *markers), "a message each way when it is free again")
         nothing_is_lost(stage)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from gre_core.errors import StoreError
 from gre_core.log import get_logger
 from gre_gateway_email.app.file_side import FileSide
 from gre_gateway_email.app.incoming import Incoming
@@ -66,17 +67,20 @@ class App:
         # What is pushed last is stopped first.
         async with AsyncExitStack() as stack:
             stack.push_async_callback(operations.stop)
-            store = await open_store(config.database or default_url(config.state), self._now)
+            taken = asyncio.Event()
+            store = await open_store(config.database or default_url(config.state), self._now, claim=taken.set)
             stack.push_async_callback(store.close)
             await store.users.sync_config(config.users)
             await store.wake(self._now())
             await operations.start(store)
             xmpp = await self._start_rooms(store, stack)
             xmpp.connect()
-            first = await _first(xmpp.session, xmpp.rejected, stop)
+            first = await _first(xmpp.session, xmpp.rejected, taken, stop)
             if first is xmpp.session:
                 ready(await self._ready_line(store))
-                await _first(xmpp.rejected, stop)
+                await _first(xmpp.rejected, taken, stop)
+            if taken.is_set():
+                raise StoreError("Another gateway has taken the database of this one.")
             if xmpp.rejected.is_set():
                 raise ConfigError(
                     f"{config.path}: the XMPP server does not accept {config.xmpp.domain} with this secret"

@@ -45,20 +45,25 @@ __all__ = [
 ]
 
 
-async def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
+async def open_store(
+    url: str, now: Callable[[], float] = time.time, *, claim: Callable[[], None] | None = None
+) -> Store:
     """Open a database, make its tables or bring them up to date.
 
     Arguments:
         url: ``sqlite:////path/gateway.db`` (the folder is made with mode 0700, the file with 0600), or
             ``postgresql://user:password@host/name``.
         now: gives the time in seconds since 1970.
+        claim: for the gateway itself: no other gateway can open the database so as long as this store is open. It is
+            called when one has, because this one lost its connection; then nothing can be written any more.
 
     Raises:
-        StoreError: it cannot be opened, or a newer version of this program wrote it. The text says what to do.
+        StoreError: it cannot be opened, another gateway has claimed it, or a newer version of this program wrote it.
+            The text says what to do.
     """
     from gre_gateway_email.store.sql_store import open_sql_store  # noqa: PLC0415 - --help does not wait for it
 
-    return await open_sql_store(url, now)
+    return await open_sql_store(url, now, claim)
 
 
 def default_url(state: Path) -> str:

@@ -21,11 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gre_core.errors import StoreError
+from gre_gateway_email.store.claim import SETTINGS, FileClaim, SessionClaim
 from gre_gateway_email.store.failures import CommitUnknown, is_away, is_passing, told
 from gre_gateway_email.store.schema import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sqlalchemy.engine import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -48,6 +49,8 @@ _MARK: Final = update(versions).where(versions.c.name == "commit").values(number
 _MARKED: Final = select(versions.c.number).where(versions.c.name == "commit").with_for_update()
 """Waits for a transaction that is still being committed."""
 
+_NOTHING: Final = select(1)
+
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -64,19 +67,31 @@ class Database:
 
     Arguments:
         url: ``sqlite:////path/file.db`` or ``postgresql://user:password@host/name``; the drivers' own forms too.
+        taken: for the gateway itself, which has to be alone: called when another one has taken its place.
 
     Raises:
-        StoreError: the URL is of no use, the driver is missing, or the file cannot be made.
+        StoreError: the URL is of no use, the driver is missing, the file cannot be made, or another gateway has it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, taken: Callable[[], None] | None = None) -> None:
         self._url = _checked(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.name = str(self._url.database) if self.is_sqlite else _without_password(self._url)
         if self.is_sqlite:
             _prepare_file(Path(str(self._url.database)))
-        self._writing = self._engine(1)
-        self._reading = self._engine(_READERS, isolation_level="AUTOCOMMIT")
+        self._file: FileClaim | None = None
+        self._watch: asyncio.Task[None] | None = None
+        settings: Mapping[str, str] = {}
+        if taken is not None and self.is_sqlite:
+            self._file = FileClaim(Path(str(self._url.database)))
+        elif taken is not None:
+            settings = SETTINGS
+        self._writing = self._engine(1, settings)
+        if taken is not None and not self.is_sqlite:
+            claim = SessionClaim(self.name, taken)
+            claim.guard(self._writing)
+            self._watch = asyncio.get_running_loop().create_task(claim.watch(self._check))
+        self._reading = self._engine(_READERS, {}, isolation_level="AUTOCOMMIT")
         if self.is_sqlite:
             event.listen(self._writing.sync_engine, "begin", _begin_immediate)
 
@@ -113,8 +128,17 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
         await self._reading.dispose()
         await self._writing.dispose()
+        if self._file is not None:
+            self._file.release()
+            self._file = None
+
+    async def _check(self) -> None:
+        await self.write(lambda connection: connection.execute(_NOTHING), marked=False)
 
     async def _transaction(self, work: Callable[[Connection], T], mark: int | None) -> T:
         async with self._writing.connect() as connection:
@@ -163,7 +187,7 @@ class Database:
                     raise told(error, self.name) from None
             await asyncio.sleep(pause)
 
-    def _engine(self, size: int, **options: Any) -> AsyncEngine:
+    def _engine(self, size: int, settings: Mapping[str, str], **options: Any) -> AsyncEngine:
         arguments: dict[str, Any] = {}
         if not self.is_sqlite:
             arguments = {
@@ -173,6 +197,7 @@ class Database:
                     "application_name": "gre-email-gateway",
                     "synchronous_commit": "on",
                     "jit": "off",
+                    **settings,
                 },
             }
         engine = create_async_engine(

@@ -108,9 +108,11 @@ class SqlStore:
         await self._database.close()
 
 
-async def open_sql_store(url: str, now: Callable[[], float]) -> SqlStore:
+async def open_sql_store(
+    url: str, now: Callable[[], float], claim: Callable[[], None] | None = None
+) -> SqlStore:
     """Open a database, and bring its tables up to date."""
-    database = Database(url)
+    database = Database(url, claim)
     try:
         await database.write(lambda connection: upgrade(connection, database.name), marked=False)
         hashes = Hashes(await database.write(lambda connection: _secret(connection, _OWN)))
