@@ -24,6 +24,7 @@ from gre_core.errors import StoreError
 from gre_gateway_email.store.claim import SETTINGS, FileClaim, SessionClaim
 from gre_gateway_email.store.failures import CommitUnknown, is_away, is_passing, told
 from gre_gateway_email.store.schema import versions
+from gre_gateway_email.store.sqlite_thread import SqliteThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -81,19 +82,19 @@ class Database:
             _prepare_file(Path(str(self._url.database)))
         self._file: FileClaim | None = None
         self._watch: asyncio.Task[None] | None = None
-        settings: Mapping[str, str] = {}
-        if taken is not None and self.is_sqlite:
-            self._file = FileClaim(Path(str(self._url.database)))
-        elif taken is not None:
-            settings = SETTINGS
-        self._writing = self._engine(1, settings)
-        if taken is not None and not self.is_sqlite:
-            claim = SessionClaim(self.name, taken)
-            claim.guard(self._writing)
-            self._watch = asyncio.get_running_loop().create_task(claim.watch(self._check))
-        self._reading = self._engine(_READERS, {}, isolation_level="AUTOCOMMIT")
+        self._thread: SqliteThread | None = None
+        self._writing: AsyncEngine | None = None
         if self.is_sqlite:
-            event.listen(self._writing.sync_engine, "begin", _begin_immediate)
+            self._thread = SqliteThread(self._url, _set_up_sqlite)
+            if taken is not None:
+                self._file = FileClaim(Path(str(self._url.database)))
+        else:
+            self._writing = self._engine(1, {} if taken is None else SETTINGS)
+            if taken is not None:
+                claim = SessionClaim(self.name, taken)
+                claim.guard(self._writing)
+                self._watch = asyncio.get_running_loop().create_task(claim.watch(self._check))
+        self._reading = self._engine(_READERS, {}, isolation_level="AUTOCOMMIT")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Read with a connection of its own; each statement sees what was committed before it.
@@ -132,7 +133,10 @@ class Database:
             self._watch.cancel()
             await asyncio.wait([self._watch])
         await self._reading.dispose()
-        await self._writing.dispose()
+        if self._writing is not None:
+            await self._writing.dispose()
+        if self._thread is not None:
+            await self._thread.close()
         if self._file is not None:
             self._file.release()
             self._file = None
@@ -141,6 +145,9 @@ class Database:
         await self.write(lambda connection: connection.execute(_NOTHING), marked=False)
 
     async def _transaction(self, work: Callable[[Connection], T], mark: int | None) -> T:
+        if self._thread is not None:
+            return await self._thread.transaction(work)
+        assert self._writing is not None
         async with self._writing.connect() as connection:
             transaction = await connection.begin()
             if mark is not None:
@@ -271,11 +278,6 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first could otherwise not become one that writes while another program writes.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 async def _watched(connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
