@@ -341,12 +341,15 @@ class GatewayEngine:
         subject: str | None,
         stanza_id: str,
         files: Sequence[str] = (),
+        *,
+        thread: str | None = None,
     ) -> tuple[Element, ...]:
         """Make the stanzas of an unencrypted message, as :func:`gre_core.wire.build_plain_with_files` does.
 
         Raises as :meth:`emit`.
         """
-        return wire.build_plain_with_files(to, stanza_id, text, subject, self.jid_of(legacy_id), files)
+        sender = self.jid_of(legacy_id)
+        return wire.build_plain_with_files(to, stanza_id, text, subject, sender, files, thread)
 
     def emit_notice(self, to: str, text: str, stanza_id: str) -> Element:
         """Make the stanza of words that the gateway itself says to a user; raises as :meth:`emit_plain`."""

@@ -49,6 +49,7 @@ ENCRYPTION_TAG: Final = f"{{{EME}}}encryption"
 MESSAGE_TAG: Final = f"{{{CLIENT}}}message"
 BODY_TAG: Final = f"{{{CLIENT}}}body"
 SUBJECT_TAG: Final = f"{{{CLIENT}}}subject"
+THREAD_TAG: Final = f"{{{CLIENT}}}thread"
 ORIGIN_TAG: Final = f"{{{ORIGIN}}}origin-id"
 STORE_TAG: Final = f"{{{HINTS}}}store"
 REQUEST_TAG: Final = f"{{{RECEIPTS}}}request"
@@ -293,6 +294,7 @@ def build_plain(
     sender: str | None = None,
     receipt: bool = True,
     is_file: bool = False,
+    thread: str | None = None,
 ) -> Element:
     """Make a ``<message/>`` that is not encrypted. What XML forbids in text and subject is replaced.
 
@@ -304,6 +306,7 @@ def build_plain(
         sender: the ``from``, for gateways.
         receipt: ask for a receipt (XEP-0184).
         is_file: the text is the address of a file (XEP-0066): programs show the file.
+        thread: of the conversation (XEP-0201), or None.
 
     Raises:
         LocalProtocolError: the id has characters that XML forbids.
@@ -312,13 +315,21 @@ def build_plain(
     if subject:
         SubElement(message, SUBJECT_TAG).text = replace_illegal(subject)
     SubElement(message, BODY_TAG).text = replace_illegal(text)
+    if thread is not None:
+        SubElement(message, THREAD_TAG).text = replace_illegal(thread)
     if is_file:
         SubElement(SubElement(message, OOB_TAG), f"{{{OOB}}}url").text = replace_illegal(text)
     return _finish(message, stanza_id, receipt=receipt)
 
 
 def build_plain_with_files(
-    to: str, stanza_id: str, text: str, subject: str | None, sender: str, files: Sequence[str]
+    to: str,
+    stanza_id: str,
+    text: str,
+    subject: str | None,
+    sender: str,
+    files: Sequence[str],
+    thread: str | None = None,
 ) -> tuple[Element, ...]:
     """Make the messages of a text and files: one for each, as programs expect it (XEP-0066).
 
@@ -332,6 +343,7 @@ def build_plain_with_files(
         subject: or None.
         sender: the ``from``.
         files: addresses of files.
+        thread: of the conversation (XEP-0201), or None.
     """
     said = [(text, subject, False)] if text or subject or not files else []
     parts = [*said, *((url, None, True) for url in files)]
@@ -345,6 +357,7 @@ def build_plain_with_files(
             sender=sender,
             receipt=number == last,
             is_file=is_file,
+            thread=thread,
         )
         for number, (body, title, is_file) in enumerate(parts)
     )

@@ -230,9 +230,12 @@ class Gateway:
         subject: str | None,
         stanza_id: str,
         files: Sequence[str] = (),
+        *,
+        thread: str | None = None,
     ) -> None:
         """Send an unencrypted message to a user, and a further one for each file. Raises as :meth:`deliver`."""
-        for stanza in self.engine.emit_plain(legacy_id, to, text, subject, stanza_id, files):
+        emitted = self.engine.emit_plain(legacy_id, to, text, subject, stanza_id, files, thread=thread)
+        for stanza in emitted:
             self.stream.put(stanza)
 
     def deliver_notice(self, to: str, text: str, stanza_id: str) -> None:

@@ -11,7 +11,10 @@ import pytest
 from gre_gateway_email.carrier import Envelope
 from gre_gateway_email.config import Files
 from gre_gateway_email.files import outgoing
+from gre_gateway_email.files.answers import Answered
 from gre_gateway_email.files.outgoing import Compose
+from gre_gateway_email.mail.reply_ids import ReplyIds
+from gre_gateway_email.relaying.composing import message_id
 
 from gre_core.errors import NoSuchHost, PeerTimeout, Refused
 from gre_core.gateway import Plain
@@ -21,6 +24,7 @@ from gre_core.web import Document
 PICTURE = bytes(range(256)) * 50
 URL = "https://upload.example.org/share/kZ1/rose.jpg"
 OTHER = "https://upload.example.org/share/kZ2/notes.txt"
+IDS = ReplyIds(b"s" * 32)
 BOB = Recipient("bob\\40example.net@mail.localhost", "bob@example.net")
 
 CONVERSATIONS = f"""
@@ -91,7 +95,7 @@ def settings(**changes):
 
 
 def compose(web, **changes):
-    return Compose(settings(**changes), web, lambda origin, _address: f"{origin}@example.org")
+    return Compose(settings(**changes), web, Answered(lambda origin, _address: f"{origin}@example.org", IDS))
 
 
 def plain(xml, user="juliet@localhost"):
@@ -274,8 +278,38 @@ async def test_an_answer_to_the_own_message_says_to_which(web):
     assert mail["In-Reply-To"] is None
 
 
+STORED = "0123456789abcdef" * 2
+
+
+async def test_an_answer_to_a_mail_names_it_and_the_conversation(web):
+    reply = f"<reply xmlns='urn:xmpp:reply:0' to='{BOB.jid}' id='{{}}'/>"
+    given = IDS.stanza_id(STORED, "juliet@localhost", "a/b+c=d@mail.example.net")
+    thread = IDS.thread("juliet@localhost", "first@example.net")
+    for id_ in (given, f"{given}-0"):
+        mail = await sent(compose(web), linked(body="yes", more=reply.format(id_)))
+        assert mail["In-Reply-To"] == mail["References"] == "<a/b+c=d@mail.example.net>"
+    both = reply.format(given) + f"<thread>{thread}</thread>"
+    mail = await sent(compose(web), linked(body="yes", more=both))
+    assert mail["In-Reply-To"] == "<a/b+c=d@mail.example.net>"
+    assert mail["References"].split() == ["<first@example.net>", "<a/b+c=d@mail.example.net>"]
+    mail = await sent(compose(web), linked(body="yes", more=f"<thread>{thread}</thread>"))
+    assert (mail["In-Reply-To"], mail["References"]) == (None, "<first@example.net>"), (
+        "which mail is not known"
+    )
+    mail = await sent(compose(web), linked(body="yes", more="<thread>of the client</thread>"))
+    assert (mail["In-Reply-To"], mail["References"]) == (None, None)
+
+
+async def test_nobody_else_can_say_what_a_message_answers(web):
+    given = IDS.stanza_id(STORED, "romeo@localhost", "a@example.net")
+    thread = IDS.thread("romeo@localhost", "a@example.net")
+    more = f"<reply xmlns='urn:xmpp:reply:0' to='{BOB.jid}' id='{given}'/><thread>{thread}</thread>"
+    mail = await sent(compose(web), linked(body="yes", more=more))
+    assert (mail["In-Reply-To"], mail["References"]) == (None, None)
+
+
 async def test_ids_cannot_write_header_fields(web):
-    made = Compose(settings(), web, lambda origin, _: f"{hash(origin)}@example.org")
+    made = Compose(settings(), web, Answered(message_id, IDS))
     replace = "<replace xmlns='urn:xmpp:message-correct:0' id='a&#10;Bcc: x@y.z'/>"
     mail = await sent(made, linked(body="x", more=replace))
     assert mail["Bcc"] is None

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from gre_gateway_email.store import OutboundMail, User, default_url, open_store
 from gre_gateway_email.store.upgrade import HEAD
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from gre_core.errors import StoreError
 from gre_core.testing import require
@@ -400,6 +400,41 @@ async def test_an_older_database_is_upgraded_with_what_is_in_it(database_url, tm
         assert [tuple(row) for row in found] == [("old", "blue")]
         assert await store.secret("x") == secret
         await store.close()
+
+
+async def test_messages_of_the_first_version_are_kept(database_url):
+    from alembic import command
+    from alembic.config import Config
+    from gre_gateway_email.store.database import Database
+    from gre_gateway_email.store.upgrade import SCRIPTS
+
+    def first(connection):
+        config = Config()
+        config.set_main_option("script_location", SCRIPTS)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "1")
+        columns = [row["name"] for row in inspect(connection).get_columns("inbox")]
+        given = {"id": "m1", "jid": "juliet@localhost", "notes": "[]", "files": "[]", "content": b"text"}
+        numbers = {"size", "wants_report", "received_at", "attempts", "next_at", "expires_at"}
+        values = {name: given.get(name, 0 if name in numbers else "x") for name in columns}
+        values |= {"wants_report": False, "state": "waiting"}
+        names = ", ".join(columns)
+        connection.execute(
+            text(f"INSERT INTO inbox ({names}) VALUES ({', '.join(f':{name}' for name in columns)})"), values
+        )
+
+    Path(database_url.partition(":///")[2]).parent.mkdir(exist_ok=True)
+    database = Database(database_url)
+    await database.write(first, marked=False)
+    await database.close()
+    store = await open_store(database_url)
+    message = await store.inbox.get("m1")
+    assert (message.user, message.subject, message.thread) == ("juliet@localhost", "x", "")
+    assert await store.inbox.content("m1") == b"text"
+    inside = await store._database.read(lambda connection: inspect(connection).get_columns("inbox"))
+    if database_url.startswith("sqlite"):
+        assert inside[-1]["name"] == "content", "SQLite reads what stands before it without its pages"
+    await store.close()
 
 
 async def test_the_migrations_make_the_tables_that_the_code_knows(database_url):

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gre_core.web import HttpsWeb
+from gre_gateway_email.files.answers import Answered
 from gre_gateway_email.files.incoming import Receive
 from gre_gateway_email.files.outgoing import FETCH_SECONDS, Compose
 from gre_gateway_email.files.slots import Services
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from gre_core.slixmpp.stream import Stream
     from gre_gateway_email.config import Files
+    from gre_gateway_email.mail.reply_ids import ReplyIds
 
 
 class FileSide:
@@ -25,14 +27,15 @@ class FileSide:
     Arguments:
         settings: what may be fetched and uploaded.
         stream: upload services are asked over it.
+        reply_ids: reads which mail a message answers.
 
     Attributes:
         write: makes the mail of a plain message.
     """
 
-    def __init__(self, settings: Files, stream: Stream) -> None:
+    def __init__(self, settings: Files, stream: Stream, reply_ids: ReplyIds) -> None:
         web = HttpsWeb(timeout=FETCH_SECONDS, hosts=settings.hosts)
-        self.write = Compose(settings, web, message_id)
+        self.write = Compose(settings, web, Answered(message_id, reply_ids))
         self._receive = Receive(settings, Services(stream, settings.service, time.monotonic), web)
 
     async def read(self, users: Sequence[str], mail: bytes) -> Mapping[str, PlainContent]:

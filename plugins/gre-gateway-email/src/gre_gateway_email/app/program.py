@@ -14,6 +14,7 @@ from gre_gateway_email.app.key_side import KeySide
 from gre_gateway_email.app.outgoing import Outgoing
 from gre_gateway_email.app.xmpp_side import XmppSide, load_carriers
 from gre_gateway_email.config import ConfigError
+from gre_gateway_email.mail.reply_ids import ReplyIds
 from gre_gateway_email.operate.operations import Operations
 from gre_gateway_email.relaying.clock import SteadyClock
 from gre_gateway_email.relaying.housekeeping import keep_house
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import User
 
 ENVELOPE_IDS: Final = "envelope-ids"
-"""Name of the secret that envelope ids are made with."""
+"""Name of the secret that ids are made with which come back in reports and answers."""
 
 _log = get_logger(__name__)
 
@@ -89,10 +90,12 @@ class App:
     async def _start_rooms(self, store: Store, stack: AsyncExitStack) -> XmppSide:
         config, now, events = self._config, self._now, self._operations.metrics
         keys = KeySide(config, store, now)
-        xmpp = XmppSide(config, store, self._carriers, keys.nodes, self._on_connected)
+        secret = await store.secret(ENVELOPE_IDS)
+        reply_ids = ReplyIds(secret)
+        xmpp = XmppSide(config, store, self._carriers, keys.nodes, reply_ids, self._on_connected)
         keys.attach(xmpp.gateway)
-        files = FileSide(config.files, xmpp.gateway.stream)
-        quotas, secret = Quotas(store, config.limits), await store.secret(ENVELOPE_IDS)
+        files = FileSide(config.files, xmpp.gateway.stream, reply_ids)
+        quotas = Quotas(store, config.limits)
         outgoing = Outgoing(
             config,
             store,

@@ -15,6 +15,7 @@ from gre_core.slixmpp.gateway import attach_gateway
 from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.config import ConfigError
 from gre_gateway_email.mail.addresses import check_address
+from gre_gateway_email.mail.reply_ids import stored_id
 from gre_gateway_email.xmpp.answers import XmppAnswers
 from gre_gateway_email.xmpp.courier import XmppCourier
 from gre_gateway_email.xmpp.data_fields import contributors
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gre_core.ports import Ports
     from gre_core.slixmpp.ports import NodesFor
     from gre_gateway_email.config import Config
+    from gre_gateway_email.mail.reply_ids import ReplyIds
     from gre_gateway_email.relaying.delivery import Delivery
     from gre_gateway_email.relaying.outbound import Outbound
     from gre_gateway_email.store.store import Store
@@ -47,6 +49,7 @@ class XmppSide:
         store: who is registered.
         carriers: what can be carried.
         nodes: serves the pubsub nodes of contacts.
+        reply_ids: makes the ids of plain messages.
         connected: told whether there is a session.
 
     Attributes:
@@ -70,6 +73,7 @@ class XmppSide:
         store: Store,
         carriers: Carriers,
         nodes: NodesFor,
+        reply_ids: ReplyIds,
         connected: Callable[[bool], None],
     ) -> None:
         self._config = config
@@ -99,7 +103,7 @@ class XmppSide:
             identity=("gateway", "smtp", "Email"),
             max_stanza=config.limits.max_stanza,
         )
-        self.courier = XmppCourier(self.gateway)
+        self.courier = XmppCourier(self.gateway, reply_ids)
         self.answers = XmppAnswers(self.gateway)
         self.session = asyncio.Event()
         self.rejected = asyncio.Event()
@@ -180,10 +184,10 @@ class XmppSide:
         return await self.outbound.plain(message)
 
     async def _on_receipt(self, user: str, stanza_id: str) -> None:
-        await self.delivery.receipt(stanza_id, user)
+        await self.delivery.receipt(stored_id(stanza_id), user)
 
     async def _on_error(self, user: str, stanza_id: str, error: PeerError) -> None:
-        await self.delivery.refused(stanza_id, user, error)
+        await self.delivery.refused(stored_id(stanza_id, parts=True), user, error)
 
 
 class _Later:

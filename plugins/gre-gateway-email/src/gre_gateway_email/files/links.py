@@ -24,8 +24,6 @@ _SHARING: Final = "{urn:xmpp:sfs:0}"
 _METADATA: Final = "{urn:xmpp:file:metadata:0}"
 _URL_DATA: Final = "{http://jabber.org/protocol/url-data}url-data"
 _ENCRYPTED_FILE: Final = "{urn:xmpp:esfs:0}encrypted"
-_CORRECTION: Final = "{urn:xmpp:message-correct:0}replace"
-_REPLY: Final = "{urn:xmpp:reply:0}reply"
 _SECRET_SCHEMES: Final = ("aesgcm:",)
 
 
@@ -63,20 +61,6 @@ def links_of(stanza: Element, text: str) -> tuple[Link, ...]:
     for oob in stanza.findall(f"{_OOB}x"):
         _add(found, Link((oob.findtext(f"{_OOB}url") or "").strip()))
     return tuple(found.values())
-
-
-def corrected(stanza: Element) -> str | None:
-    """Give the id of the message that this one corrects (XEP-0308), or None."""
-    replace = stanza.find(_CORRECTION)
-    return None if replace is None else replace.get("id")
-
-
-def answered(stanza: Element, user: str) -> str | None:
-    """Give the id of the own message that this one answers (XEP-0461), or None."""
-    reply = stanza.find(_REPLY)
-    if reply is None or reply.get("to", "").partition("/")[0].lower() != user:
-        return None
-    return reply.get("id")
 
 
 def without_links(text: str, links: tuple[Link, ...]) -> str:

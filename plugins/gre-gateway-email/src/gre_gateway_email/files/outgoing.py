@@ -2,7 +2,7 @@
 
 ::
 
-    compose = Compose(config.files, HttpsWeb(hosts=config.files.hosts, timeout=FETCH_SECONDS))
+    compose = Compose(config.files, HttpsWeb(hosts=config.files.hosts, timeout=FETCH_SECONDS), before)
     mail = await compose(message, envelope)
 
 Nothing vanishes: the link of what cannot be fetched stays in the text, with the reason.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
 from weakref import WeakValueDictionary
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gre_core.web import Document
     from gre_gateway_email.carrier import Envelope
     from gre_gateway_email.config import Files
+    from gre_gateway_email.files.answers import Before
     from gre_gateway_email.files.links import Link
 
 FETCH_SECONDS: Final = 60.0
@@ -72,13 +74,13 @@ class Compose:
     Arguments:
         settings: whether, how much and how many files are fetched.
         web: fetches them, from public hosts only and from those that are listed.
-        message_id: gives the Message-ID, without angle brackets, of an origin-id and the address of its sender.
+        before: finds out which mails a message answers or corrects.
     """
 
-    def __init__(self, settings: Files, web: Downloads, message_id: Callable[[str | None, str], str]) -> None:
+    def __init__(self, settings: Files, web: Downloads, before: Callable[[Plain], Before]) -> None:
         self._settings = settings
         self._web = web
-        self._message_id = message_id
+        self._before = before
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -90,15 +92,12 @@ class Compose:
         """
         found = links.links_of(message.stanza, message.text)
         subject = message.subject
-        before = links.corrected(message.stanza)
-        if before is not None:
+        before = self._before(message)
+        if before.corrects:
             subject = f"{CORRECTION}: {subject}" if subject else CORRECTION
-        else:
-            before = links.answered(message.stanza, message.user)
-        in_reply_to = None if before is None else self._message_id(before, message.sender_id)
         if not (found and self._settings.download):
             text = links.with_links(message.text, found)
-            return await _write(text, subject, envelope, (), in_reply_to)
+            return await _write(text, subject, envelope, (), before)
         lock = self._users.setdefault(message.user, asyncio.Lock())
         files: dict[Link, File] = {}
         reasons: dict[Link, str] = {}
@@ -112,7 +111,7 @@ class Compose:
         if missing:
             why = dict.fromkeys(reasons.get(link, "it took too long") for link in missing)
             text = f"{links.with_links(text, missing)}\n\n[Not attached, because {'; '.join(why)}.]"
-        return await _write(text, subject, envelope, tuple(files.values()), in_reply_to)
+        return await _write(text, subject, envelope, tuple(files.values()), before)
 
     async def _fetch(self, found: Sequence[Link], files: dict[Link, File], reasons: dict[Link, str]) -> None:
         room = self._settings.max_size
@@ -135,11 +134,20 @@ class Compose:
 
 
 async def _write(
-    text: str, subject: str | None, envelope: Envelope, files: Sequence[File], in_reply_to: str | None
+    text: str, subject: str | None, envelope: Envelope, files: Sequence[File], before: Before
 ) -> bytes:
+    write = partial(
+        write_plain,
+        text,
+        subject,
+        envelope,
+        files=files,
+        in_reply_to=before.answers,
+        references=before.references,
+    )
     if len(text) + sum(len(file.content) for file in files) < LARGE:
-        return write_plain(text, subject, envelope, files=files, in_reply_to=in_reply_to)
-    return await asyncio.to_thread(write_plain, text, subject, envelope, files=files, in_reply_to=in_reply_to)
+        return write()
+    return await asyncio.to_thread(write)
 
 
 def _file(link: Link, document: Document) -> File:

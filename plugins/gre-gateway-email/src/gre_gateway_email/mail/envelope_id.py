@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass
 from typing import Final
 
+from gre_gateway_email.mail.authenticated import MAC_CHARS, code_of, is_code, to_base64
+
 MAX_ENVELOPE_ID: Final = 100
 """Longest ENVID, in characters (RFC 3461, section 4.4)."""
 
-_MAC_BYTES: Final = 12
-_MAC_CHARS: Final = 16
+_PURPOSE: Final = "envelope id"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")
 _KINDS: Final = {(True, False): "a", (False, False): "b", (True, True): "c", (False, True): "d"}
 
@@ -55,9 +54,9 @@ def envelope_id(secret: bytes, stanza_id: str, user: str, *, several: bool = Fal
         61 bytes of others): such a mail is sent without, and a report is found by its Message-ID.
     """
     plain = _PLAIN.fullmatch(stanza_id) is not None
-    said = stanza_id if plain else _base64(stanza_id.encode("utf-8", "surrogatepass"))
+    said = stanza_id if plain else to_base64(stanza_id.encode("utf-8", "surrogatepass"))
     said = _KINDS[plain, several] + said
-    token = _mac(secret, said, user) + said
+    token = code_of(secret, _PURPOSE, user, said) + said
     return token if len(token) <= MAX_ENVELOPE_ID else ""
 
 
@@ -72,10 +71,10 @@ def read_envelope_id(secret: bytes, token: str, user: str) -> Original | None:
     Returns:
         What it says; None: it is not of this gateway, or was not made for that user.
     """
-    if not _MAC_CHARS < len(token) <= MAX_ENVELOPE_ID or not token.isascii():
+    if not MAC_CHARS < len(token) <= MAX_ENVELOPE_ID or not token.isascii():
         return None
-    said = token[_MAC_CHARS:]
-    if not hmac.compare_digest(_mac(secret, said, user), token[:_MAC_CHARS]):
+    said = token[MAC_CHARS:]
+    if not is_code(token[:MAC_CHARS], secret, _PURPOSE, user, said):
         return None
     kind = next((key for key, letter in _KINDS.items() if letter == said[0]), None)
     if kind is None:
@@ -86,15 +85,6 @@ def read_envelope_id(secret: bytes, token: str, user: str) -> Original | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return Original(stanza_id, several)
-
-
-def _mac(secret: bytes, said: str, user: str) -> str:
-    seed = f"gre-email envelope id\0{user}\0{said}".encode("utf-8", "surrogatepass")
-    return _base64(hmac.digest(secret, seed, hashlib.sha256)[:_MAC_BYTES])
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _unbase64(text: str) -> str:

@@ -53,6 +53,7 @@ def write_plain(
     *,
     files: Sequence[File] = (),
     in_reply_to: str | None = None,
+    references: Sequence[str] = (),
 ) -> bytes:
     """Make a mail.
 
@@ -62,6 +63,7 @@ def write_plain(
         envelope: who, to whom, when.
         files: attached in this order.
         in_reply_to: Message-ID of the mail that this one answers or corrects, without angle brackets.
+        references: Message-IDs of the conversation, the oldest first, without angle brackets.
     """
     head = (
         f"Date: {format_datetime(envelope.date)}\r\n"
@@ -70,7 +72,9 @@ def write_plain(
         f"Message-ID: <{envelope.message_id}>\r\n"
     )
     if in_reply_to:
-        head += f"In-Reply-To: <{in_reply_to}>\r\nReferences: <{in_reply_to}>\r\n"
+        head += f"In-Reply-To: <{in_reply_to}>\r\n"
+    if references:
+        head += "References:{}\r\n".format("\r\n".join(f" <{each}>" for each in references))
     head += f"Subject: {_encoded(subject)}\r\nMIME-Version: 1.0\r\n"
     body = _text_part(text)
     if not files:

@@ -31,7 +31,7 @@ class Mail:
         address: what it was sent to.
         sender: of the envelope.
         content: all of it.
-        header: what a later report needs.
+        header: what a later report, and an answer, need.
         wants_report: the mail server wants to know when it cannot be delivered.
         envelope_id: of the sender's mail system, or ``""``.
         now: seconds since 1970.
@@ -96,6 +96,7 @@ def plain_message(mail: Mail, plain: PlainContent, retry: Retry) -> Stored:
         sender=mail.shown_sender,
         kind="plain",
         subject=plain.subject,
+        thread=mail.header.first,
         files=plain.files,
         size=len(content),
         wants_report=bool(mail.sender) and mail.wants_report and not mail.header.automatic,

@@ -11,6 +11,7 @@ from gre_gateway_email.mail import mime_scan
 from gre_gateway_email.mail.auto_submitted import is_automatic
 from gre_gateway_email.mail.mime_scan import Unreadable
 from gre_gateway_email.mail.plain_reading import read_plain
+from gre_gateway_email.mail.reply_ids import first_listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,15 +70,17 @@ class PlainContent:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the report about a mail that could not be delivered needs.
+    """What a later report about the mail, and an answer to it, need.
 
     Arguments:
         automatic: no report may go back: two programs would go on for ever.
         message_id: without angle brackets, or ``""``.
+        first: Message-ID of the first mail of the conversation, as far as the mail says; without angle brackets.
     """
 
     automatic: bool
     message_id: str
+    first: str = ""
 
 
 PlainReader = Callable[["Sequence[str]", bytes], Awaitable["Mapping[str, PlainContent]"]]
@@ -114,14 +117,16 @@ def unwrap(carriers: Carriers, sender: str, mail: bytes) -> Encrypted | None:
 
 
 def read_header(sender: str, mail: bytes) -> Header:
-    """Read what a later report needs."""
+    """Read what a later report, and an answer, need."""
     try:
         root = mime_scan.read(mail)
     except Unreadable:
         return Header(automatic=True, message_id="")
     found = root.first("message-id").strip()
     message_id = found[1:-1] if found.startswith("<") and found.endswith(">") else ""
-    return Header(is_automatic(root, sender), message_id if len(message_id) <= _MAX_MESSAGE_ID else "")
+    message_id = message_id if len(message_id) <= _MAX_MESSAGE_ID else ""
+    before = (first_listed(root.first(name)) for name in ("references", "in-reply-to"))
+    return Header(is_automatic(root, sender), message_id, next(filter(None, before), message_id))
 
 
 def escaped_size(text: str) -> int:

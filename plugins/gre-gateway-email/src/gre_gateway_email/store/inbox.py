@@ -221,6 +221,7 @@ def _row_of(message: InboundMessage, content: bytes) -> dict[str, Any]:
         "formatter": message.formatter,
         "encrypter": message.encrypter,
         "subject": message.subject,
+        "thread": message.thread,
         "notes": message.notes,
         "files": message.files,
         "size": message.size,

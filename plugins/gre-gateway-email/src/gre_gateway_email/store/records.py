@@ -100,12 +100,13 @@ class InboundMessage:
         formatter: of an encrypted message, else ``""``.
         encrypter: of an encrypted message, else ``""``.
         subject: of a plain message; of an error the id of the stanza that failed.
+        thread: Message-ID of the first mail of the conversation of a plain message, or ``""``; for answers.
         notes: codes of what stood around an encrypted message.
         files: links of uploaded attachments of a plain message.
         size: of the content, in bytes.
         wants_report: a report about a failed delivery may go to the sender (not for the null sender, NOTIFY=NEVER).
         envelope_id: of the sender's mail system (ENVID, RFC 3461), or ``""``.
-        message_id: of the mail without angle brackets, or ``""``; for the report.
+        message_id: of the mail without angle brackets, or ``""``; for the report, and for answers.
         received_at: in seconds since 1970.
         attempts: how often it was tried.
         next_at: when it is tried next, in seconds since 1970.
@@ -122,6 +123,7 @@ class InboundMessage:
     formatter: str = ""
     encrypter: str = ""
     subject: str = ""
+    thread: str = ""
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     size: int = 0

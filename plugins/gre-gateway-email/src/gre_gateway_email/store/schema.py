@@ -94,6 +94,7 @@ inbox: Final = Table(
     Column("formatter", ID, nullable=False),
     Column("encrypter", ID, nullable=False),
     Column("subject", SUBJECT, nullable=False),
+    Column("thread", MESSAGE_ID, nullable=False),
     Column("notes", Tuple, nullable=False),
     Column("files", Tuple, nullable=False),
     Column("size", BigInteger, nullable=False),

@@ -11,6 +11,7 @@ from gre_core.wire import RECEIPTS
 
 if TYPE_CHECKING:
     from gre_core.slixmpp.gateway import Gateway
+    from gre_gateway_email.mail.reply_ids import ReplyIds
     from gre_gateway_email.store.records import InboundMessage
 
 PING: Final = "{urn:xmpp:ping}ping"
@@ -21,10 +22,12 @@ class XmppCourier:
 
     Arguments:
         gateway: attached.
+        reply_ids: makes the ids of plain messages.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, reply_ids: ReplyIds) -> None:
         self._gateway = gateway
+        self._reply_ids = reply_ids
 
     @property
     def connected(self) -> bool:
@@ -46,7 +49,13 @@ class XmppCourier:
             self._gateway.deliver(message.user, message.sender, pair, Body(text), message.id, message.notes)
         elif message.kind == "plain":
             self._gateway.deliver_plain(
-                message.user, message.sender, text, message.subject or None, message.id, message.files
+                message.user,
+                message.sender,
+                text,
+                message.subject or None,
+                self._reply_ids.stanza_id(message.id, message.user, message.message_id),
+                message.files,
+                thread=self._reply_ids.thread(message.user, message.thread),
             )
         elif message.kind == "notice":
             self._gateway.deliver_notice(message.user, text, message.id)
