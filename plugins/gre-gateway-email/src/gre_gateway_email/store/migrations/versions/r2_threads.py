@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "3"
+revision = "2"
 down_revision = "1"
 
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
