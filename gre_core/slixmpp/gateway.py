@@ -38,6 +38,7 @@ from gre_core.slixmpp.presence import Presences
 from gre_core.slixmpp.reconnect import Reconnector
 from gre_core.slixmpp.requests import Requests
 from gre_core.slixmpp.stream import Stream, answer_error
+from gre_core.slixmpp.subscriptions import MemorySubscriptions
 from gre_core.slixmpp.traps import mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 from gre_core.stores import MemoryStore
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from gre_core.negotiation import Pair
     from gre_core.ports import Store
     from gre_core.slixmpp.ports import Nodes, NodesFor
+    from gre_core.slixmpp.subscriptions import Subscriptions
 
 DEFAULT_MAX_STANZA: Final = 512 * 1024
 """Bytes that Prosody takes from a component as it is shipped. More closes the stream of the whole gateway."""
@@ -297,6 +299,7 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
     nodes: Nodes = no_nodes,
     nodes_for: NodesFor | None = None,
     store: Store | None = None,
+    subscriptions: Subscriptions | None = None,
     identity: tuple[str, str, str] = ("gateway", "smtp", "Gateway"),
     max_stanza: int | None = DEFAULT_MAX_STANZA,
     reconnect: bool = True,
@@ -320,6 +323,8 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
         nodes: serves the pubsub nodes of contacts, such as their public keys (XEP-0373).
         nodes_for: the same where the answer depends on who asks; then ``nodes`` is not asked.
         store: for contributors of data fields; kept in memory otherwise.
+        subscriptions: keeps which contacts users see; in memory otherwise, so that users see no contact after a start
+            until they log in again.
         identity: category, type and name for disco#info.
         max_stanza: bytes that the server takes in one stanza; None for no limit.
         reconnect: connect again after a loss, with back-off.
@@ -339,7 +344,7 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
         engine,
         stream,
         Ports(store=MemoryStore() if store is None else store, pubsub=pubsub),
-        Presences(component, stream, engine, announced),
+        Presences(component, stream, engine, announced, subscriptions or MemorySubscriptions()),
         requests,
         announced,
         Answers(component, requests, engine, announced, served),

@@ -26,6 +26,9 @@ IQ_TIMEOUT: Final = 30.0
 _LEAST_LIMIT: Final = 10_000
 """Bytes that every server has to take (RFC 6120, section 13.12); a lower announcement is a mistake."""
 
+_STANZA: Final = 250
+"""Bytes of a small stanza."""
+
 _CLASSES: Final[dict[str, type[StanzaBase]]] = {"message": Message, "presence": Presence, "iq": Iq}
 
 
@@ -65,6 +68,13 @@ class Stream:
         """Bytes that the server takes in one stanza: as it announces (XEP-0478), else as it was configured."""
         announced = getattr(getattr(self.xmpp, "limits", None), "max_bytes", None)
         return self._max_stanza if announced is None else max(announced, _LEAST_LIMIT)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes and stanzas that the server has not read yet, roughly in bytes."""
+        transport = cast("Any", self.xmpp.transport)
+        queued = self.xmpp.waiting_queue.qsize() * _STANZA
+        return queued + (0 if transport is None else transport.get_write_buffer_size())
 
     def put(self, stanza: Element, *, wait: bool = False) -> None:
         """Hand a stanza to the server, through slixmpp's filters.

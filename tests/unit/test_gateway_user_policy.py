@@ -10,7 +10,6 @@ from gre_core.errors import Refused
 from gre_core.gateway import GatewayEngine
 from gre_core.namespaces import ENCRYPTED_ONLY
 from gre_core.slixmpp.caps import Announced, caps_version
-from gre_core.slixmpp.watched import Watched
 from gre_core.testing.fakes import run, toy_encrypter, toy_formatter
 
 DOMAIN, STRICT, LAX = "mail.example.net", "strict@example.org", "lax@example.org"
@@ -98,26 +97,3 @@ def test_an_error_may_have_a_condition_of_its_own():
     element = next(iter(answer))
     assert [each.tag.rpartition("}")[2] for each in element] == ["bad-request", "text", "bad-action"]
     assert element[2].tag == "{urn:x}bad-action"
-
-
-def test_the_memory_of_who_watches_whom_is_bounded(monkeypatch):
-    from gre_core.slixmpp import watched
-
-    monkeypatch.setattr(watched, "MOST", 10)
-    monkeypatch.setattr(watched, "MOST_OF_ONE", 4)
-    memory = Watched()
-    for number in range(9):
-        memory.add("A@x/r", f"C{number}@g")
-    assert memory.of("a@x") == ("c0@g", "c1@g", "c2@g", "c3@g")
-    memory.remove("a@x", "c1@g/r")
-    memory.remove("a@x", "never@g")
-    for user in ("b@x", "c@x", "d@x"):
-        for number in range(3):
-            memory.add(user, f"c{number}@g")
-    assert memory.of("a@x") == (), "told longest ago"
-    assert len(memory.of("d@x")) == 3
-    memory.forget("d@x")
-    assert memory.of("d@x") == ()
-    for number in range(4):
-        memory.add("e@x", f"c{number}@g")
-    assert memory.of("b@x"), "what was forgotten counts no more"

@@ -14,9 +14,11 @@ from gre_gateway_email.mail.addresses import check_address
 from gre_gateway_email.store import open_store
 from gre_gateway_email.store.records import User
 from gre_gateway_email.xmpp.services import Services
+from gre_gateway_email.xmpp.subscriptions import StoredSubscriptions
 from slixmpp import ComponentXMPP
 
 from gre_core.api import encrypter, formatter
+from gre_core.errors import Refused
 from gre_core.gateway import GatewayEngine
 from gre_core.slixmpp import attach_gateway
 
@@ -25,6 +27,7 @@ JULIET = "juliet@localhost"
 COMPONENT = "jabber:component:accept"
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 COMMANDS = "http://jabber.org/protocol/commands"
+ROSTERX = "http://jabber.org/protocol/rosterx"
 X = "{jabber:x:data}"
 
 CONFIG = """
@@ -51,11 +54,14 @@ class Desk:
         self.config, self.store = config, store
         self.own_keys, self.tests, self.replayed = set(), [], []
         self.sent = []
+        self.programs, self.taken = {}, ""
         self._number = 0
 
         async def sender_id(jid):
             user = await store.users.get(jid)
-            return user.addresses[0] if user and not user.blocked else None
+            if user and user.blocked:
+                raise Refused("You are blocked.", condition="forbidden", error_type="auth")
+            return user.addresses[0] if user else None
 
         async def encrypted_only_for(jid):
             user = await store.users.get(jid)
@@ -82,6 +88,7 @@ class Desk:
             on_encrypted=self._relay,
             on_plain=self._relay,
             identity=("gateway", "smtp", "Email"),
+            subscriptions=StoredSubscriptions(store.contacts),
             reconnect=False,
         )
         self.relayed = []
@@ -95,7 +102,7 @@ class Desk:
             f"<stream:stream xmlns='{COMPONENT}' xmlns:stream='http://etherx.jabber.org/streams' id='1'>".encode()
         )
         self.component.event("session_start")
-        self.component.send = lambda stanza, **_: self.sent.append(getattr(stanza, "xml", stanza))
+        self.component.send = self._send
 
     async def _relay(self, message):
         self.relayed.append(message)
@@ -105,6 +112,9 @@ class Desk:
 
     def write(self, _data):
         pass
+
+    def get_write_buffer_size(self):
+        return 0
 
     def close(self):
         raise AssertionError("the stream was closed")
@@ -150,22 +160,38 @@ class Desk:
 
     async def client(self, full, *features):
         """A client comes, and answers disco#info with these features."""
-        before = len(self.sent)
+        self.programs[full] = features
         self.feed(f"<presence from='{full}' to='{DOMAIN}'/>")
         await self.until(lambda: (DOMAIN, None) in self.presences(full))
-        asked = asyncio.ensure_future(self.gateway.presences.features_of(full.partition("/")[0]))
-        query = await self.until(
-            lambda: next(
-                (e for e in self.sent[before:] if e.get("to") == full and e.get("type") == "get"), None
-            )
-        )
-        listed = "".join(f"<feature var='{each}'/>" for each in features)
-        self.feed(
-            f"<iq type='result' id='{query.get('id')}' from='{full}' to='{DOMAIN}'>"
-            f"<query xmlns='http://jabber.org/protocol/disco#info'>{listed}</query></iq>"
-        )
-        await asked
-        del self.sent[before:]
+
+    def _program(self, iq):
+        """What a user's program answers: its features; suggestions are taken by who announces them, or as told."""
+        full, features = iq.get("to"), self.programs.get(iq.get("to"))
+        query = iq[0]
+        if features is None:
+            answer = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+        elif query.tag.startswith(f"{{{ROSTERX}}}"):
+            answer = self.taken
+        else:
+            listed = "".join(f"<feature var='{each}'/>" for each in features)
+            answer = f"<query xmlns='http://jabber.org/protocol/disco#info'>{listed}</query>"
+        kind = "error" if answer.startswith("<error") else "result"
+        self.feed(f"<iq type='{kind}' id='{iq.get('id')}' from='{full}' to='{DOMAIN}'>{answer}</iq>")
+
+    def _send(self, stanza, **_):
+        xml = getattr(stanza, "xml", stanza)
+        self.sent.append(xml)
+        if xml.tag.endswith("}iq") and xml.get("type") in {"get", "set"}:
+            asyncio.get_running_loop().call_soon(self._program, xml)
+
+    def suggestions(self, to):
+        """What was suggested to a program by requests: (action, JID)."""
+        return [
+            (item.get("action"), item.get("jid"))
+            for iq in self.sent
+            if iq.tag.endswith("}iq") and (iq.get("to"), iq.get("type")) == (to, "set")
+            for item in iq.iter(f"{{{ROSTERX}}}item")
+        ]
 
     # -- forms ---------------------------------------------------------------------------------------
 
@@ -253,6 +279,7 @@ async def make_desk(tmp_path):
 
     yield make
     for desk in made:
+        desk.services.relations._stop_greeting()
         await desk.store.close()
 
 

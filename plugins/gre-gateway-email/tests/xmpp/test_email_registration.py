@@ -311,7 +311,7 @@ async def test_100_4_3_the_result_then_the_subscriptions_then_unavailable(desk, 
     await registered(desk, kit)
     bob = rf"bob\40example.net@{kit.DOMAIN}"
     desk.feed(f"<presence type='subscribe' from='{kit.JULIET}' to='{bob}'/>")
-    await desk.until(lambda: (bob, None) in desk.presences(kit.JULIET))
+    await desk.until(lambda: (bob, "subscribe") in desk.presences(kit.JULIET))
     desk.sent.clear()
     await desk.iq(REMOVE, type_="set")
     expected = [

@@ -19,6 +19,7 @@ from gre_gateway_email.mail.reply_ids import stored_id
 from gre_gateway_email.xmpp.answers import XmppAnswers
 from gre_gateway_email.xmpp.courier import XmppCourier
 from gre_gateway_email.xmpp.data_fields import contributors
+from gre_gateway_email.xmpp.subscriptions import StoredSubscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,6 +101,7 @@ class XmppSide:
             on_receipt=self._on_receipt,
             on_error=self._on_error,
             nodes_for=nodes,
+            subscriptions=StoredSubscriptions(store.contacts),
             identity=("gateway", "smtp", "Email"),
             max_stanza=config.limits.max_stanza,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gre_gateway_email.store.errors import AddressTaken, NoRoom
 from gre_gateway_email.store.records import (
+    Contact,
     HarvestedKey,
     InboundKind,
     InboundMessage,
@@ -16,7 +17,16 @@ from gre_gateway_email.store.records import (
     State,
     User,
 )
-from gre_gateway_email.store.store import Added, ContactKeys, DeadLetters, Inbox, Outbox, Store, Users
+from gre_gateway_email.store.store import (
+    Added,
+    ContactKeys,
+    Contacts,
+    DeadLetters,
+    Inbox,
+    Outbox,
+    Store,
+    Users,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Added",
     "AddressTaken",
+    "Contact",
     "ContactKeys",
+    "Contacts",
     "DeadLetters",
     "HarvestedKey",
     "InboundKind",

@@ -38,6 +38,23 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """What is between a user and a contact in the user's roster.
+
+    Arguments:
+        user: bare JID, canonical.
+        contact: bare JID of the contact, canonical; the gateway's domain for the gateway itself.
+        sees: the user subscribed to the presence of the contact.
+        agreed: what the user answered when the contact asked to see the user's presence; None without an answer.
+    """
+
+    user: str
+    contact: str
+    sees: bool = False
+    agreed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundMail:
     """A mail that a user sends, complete as it goes to the relay.
 

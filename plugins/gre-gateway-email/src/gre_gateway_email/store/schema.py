@@ -57,6 +57,16 @@ addresses: Final = Table(
     Column("written", ADDRESS, nullable=False),
 )
 
+contacts: Final = Table(
+    "contacts",
+    metadata,
+    # Of no user for a moment only: who was let go without a word is told at the next start.
+    Column("jid", JID, primary_key=True),
+    Column("contact", JID, primary_key=True),
+    Column("sees", Boolean, nullable=False),
+    Column("agreed", Boolean, nullable=True),
+)
+
 # The large column stands last: SQLite then reads the others without the pages that it fills.
 outbox: Final = Table(
     "outbox",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, delete, func, insert, select
 
 from gre_gateway_email.store.contact_keys import SqlContactKeys
+from gre_gateway_email.store.contacts import SqlContacts
 from gre_gateway_email.store.database import Database
 from gre_gateway_email.store.dead import SqlDeadLetters, prune_dead, queued
 from gre_gateway_email.store.failures import told
@@ -18,7 +19,7 @@ from gre_gateway_email.store.outbox import SqlOutbox
 from gre_gateway_email.store.outbox import wake as wake_outbox
 from gre_gateway_email.store.records import QueueCount
 from gre_gateway_email.store.remembered import drop_hashes, hashes_of, prune_slice
-from gre_gateway_email.store.schema import contact_keys, inbox, outbox, secrets
+from gre_gateway_email.store.schema import contact_keys, contacts, inbox, outbox, secrets
 from gre_gateway_email.store.upgrade import upgrade
 from gre_gateway_email.store.users import SqlUsers, remove_user
 from gre_gateway_email.store.writer import Writer
@@ -42,7 +43,7 @@ _COUNTS: Final = tuple(
     for table, came in ((outbox, outbox.c.created_at), (inbox, inbox.c.received_at))
 )
 _FORGET: Final = tuple(
-    delete(table).where(table.c.jid == bindparam("of")) for table in (outbox, inbox, contact_keys)
+    delete(table).where(table.c.jid == bindparam("of")) for table in (outbox, inbox, contact_keys, contacts)
 )
 
 
@@ -58,6 +59,7 @@ class SqlStore:
         self.outbox = SqlOutbox(database, writer, hashes, now)
         self.inbox = SqlInbox(database, writer, hashes, now, self.outbox)
         self.contact_keys = SqlContactKeys(database, writer)
+        self.contacts = SqlContacts(database, writer)
         self.dead = SqlDeadLetters(database, writer, now)
 
     async def wake(self, latest: float) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from gre_gateway_email.store.records import (
+        Contact,
         HarvestedKey,
         InboundMessage,
         OutboundMail,
@@ -174,6 +175,30 @@ class ContactKeys(Protocol):
         ...
 
 
+class Contacts(Protocol):
+    """Which contacts are in the rosters of users."""
+
+    async def of(self, users: Sequence[str]) -> Sequence[Contact]:
+        """Give the contacts of users; of the gateway itself too."""
+        ...
+
+    async def put(self, contact: Contact) -> None:
+        """Add a contact or change one; nothing happens for who is no user, and beyond 1,000 of one user."""
+        ...
+
+    async def remove(self, user: str, contact: str) -> None:
+        """Remove one."""
+        ...
+
+    async def forget(self, user: str) -> None:
+        """Remove all of a user."""
+        ...
+
+    async def leftovers(self) -> Sequence[str]:
+        """Give who has contacts and is no user: 10,000 at most."""
+        ...
+
+
 class DeadLetters(Protocol):
     """What was given up, in both directions, for people."""
 
@@ -211,6 +236,11 @@ class Store(Protocol):
     @property
     def contact_keys(self) -> ContactKeys:
         """Keys that came with mails."""
+        ...
+
+    @property
+    def contacts(self) -> Contacts:
+        """Which contacts are in the rosters of users."""
         ...
 
     @property

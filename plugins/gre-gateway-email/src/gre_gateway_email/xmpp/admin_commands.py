@@ -155,9 +155,10 @@ class AdminCommands:
                     "That user stands in the configuration file. Remove the entry there first.",
                     severity="error",
                 )
+            contacts = await self._relations.contacts_of(jid)
             rows = await self._accounts.forget(jid)
             if user is not None:
-                await self._relations.end(jid)
+                await self._relations.end(jid, contacts)
             return Done(f"Erased: {rows} entries.")
 
         return Ask(form, forget)

@@ -148,8 +148,9 @@ class Registration:
             raise Refused(
                 "<remove/> stands alone in the request.", condition="bad-request", error_type="modify"
             )
+        contacts = await self._relations.contacts_of(request.user)
         await self._accounts.unregister(request.user)
-        request.after(lambda: self._relations.end(request.user))
+        request.after(lambda: self._relations.end(request.user, contacts))
 
 
 def _form_of(query: Element) -> Element:

@@ -11,6 +11,8 @@ from gre_core.log import get_logger
 from gre_core.slixmpp.ports import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from gre_core.slixmpp.gateway import Gateway
     from gre_gateway_email.store.records import User
     from gre_gateway_email.store.store import Users
@@ -22,8 +24,14 @@ AT_ONCE: Final = 10
 PAUSE: Final = 0.05
 """Seconds. 10,000 users are greeted in less than a minute; messages go on meanwhile."""
 
+BACKLOG: Final = 256 * 1024
+"""Bytes that wait to be written, beyond which no more presence is added: a slow server gets it when it reads."""
+
 FAREWELL: Final = 5.0
 """Seconds that may be used to tell all users that the gateway goes."""
+
+_TOLD_AT_ONCE: Final = 100
+"""Users who are told that the gateway goes before others have a turn."""
 
 _log = get_logger(__name__)
 
@@ -50,15 +58,15 @@ class Relations:
 
     async def _greet_all(self) -> None:
         number = 0
+        presences = self._gateway.presences
         try:
-            async for user in self._users.all():
-                if user.blocked:
-                    continue
-                # Some clients let only subscribers read their keys: ask. Who agreed before is not asked again.
-                self._gateway.presences.greet(user.jid, subscribe=True)
-                number += 1
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(PAUSE)
+            await presences.release_leftovers()
+            async for users in self._all(AT_ONCE):
+                # Some clients let only subscribers read their keys: ask, once.
+                await presences.greet_all([user.jid for user in users if not user.blocked], subscribe=True)
+                number += len(users)
+                await asyncio.sleep(PAUSE)
+                await self._drained()
         except GreError as error:
             _log.warning("greeting-cut", code=error.code, count=number)
 
@@ -67,10 +75,26 @@ class Relations:
         self._stop_greeting()
         try:
             async with asyncio.timeout(FAREWELL):
-                async for user in self._users.all():
-                    self._gateway.presences.leave(user.jid)
+                async for users in self._all(_TOLD_AT_ONCE):
+                    await self._gateway.presences.leave_all([user.jid for user in users])
+                    await asyncio.sleep(0)
+                    await self._drained()
         except (GreError, TimeoutError) as error:
             _log.warning("farewell-cut", error_type=type(error).__name__)
+
+    async def _all(self, size: int) -> AsyncIterator[Sequence[User]]:
+        some: list[User] = []
+        async for user in self._users.all():
+            some.append(user)
+            if len(some) == size:
+                yield some
+                some = []
+        if some:
+            yield some
+
+    async def _drained(self) -> None:
+        while self._gateway.stream.up and self._gateway.stream.backlog > BACKLOG:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(PAUSE)
 
     def _stop_greeting(self) -> None:
         if self._greeting is not None:
@@ -87,11 +111,14 @@ class Relations:
         """Tell a user's clients that what the gateway announces may have changed for them."""
         self._gateway.presences.refresh(jid)
 
-    async def end(self, jid: str) -> None:
+    async def contacts_of(self, jid: str) -> Sequence[str]:
+        """Give what :meth:`end` needs, before it is erased."""
+        return await self._gateway.presences.contacts_of(jid)
+
+    async def end(self, jid: str, contacts: Sequence[str]) -> None:
         """Let go who has unregistered (XEP-0100, section 4.3), and suggest to delete the contacts (XEP-0144)."""
-        contacts = self._gateway.presences.watched_contacts(jid)
         clients = await self._roster.able_clients(jid)
-        self._gateway.presences.release(jid)
+        await self._gateway.presences.release(jid, contacts)
         domain = self._gateway.engine.domain
         gone = [(contact, unescape(contact.rpartition("@")[0])) for contact in contacts]
         self._roster.suggest(clients, "delete", [*gone, (domain, domain)])

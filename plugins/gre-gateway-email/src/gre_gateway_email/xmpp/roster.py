@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 from xml.etree.ElementTree import Element, SubElement
 
-from gre_core.errors import GreError
+from gre_core.errors import GreError, PeerError
 from gre_core.log import get_logger
 from gre_core.wire import CLIENT
 from gre_gateway_email.xmpp.tries import Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from gre_core.slixmpp.gateway import Gateway
     from gre_gateway_email.store.records import User
@@ -26,12 +27,21 @@ _REMEMBERED: Final = 20_000
 _AT_ONCE: Final = 100
 _IN_AN_HOUR: Final = 20
 """Contacts that are suggested to one user: whoever can send mail could fill a screen with more."""
+_PATIENCE: Final = 5.0
+"""Seconds that a client has to say what it takes while its user waits."""
+_NO_REQUESTS: Final = frozenset({"service-unavailable", "feature-not-implemented"})
+"""What clients answer that take suggestions in messages only."""
+
+Action = Literal["add", "delete"]
 
 _log = get_logger(__name__)
 
 
 class Roster:
     """Suggests contacts to add and to delete.
+
+    A request goes to each client that announces that it takes it (XEP-0144, section 5). There are clients that announce
+    it, and take messages only: they get one when they refuse the request.
 
     Arguments:
         gateway: knows the clients.
@@ -53,15 +63,13 @@ class Roster:
             users: who got the mail.
         """
         for user in users:
-            if address and self._gateway.presences.is_online(user.jid) and len(self._tasks) < _AT_ONCE:
-                task = asyncio.get_running_loop().create_task(self._meet(user.jid, address))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            if address and self._gateway.presences.is_online(user.jid):
+                self._start(self._meet(user.jid, address))
 
     async def _meet(self, user: str, address: str) -> None:
         try:
             jid = self._gateway.engine.jid_of(address)
-            if (user, jid) in self._suggested or jid in self._gateway.presences.watched_contacts(user):
+            if (user, jid) in self._suggested or jid in await self._gateway.presences.contacts_of(user):
                 return
             clients = await self.able_clients(user)
             if not clients or (user, jid) in self._suggested:
@@ -75,14 +83,23 @@ class Roster:
         if len(self._suggested) > _REMEMBERED:
             self._suggested.popitem(last=False)
 
-    async def add(self, user: str, address: str) -> bool:
+    async def add(self, full: str, address: str) -> bool:
         """Suggest to add a contact; tell whether a client could be asked.
+
+        Arguments:
+            full: JID of the client that wants it; it need not have shown itself.
+            address: of the contact.
 
         Raises:
             GreError: the address cannot be written as a JID, or the stream is down.
         """
         jid = self._gateway.engine.jid_of(address)
-        clients = await self.able_clients(user)
+        clients: tuple[str, ...] = ()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                clients = await self.able_clients(full)
+                if full not in clients and ROSTERX in await self._gateway.presences.clients.ask(full):
+                    clients = (full, *clients)
         self.suggest(clients, "add", [(jid, address)])
         return bool(clients)
 
@@ -90,12 +107,8 @@ class Roster:
         """Give the full JIDs of a user's clients that take suggestions."""
         return await self._gateway.presences.clients_with(user, ROSTERX)
 
-    def suggest(
-        self, clients: Sequence[str], action: Literal["add", "delete"], contacts: Sequence[tuple[str, str]]
-    ) -> None:
-        """Send suggestions of one kind.
-
-        Headlines are not kept for clients that have gone, nor given to others (RFC 6121, section 8.5.3).
+    def suggest(self, clients: Sequence[str], action: Action, contacts: Sequence[tuple[str, str]]) -> None:
+        """Begin to send suggestions of one kind.
 
         Arguments:
             clients: full JIDs.
@@ -104,11 +117,33 @@ class Roster:
         """
         for client in clients:
             for start in range(0, len(contacts), MOST_ITEMS):
+                self._start(self._suggest(client, action, contacts[start : start + MOST_ITEMS]))
+
+    async def _suggest(self, client: str, action: Action, contacts: Sequence[tuple[str, str]]) -> None:
+        x = Element(f"{{{ROSTERX}}}x")
+        for jid, name in contacts:
+            SubElement(x, f"{{{ROSTERX}}}item", {"action": action, "jid": jid, "name": name})
+        stream = self._gateway.stream
+        try:
+            try:
+                await stream.iq(client, "set", x)
+            except PeerError as error:
+                if error.condition not in _NO_REQUESTS:
+                    raise
+                # Headlines are not kept for clients that have gone, nor given to others (RFC 6121, section 8.5.3).
                 message = Element(
                     f"{{{CLIENT}}}message",
                     {"to": client, "from": self._gateway.engine.domain, "type": "headline"},
                 )
-                x = SubElement(message, f"{{{ROSTERX}}}x")
-                for jid, name in contacts[start : start + MOST_ITEMS]:
-                    SubElement(x, f"{{{ROSTERX}}}item", {"action": action, "jid": jid, "name": name})
-                self._gateway.stream.put(message)
+                message.append(x)
+                stream.put(message)
+        except GreError as error:
+            _log.info("suggestion-not-taken", code=error.code)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        if len(self._tasks) >= _AT_ONCE:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -230,7 +230,7 @@ class UserCommands:
             if address is None:
                 raise BadForm("Fill in the mail address.")
             jid = jid_of(self._engine, address)
-            asked = await self._roster.add(caller.jid, self._engine.check_contact(jid).legacy_id)
+            asked = await self._roster.add(caller.full, self._engine.check_contact(jid).legacy_id)
             return Done(
                 "Your program was asked to add the contact." if asked else "Add this JID to your contacts.",
                 Form(
