@@ -11,7 +11,7 @@ from gre_core.errors import StoreError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD: Final = "2"
+HEAD: Final = "3"
 """The newest revision in ``migrations/versions``."""
 SCRIPTS: Final = "gre_gateway_email.store:migrations"
 
