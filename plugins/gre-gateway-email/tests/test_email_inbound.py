@@ -120,6 +120,17 @@ async def test_plain_mail_is_delivered_otherwise(post):
     assert (message.kind, message.subject, content) == ("plain", "Hi", "Soft! what light")
 
 
+async def test_the_author_of_a_mail_from_a_list_stands_in_its_text(post):
+    mail = b"From: Alice <alice@example.net>\r\nSubject: Hi\r\n\r\nSoft!"
+    assert await post.mail(mail, sender="list-bounces@example.net") == [STORED]
+    ((message, content),) = await post.sent(1)
+    assert message.sender == "list-bounces@example.net"
+    assert content == (
+        "[The mail says that it is from Alice <alice@example.net>. It was sent by list-bounces@example.net, and an "
+        "answer goes there.]\n\nSoft!"
+    )
+
+
 async def test_an_encrypted_report_is_refused(post, mail):
     assert (await post.mail(mail, sender=""))[0].startswith("554")
 

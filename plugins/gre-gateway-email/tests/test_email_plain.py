@@ -10,8 +10,9 @@ from email.message import EmailMessage
 
 import pytest
 from gre_gateway_email.carrier import Envelope
-from gre_gateway_email.mail.mime_scan import Unreadable
-from gre_gateway_email.mail.plain_reading import read_plain
+from gre_gateway_email.mail.authorship import author_note
+from gre_gateway_email.mail.mime_scan import Unreadable, read
+from gre_gateway_email.mail.plain_reading import SIGNED, SMIME, read_plain
 from gre_gateway_email.mail.plain_writing import File, write_plain
 
 
@@ -144,7 +145,73 @@ def test_a_signed_mail_shows_its_text():
         "Content-Type: multipart/signed; boundary=b\n\n--b\nContent-Type: text/plain\n\nsigned\n"
         "--b\nContent-Type: application/pgp-signature\n\nxyz\n--b--\n"
     )
-    assert read_plain(raw).text == "signed"
+    assert read_plain(raw).text == f"signed\n\n{SIGNED}", "what is left out is said, and nothing is claimed"
+    assert names(raw) == []
+
+
+@pytest.mark.parametrize("kind", ["application/pkcs7-mime", "application/x-pkcs7-mime"])
+def test_what_only_smime_can_read_is_a_file_and_says_so(kind):
+    raw = crlf(f"Content-Type: {kind}; smime-type=signed-data; name=smime.p7m\n\nMIIB")
+    assert read_plain(raw).text == SMIME
+    assert names(raw) == ["smime.p7m"]
+
+
+@pytest.mark.parametrize(
+    ("plain", "text"), [(" \n\t\n", "rich"), ("plain", "plain"), ("\n" * 5000 + "late", "late")]
+)
+def test_an_empty_alternative_is_not_the_text(plain, text):
+    raw = crlf(
+        f"Content-Type: multipart/alternative; boundary=a\n\n--a\nContent-Type: text/plain\n\n{plain}\n"
+        "--a\nContent-Type: text/html\n\n<p>rich</p>\n--a--\n"
+    )
+    assert read_plain(raw).text == text
+
+
+def test_an_invitation_is_a_file_with_the_words_around_it():
+    raw = crlf(
+        "Content-Type: multipart/mixed; boundary=m\n\n--m\n"
+        "Content-Type: multipart/alternative; boundary=a\n\n--a\nContent-Type: text/plain\n\nCome!\n"
+        "--a\nContent-Type: text/calendar; method=REQUEST; name=ball.ics\n\nBEGIN:VCALENDAR\n--a--\n"
+        "--m\nContent-Type: application/ics; name=invite.ics\n\nBEGIN:VCALENDAR\n--m--\n"
+    )
+    assert read_plain(raw).text == "Come!"
+    assert names(raw) == ["ball.ics", "invite.ics"]
+    alone = crlf("Content-Type: text/calendar; name=ball.ics\n\nBEGIN:VCALENDAR\n")
+    assert (read_plain(alone).text, names(alone)) == ("", ["ball.ics"])
+
+
+def test_pictures_of_an_html_mail_are_files_and_a_forwarded_mail_is_one():
+    raw = crlf(
+        "Content-Type: multipart/related; boundary=r\n\n--r\nContent-Type: text/html\n\n<p>A <img src=cid:1> rose</p>\n"
+        "--r\nContent-Type: image/png; name=rose.png\nContent-Id: <1>\nContent-Disposition: inline\n\nx\n"
+        "--r\nContent-Type: message/rfc822; name=old.eml\n\nSubject: old\n\nold text\n--r--\n"
+    )
+    assert read_plain(raw).text == "A rose"
+    assert names(raw) == ["rose.png", "old.eml"]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Bob <bob@example.net>", None),
+        ('"Bob, the builder" <BOB@example.net>', None),
+        ("", None),
+        ("Alice <alice@example.net>", "Alice <alice@example.net>"),
+        ("=?utf-8?q?=C3=84?= <alice@example.net>", "Ä <alice@example.net>"),
+        ("Bob <bob@example.net>, Eve <eve@example.net>", "Bob <bob@example.net>, Eve <eve@example.net>"),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}Alice <alice@example.net>", "\ufffdAlice <alice@example.net>"),
+        ("not an address", "not an address"),
+        ("a@b, " * 5000, "..."),
+    ],
+)
+def test_who_wrote_what_another_sent_is_said(said, shown):
+    note = author_note(read(f"From: {said}\r\n\r\n".encode()), "bob@example.net")
+    if shown is None:
+        assert note == ""
+    else:
+        assert shown in note
+        assert note.endswith("It was sent by bob@example.net, and an answer goes there.]")
+        assert len(note) < 400
 
 
 @pytest.mark.parametrize(
@@ -273,12 +340,15 @@ def test_out_files_come_back_byte_for_byte_with_their_names():
         File('qu"ote\\.txt', "message/rfc822", b"x"),
     ]
     envelope = Envelope("a@example.org", ("b@example.net",), "x@example.org", datetime.now(UTC))
-    raw = write_plain("Look", "s", envelope, files=files, in_reply_to="y@example.net")
+    raw = write_plain(
+        "Look", "s", envelope, files=files, in_reply_to="y@example.net", references=["z@z", "y@example.net"]
+    )
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 78
     parsed = message_from_bytes(raw, policy=policy.default)
     assert not parsed.defects
-    assert parsed["In-Reply-To"] == parsed["References"] == "<y@example.net>"
+    assert parsed["In-Reply-To"] == "<y@example.net>"
+    assert parsed["References"] == "<z@z> <y@example.net>"
     assert parsed.get_body().get_content().strip() == "Look"
     found = list(parsed.iter_attachments())
     assert [part.get_filename() for part in found] == [file.name for file in files]

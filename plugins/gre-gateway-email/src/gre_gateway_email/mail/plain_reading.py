@@ -32,8 +32,16 @@ MAX_NAMES: Final = 10
 """Names that a note lists."""
 
 NO_TEXT: Final = "[The mail has no text.]"
+SIGNED: Final = "[The mail is signed. The gateway has not checked by whom.]"
+SMIME: Final = "[The mail is encrypted or signed with S/MIME: what it says is in the attached file alone.]"
 
-_SIGNATURES: Final = frozenset({"application/pgp-signature", "application/pkcs7-signature"})
+_SIGNATURES: Final = frozenset(
+    {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
+)
+_SMIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_LOOK: Final = 4096
+"""How much of an alternative is looked at to see whether it is empty, in bytes."""
+
 _SHOWN: Final = frozenset({"text/plain", "text/html"})
 _FORMS_OF_TEXT: Final = _SHOWN | {"text/enriched", "text/watch-html", "text/x-amp-html"}
 """Of several alternatives one is shown; the others of these kinds say the same."""
@@ -109,7 +117,7 @@ def read_plain(mail: bytes) -> PlainMail:
     root = mime_scan.read(mail)
     walk = _Walk()
     walk.visit(root, 0)
-    text = "\n\n".join(piece for piece in walk.texts if piece.strip())
+    text = "\n\n".join(piece for piece in (*walk.texts, *walk.notes) if piece.strip())
     subject = " ".join(decode_words(root.first("subject")[:MAX_SUBJECT]).split())
     return PlainMail(replace_illegal(text), replace_illegal(subject), tuple(walk.files), tuple(walk.unread))
 
@@ -121,6 +129,7 @@ class _Walk:
         self.texts: list[str] = []
         self.files: list[MailFile] = []
         self.unread: list[str] = []
+        self.notes: dict[str, None] = {}
         self._parts = 0
 
     def visit(self, part: mime_scan.Entity, depth: int, *, files_only: bool = False) -> None:
@@ -133,7 +142,11 @@ class _Walk:
         elif kind in _SHOWN and disposition != "attachment":
             if not files_only:
                 self.texts.append(_text(part, kind, parameters))
-        elif kind not in _SIGNATURES and not (files_only and kind in _FORMS_OF_TEXT):
+        elif kind in _SIGNATURES:
+            self.notes[SIGNED] = None
+        elif not (files_only and kind in _FORMS_OF_TEXT):
+            if kind in _SMIME:
+                self.notes[SMIME] = None
             name = decode_words((named.get("filename") or parameters.get("name", ""))[:MAX_SUBJECT])
             kind = kind if _MEDIA_TYPE.fullmatch(kind) else _OCTETS
             self.files.append(MailFile(replace_illegal(safe_name(name, kind)), kind, part))
@@ -160,12 +173,19 @@ class _Walk:
 
 def _best(parts: list[mime_scan.Entity]) -> mime_scan.Entity | None:
     kinds = [mime_scan.structured(part.first("content-type", "text/plain"))[0] for part in parts]
-    if "text/plain" in kinds:
-        return parts[kinds.index("text/plain")]
+    # Some programs leave the plain one empty.
+    written = (part for part, kind in zip(parts, kinds, strict=True) if kind == "text/plain" and _says(part))
+    plain = next(written, None)
+    if plain is not None:
+        return plain
     for part, kind in zip(reversed(parts), reversed(kinds), strict=True):
         if kind in _SHOWN or kind.startswith("multipart/"):
             return part
     return None
+
+
+def _says(part: mime_scan.Entity) -> bool:
+    return part.end - part.start > _LOOK or bool(part.content(_LOOK).strip())
 
 
 def _text(part: mime_scan.Entity, kind: str, parameters: dict[str, str]) -> str:

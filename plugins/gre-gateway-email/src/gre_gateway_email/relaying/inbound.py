@@ -26,6 +26,7 @@ from gre_gateway_email.relaying.reading import (
     read_header,
     read_text,
     unwrap,
+    with_author,
 )
 from gre_gateway_email.store.errors import NoRoom
 
@@ -233,7 +234,8 @@ class Inbound:
             users = list(dict.fromkeys(mail.user.jid for _, mail in new))
             plain = await _readable(self._read(users, mails[0][1].content)) if users else {}
             for each, mail in new:
-                each.stored = [self._plain(mail, plain[mail.user.jid])]
+                shown = with_author(mail.sender, mail.content, plain[mail.user.jid])
+                each.stored = [self._plain(mail, shown)]
         else:
             for each, mail in mails:
                 each.stored = await self._report(mail)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import BadEncrypted
 from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail.authorship import author_note
 from gre_gateway_email.mail.auto_submitted import is_automatic
 from gre_gateway_email.mail.mime_scan import Unreadable
 from gre_gateway_email.mail.plain_reading import read_plain
@@ -94,6 +95,15 @@ async def read_text(users: Sequence[str], mail: bytes) -> Mapping[str, PlainCont
     """Read text and subject alone: attachments are named."""
     plain = read_plain(mail)
     return dict.fromkeys(users, PlainContent(plain.shown(plain.files), plain.subject))
+
+
+def with_author(sender: str, mail: bytes, plain: PlainContent) -> PlainContent:
+    """Say in the text of a plain mail who wrote it, where that is not its sender."""
+    try:
+        note = author_note(mime_scan.read(mail), sender)
+    except Unreadable:
+        return plain
+    return replace(plain, text=f"{note}\n\n{plain.text}".rstrip("\n")) if note else plain
 
 
 def unwrap(carriers: Carriers, sender: str, mail: bytes) -> Encrypted | None:
