@@ -10,6 +10,7 @@ from gre_gateway_email.mail.door import MailOptions
 from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.relaying import delivery as module
 from gre_gateway_email.relaying import proofs as proofs_module
+from gre_gateway_email.relaying import receipts as receipts_module
 from gre_gateway_email.relaying.clock import SteadyClock
 from gre_gateway_email.relaying.words import for_so_long
 from gre_gateway_email.store import InboundMessage, OutboundMail
@@ -91,7 +92,7 @@ async def test_with_receipts_the_receipt_is_the_proof(post, mail):
 
 
 async def test_a_receipt_that_comes_late_is_found_in_the_database(post, mail, monkeypatch):
-    monkeypatch.setattr(module, "RECEIPT_SOON", 0.01)
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
     post.courier.receipts = True
     await post.mail(mail)
     await post.until(lambda left: left and left[0].next_at > post.clock.now)
@@ -102,24 +103,121 @@ async def test_a_receipt_that_comes_late_is_found_in_the_database(post, mail, mo
 
 
 async def test_a_receipt_that_never_comes_is_not_waited_for_for_ever(post, mail, monkeypatch):
-    monkeypatch.setattr(module, "RECEIPT_SOON", 0.01)
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
     post.courier.receipts = True
     await post.mail(mail)
     await post.until(lambda left: left and left[0].next_at > post.clock.now)
-    post.pass_time(601)
+    post.pass_time(3601)
     assert await post.gone()
     assert len(post.courier.sent) == 1
 
 
 async def test_after_a_new_connection_a_message_without_receipt_is_sent_again(post, mail, monkeypatch):
-    monkeypatch.setattr(module, "RECEIPT_SOON", 0.01)
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
     post.courier.receipts = True
     await post.mail(mail)
     await post.until(lambda left: left and left[0].next_at > post.clock.now)
     post.delivery.connected()
-    post.pass_time(601)
+    post.pass_time(3601)
     await post.sent(2)
     assert len({message.id for message, _ in post.courier.sent}) == 1
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(receipts_module, "BACK", 0.05)
+
+
+@pytest.mark.parametrize("soon", [0.01, 5.0], ids=["parked", "in memory"])
+async def test_what_was_lost_with_a_client_is_sent_again_when_its_user_comes_back(
+    post, mail, monkeypatch, hasty, soon
+):
+    monkeypatch.setattr(receipts_module, "SOON", soon)
+    post.courier.receipts = True
+    await post.mail(mail)
+    await post.sent(1)
+    await a_while()
+    post.courier.receipts = False
+    post.delivery.user_left("juliet@localhost")
+    await a_while()
+    assert len(await post.left()) == 1
+    post.courier.receipts = True
+    post.delivery.user_came("juliet@localhost")
+    await post.sent(2)
+    assert len({message.id for message, _ in post.courier.sent}) == 1
+    await a_while()
+    assert len(await post.left()) == 1, "the receipt is awaited for this one, too"
+    await post.delivery.receipt((await only(post)).id, "juliet@localhost")
+    assert await post.gone()
+
+
+async def test_receipts_for_what_the_server_had_kept_are_waited_for_before_it_is_sent_again(
+    post, mail, monkeypatch, hasty
+):
+    post.courier.receipts = True
+    await post.mail(mail)
+    await post.sent(1)
+    await a_while()
+    post.delivery.user_left("juliet@localhost")
+    post.delivery.user_came("juliet@localhost")
+    await post.delivery.receipt((await only(post)).id, "juliet@localhost")
+    assert await post.gone()
+    await asyncio.sleep(0.1)
+    assert len(post.courier.sent) == 1
+
+
+async def test_what_came_after_the_user_was_back_is_not_sent_again(post, mail, hasty):
+    post.courier.receipts = True
+    post.delivery.user_came("juliet@localhost")
+    await post.mail(mail)
+    await post.sent(1)
+    await asyncio.sleep(0.15)
+    assert len(post.courier.sent) == 1
+
+
+async def test_a_ping_proves_nothing_of_a_client_that_left_before_the_answer(post, mail, hasty):
+    """The server may have written the message to a dead connection, and answered the ping afterwards."""
+    post.courier.gate.clear()
+    await post.mail(mail)
+    await post.sent(1)
+    post.delivery.user_left("juliet@localhost")
+    post.courier.gate.set()
+    await a_while()
+    assert len(await post.left()) == 1
+    post.delivery.user_came("juliet@localhost")
+    await post.sent(2)
+    assert await post.gone(), "now a ping is the proof, as its client gives no receipts"
+
+
+async def test_a_receipt_is_awaited_as_long_as_the_user_is_away(post, mail, monkeypatch):
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
+    post.courier.receipts = True
+    await post.mail(mail)
+    await post.until(lambda left: left and left[0].next_at > post.clock.now)
+    post.courier.receipts = False
+    post.delivery.user_left("juliet@localhost")
+    for _ in range(3):
+        post.pass_time(3601)
+        await post.until(lambda left: left and left[0].next_at > post.clock.now)
+    assert len(post.courier.sent) == 1
+
+
+async def test_a_receipt_that_comes_while_its_message_is_parked_counts(post, mail, monkeypatch):
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
+    post.courier.receipts = True
+    later, begun, go = post.store.inbox.later, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments):
+        begun.set()
+        await go.wait()
+        await later(*arguments)
+
+    monkeypatch.setattr(post.store.inbox, "later", slow)
+    await post.mail(mail)
+    await begun.wait()
+    await post.delivery.receipt(post.courier.sent[0][0].id, "juliet@localhost")
+    go.set()
+    assert await post.gone()
 
 
 async def test_after_a_new_connection_what_is_left_is_sent_again_with_the_same_id(post, mail):

@@ -178,6 +178,8 @@ class XmppSide:
     def _on_presence(self, user: str, there: bool) -> None:  # noqa: FBT001 - as the presences call it
         if there:
             self.delivery.user_came(user)
+        else:
+            self.delivery.user_left(user)
 
     async def _on_encrypted(self, message: Relayed) -> Later | None:
         return await self.outbound.encrypted(message)

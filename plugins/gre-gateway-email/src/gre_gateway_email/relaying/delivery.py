@@ -2,8 +2,9 @@
 
 A message leaves the inbox when a receipt of the user's client came (XEP-0184). When the client gives none, it
 leaves when a ping that was sent later on the same stream was answered (:mod:`gre_gateway_email.relaying.proofs`).
-After a new connection all messages without that proof are sent again with the same stanza id. What still can be lost:
-a message that the server had when it died itself.
+After a new connection all messages without that proof are sent again with the same stanza id; so are those that may
+have been lost with a client, when the user comes back (:mod:`gre_gateway_email.relaying.receipts`). What still can be
+lost: a message without receipts that the server had when it died itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gre_core.errors import GreError, PeerTimeout, Refused, StoreError
@@ -19,6 +21,7 @@ from gre_gateway_email.relaying.backoff import pause
 from gre_gateway_email.relaying.events import NoEvents
 from gre_gateway_email.relaying.feed import STORE_PAUSE, Feed
 from gre_gateway_email.relaying.proofs import Pinger, Proofs, server_of
+from gre_gateway_email.relaying.receipts import Receipts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -31,11 +34,9 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import InboundMessage
     from gre_gateway_email.store.store import Inbox
 
-RECEIPT_GRACE: Final = 600.0
-"""How long a receipt is waited for after the server has the message, in seconds."""
-
-RECEIPT_SOON: Final = 5.0
-"""How much of that the message stays in memory."""
+RECEIPT_GRACE: Final = 3600.0
+"""How long a receipt is waited for while the user is there, in seconds. A server notices within a quarter of an hour
+that the connection to a client is dead that it writes to."""
 
 BATCH: Final = 100
 """Messages that are sent before the next ping."""
@@ -119,10 +120,11 @@ class Delivery:
         self._contents: dict[str, bytes] = {}
         self._waiting: deque[InboundMessage] = deque()
         self._wake = asyncio.Event()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._receipts = Receipts(self._park, lambda message_id: self._spawn(self._send_again(message_id)))
         self._leaving: dict[str, InboundMessage] = {}
         self._flushing = False
         self._settling: set[str] = set()
+        self._confirmed: set[str] = set()
         self._absent: dict[str, set[str]] = {}
         self._stream = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,8 +139,7 @@ class Delivery:
 
     async def stop(self) -> None:
         """End the work; what is in the inbox stays there."""
-        for timer in self._timers.values():
-            timer.cancel()
+        self._receipts.stop()
         if self._leaving:
             await self._flush_once()
         tasks = tuple(self._tasks)
@@ -166,9 +167,7 @@ class Delivery:
         self._proofs.new_stream()
         self._waiting.clear()
         self._contents.clear()
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._receipts.stop()
         self._feed.clear(keep=self._leaving.keys() | self._settling)
 
     async def receipt(self, message_id: str, user: str) -> None:
@@ -190,6 +189,7 @@ class Delivery:
         _log.warning(
             "delivery-refused", condition=error.condition, stanza_id=message_id, attempt=message.attempts + 1
         )
+        self._receipts.settled(message_id)
         if error.error_type == "wait" or error.condition == _OFFLINE:
             self._settle(message, self._later(message, error.condition))
         else:
@@ -200,13 +200,17 @@ class Delivery:
         """Note that a client of a user is there: what only clients can be told goes out now."""
         for message_id in self._absent.pop(user, ()):
             self._spawn(self._again(message_id))
+        self._receipts.user_came(user)
+
+    def user_left(self, user: str) -> None:
+        """Note that the last client of a user is gone: what was just sent to it may be lost."""
+        self._receipts.user_left(user, self._proofs.unproven(user))
 
     # -- sending -------------------------------------------------------------------------------------
 
     def _begin(self, message: InboundMessage) -> None:
         if message.reason == _AWAITING + self._stream:
-            # The server has had it for long, on this very stream, and no receipt came.
-            self._arrived(message)
+            self._spawn(self._overdue(message))
             return
         self._waiting.append(message)
         self._wake.set()
@@ -274,6 +278,19 @@ class Delivery:
         if message is not None and message.state == "waiting" and message_id not in self._feed.held:
             self._feed.take(message)
 
+    async def _send_again(self, message_id: str) -> None:
+        """Send a message once more that may be lost with a client."""
+        while message_id in self._settling:  # noqa: ASYNC110 - for the moment in which it is parked
+            await asyncio.sleep(STORE_PAUSE / 10)
+        message = self._feed.held.get(message_id)
+        if message is None:
+            message = await self._look_up(message_id)
+            if message is not None and message_id not in self._feed.held:
+                self._feed.take(replace(message, reason=""))
+        elif message_id not in self._leaving:
+            self._waiting.append(message)
+            self._wake.set()
+
     # -- what became of it ---------------------------------------------------------------------------
 
     async def _proven(self, messages: list[InboundMessage]) -> None:
@@ -283,17 +300,23 @@ class Delivery:
                 receipts[message.user] = await self._courier.gives_receipts(message.user)
             if message.id not in self._feed.held or message.id in self._leaving:
                 continue
-            if receipts[message.user] and message.kind != "error":
-                self._timers[message.id] = asyncio.get_running_loop().call_later(
-                    RECEIPT_SOON, self._park, message
-                )
+            awaited = receipts[message.user] or message.id in self._receipts.left
+            if awaited and message.kind != "error":
+                self._receipts.expect(message)
             else:
                 self._arrived(message)
+
+    async def _overdue(self, message: InboundMessage) -> None:
+        """Wait no longer for a receipt of a user who is there; who is away may give it later."""
+        if await self._courier.gives_receipts(message.user):
+            self._arrived(message)
+        else:
+            self._park(message)
 
     def _park(self, message: InboundMessage) -> None:
         """Wait for the receipt in the database, which has more room."""
         at, why = self._now() + RECEIPT_GRACE, _AWAITING + self._stream
-        self._settle(message, self._written(lambda: self._inbox.later(message.id, at, why)))
+        self._settle(message, self._written(lambda: self._inbox.later(message.id, at, why)), parked=True)
 
     async def _later(self, message: InboundMessage, reason: str) -> None:
         at = self._now() + pause(self._retry, message.attempts)
@@ -302,9 +325,12 @@ class Delivery:
 
     def _arrived(self, message: InboundMessage) -> None:
         """Remove a message from the inbox, with others that arrive at the same time."""
-        if message.id in self._leaving or message.id in self._settling:
+        if message.id in self._leaving:
             return
-        self._cancel_timer(message.id)
+        if message.id in self._settling:
+            self._confirmed.add(message.id)
+            return
+        self._receipts.settled(message.id)
         self._proofs.settled(message)
         self._leaving[message.id] = message
         self._feed.guard(message)
@@ -349,9 +375,8 @@ class Delivery:
                 _log.error("store-failed", code=error.code)
                 await asyncio.sleep(STORE_PAUSE)
 
-    def _settle(self, message: InboundMessage, work: Awaitable[None]) -> None:
-        """Write what became of a message, then forget it."""
-        self._cancel_timer(message.id)
+    def _settle(self, message: InboundMessage, work: Awaitable[None], *, parked: bool = False) -> None:
+        """Write what became of a message, then forget it; one that is parked may have been confirmed meanwhile."""
         self._proofs.settled(message)
         self._feed.guard(message)
         self._settling.add(message.id)
@@ -362,18 +387,16 @@ class Delivery:
             finally:
                 self._settling.discard(message.id)
                 self._drop(message)
+                confirmed = message.id in self._confirmed
+                self._confirmed.discard(message.id)
+            if confirmed and parked:
+                self._arrived(message)
 
         self._spawn(settle())
 
     def _drop(self, message: InboundMessage) -> None:
         self._contents.pop(message.id, None)
-        self._cancel_timer(message.id)
         self._feed.release(message.id)
-
-    def _cancel_timer(self, message_id: str) -> None:
-        timer = self._timers.pop(message_id, None)
-        if timer is not None:
-            timer.cancel()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

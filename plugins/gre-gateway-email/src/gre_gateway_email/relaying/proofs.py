@@ -74,6 +74,11 @@ class Proofs:
             if not sent:
                 del self._sent[server_of(message)]
 
+    def unproven(self, user: str) -> list[str]:
+        """Give the ids of messages that were sent to a user, and that nothing proves yet."""
+        sent = self._sent.get(user.rpartition("@")[2], {})
+        return [message.id for message in sent.values() if message.user == user]
+
     def prove(self, server: str) -> None:
         """Ping a server, unless nothing waits for it, or a ping is under way: then another one follows."""
         if self._sent.get(server) and server not in self._pinging:
