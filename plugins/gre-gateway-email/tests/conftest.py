@@ -547,12 +547,15 @@ class FakeCourier:
         self.receipts = False
         self.ping_error = None
         self.send_error = None
+        self.refuse_kind = {}
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def send(self, message, content):
         if self.send_error:
             raise self.send_error
+        if message.kind in self.refuse_kind:
+            raise self.refuse_kind[message.kind]
         self.sent.append((message, content.decode()))
 
     async def ping(self, domain):

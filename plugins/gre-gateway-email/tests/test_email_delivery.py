@@ -417,6 +417,57 @@ async def test_what_only_a_client_can_be_told_waits_for_one(post):
     assert await post.gone()
 
 
+async def test_a_bounce_that_no_client_was_there_to_be_told_of_is_told_in_words(post):
+    """After a day by a message that the server keeps; a client that comes later can still mark its own message."""
+    error = InboundMessage(
+        "e1", "juliet@localhost", "juliet@example.org", "bob@example.net", "error", subject="m1",
+        notes=("item-not-found",), received_at=post.clock.now, next_at=post.clock.now, expires_at=post.clock.now + DAY,
+    )  # fmt: skip
+    nobody = Refused("nobody there", condition="recipient-unavailable", error_type="wait")
+    post.courier.refuse_kind = {"error": nobody}
+    await post.store.inbox.add([(error, b"It came back.")])
+    post.delivery.wake()
+    await post.until(lambda left: left and left[0].attempts == 1)
+    post.clock.now += DAY + 1
+    for _ in range(2):
+        await post.giving_up._sweep(())
+    ((notice, words),) = await post.sent(1)
+    assert (notice.kind, notice.user) == ("notice", "juliet@localhost")
+    assert "It came back." in words
+    assert "2027-01-15" in words, "when"
+    await post.until(lambda left: [one.kind for one in left] == ["error"] and left[0].attempts == 1)
+    post.courier.refuse_kind = {}
+    post.delivery.user_came("juliet@localhost")
+    (_, (late, said)) = await post.sent(2)
+    assert (late.kind, late.subject, late.notes[0], said) == (
+        "error",
+        "m1",
+        "item-not-found",
+        "It came back.",
+    )
+    assert await post.gone()
+    await post.giving_up._sweep(())
+    assert len(post.courier.sent) == 2
+
+
+async def test_a_bounce_that_no_client_ever_marks_ends_where_the_operator_sees_it(post):
+    error = InboundMessage(
+        "e1", "juliet@localhost", "juliet@example.org", "bob@example.net", "error", subject="m1",
+        received_at=post.clock.now, next_at=post.clock.now, expires_at=post.clock.now + DAY,
+    )  # fmt: skip
+    nobody = Refused("nobody there", condition="recipient-unavailable", error_type="wait")
+    post.courier.refuse_kind = {"error": nobody}
+    await post.store.inbox.add([(error, b"It came back.")])
+    for days in (1, 4):
+        post.clock.now += days * DAY + 1
+        await post.giving_up._sweep(())
+        await a_while()
+    (dead,) = await post.dead()
+    assert "told in words" in dead.reason
+    assert post.reported == 0
+    assert [message.kind for message, _ in post.courier.sent] == ["notice"]
+
+
 # -- hardship ----------------------------------------------------------------------------------------
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from gre_gateway_email.mail.door import MailOptions, RecipientOptions
 from gre_gateway_email.mail.envelope_id import envelope_id
+from gre_gateway_email.relaying.composing import message_id
 from gre_gateway_email.relaying.inbound import REPORT
 from gre_gateway_email.relaying.words import so_large
 from gre_gateway_email.store import OutboundMail, User
@@ -362,6 +364,51 @@ async def test_a_report_with_a_message_id_that_was_sent_is_an_error_on_the_messa
     await post.mail(dsn(message_id="m1@example.org"), sender="")
     ((message, _),) = await post.sent(1)
     assert (message.kind, message.subject, message.sender) == ("error", "m1", "bob@example.net")
+
+
+async def test_a_report_that_is_quicker_than_our_note_names_the_stanza(post):
+    """While the mail is here, its stanza is known; afterwards the origin-id is all that is left of it."""
+    mail = replace(sent_mail(post.clock.now), stanza_id="stanza-7", message_id="origin-7@example.org")
+    await post.store.outbox.add(mail)
+    await post.mail(dsn(message_id="origin-7@example.org"), sender="")
+    await post.store.outbox.sent(mail)
+    await post.mail(dsn(message_id="origin-7@example.org", status="5.2.1"), sender="")
+    assert [message.subject for message, _ in await post.sent(2)] == ["stanza-7", "origin-7"]
+
+
+@pytest.mark.parametrize("origin_id", [None, "caf\u00e9 \u2028"])
+async def test_a_report_on_a_message_without_a_usable_id_comes_in_words(post, origin_id):
+    left = message_id(origin_id, "juliet@example.org")
+    mail = replace(sent_mail(post.clock.now), message_id=left)
+    await post.store.outbox.add(mail)
+    await post.store.outbox.sent(mail)
+    await post.mail(dsn(message_id=left), sender="")
+    ((message, _),) = await post.sent(1)
+    assert (message.kind, message.sender) == ("plain", "mailer-daemon@example.org")
+
+
+async def test_several_recipients_of_one_mail_fare_differently(post):
+    """Each that failed is told on the message, each under its own name; the late one in words, and good news not."""
+    token = envelope_id(post.SECRET, "m1", "juliet@localhost", several=True)
+    blocks = "".join(
+        f"Final-Recipient: rfc822; {to}\r\nAction: {action}\r\nStatus: {status}\r\n\r\n"
+        for to, action, status in (
+            ("good@example.net", "delivered", "2.0.0"),
+            ("gone@example.net", "failed", "5.1.1"),
+            ("full@example.net", "failed", "5.2.2"),
+            ("late@example.net", "delayed", "4.4.1"),
+        )
+    ).encode()
+    report = dsn(envid=token)
+    start, end = report.index(b"Final-Recipient"), report.index(b"--b\r\nContent-Type: text/rfc822-headers")
+    await post.mail(report[:start] + blocks + report[end:], sender="")
+    sent = await post.sent(3)
+    errors = {message.notes[0]: text for message, text in sent if message.kind == "error"}
+    assert errors.keys() == {"item-not-found", "resource-constraint"}
+    assert "gone@example.net" in errors["item-not-found"]
+    assert "full@example.net" in errors["resource-constraint"]
+    assert {message.subject for message, _ in sent if message.kind == "error"} == {"m1"}
+    assert [message.sender for message, _ in sent if message.kind == "plain"] == ["mailer-daemon@example.org"]
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ DSN = {
         Letter("a@example.org", ("\u00fc@example.net",), MAIL, "x", smtputf8=True),
         (
             b"MAIL FROM:<a@example.org> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x\r\n"
-            b"RCPT TO:<\xc3\xbc@example.net> NOTIFY=FAILURE,DELAY\r\n"
+            b"RCPT TO:<\xc3\xbc@example.net> NOTIFY=FAILURE,DELAY ORCPT=utf-8;\\x{FC}@example.net\r\n"
         ),
     ),
 }

@@ -11,6 +11,7 @@ import pytest
 from gre_gateway_email.mail.auto_submitted import is_automatic
 from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.mail.report import Failure, failure_report
+from gre_gateway_email.mail.typed_address import escaped, unescaped
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,68 @@ def test_nothing_that_a_stranger_chose_begins_a_field_or_a_part(text, attack):
     assert fields == []
     assert raw.count(b"\n") == raw.count(b"\r\n") == raw.count(b"\r")
     assert abs(raw.count(b"\r\n\r\n") - plain.count(b"\r\n\r\n")) <= 1
+
+
+UNAL = "\u00fcnal@example.net"
+
+
+def test_a_sender_beyond_ascii_gets_a_report_in_utf_8():
+    """RFC 6533, section 5: with the addresses as they are written."""
+    raw = failure_report(
+        replace(
+            FAILURE,
+            sender=UNAL,
+            recipient="\u00e9va@example.org",
+            original_recipient="utf-8;\\x{E9}va@example.org",
+        ),
+        NOW,
+    )
+    mail = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8)
+    assert f"To: <{UNAL}>\r\n".encode() in raw
+    assert mail.get_param("report-type") == "global-delivery-status"
+    parts = list(mail.iter_parts())
+    assert [part.get_content_type() for part in parts] == [
+        "text/plain",
+        "message/global-delivery-status",
+        "message/global-headers",
+    ]
+    assert all(part["content-transfer-encoding"] == "8bit" for part in (mail, *parts))
+    assert "Final-Recipient: utf-8; \u00e9va@example.org\r\n".encode() in raw
+    (one,) = read_report(raw).recipients
+    assert (one.recipient, one.original_recipient) == ("\u00e9va@example.org", "\u00e9va@example.org")
+    assert is_automatic(raw, UNAL)
+
+
+def test_a_recipient_beyond_ascii_is_escaped_for_a_sender_in_ascii():
+    """RFC 6533, section 3: such a report goes through any mail system."""
+    raw = failure_report(replace(FAILURE, recipient="\u00e9va+x@example.org"), NOW)
+    assert raw.isascii()
+    assert b"Content-Type: message/delivery-status\r\n" in raw
+    assert b"Final-Recipient: utf-8; \\x{E9}va\\x{2B}x@example.org\r\n" in raw
+    assert read_report(raw).recipients[0].recipient == "\u00e9va+x@example.org"
+
+
+def test_a_domain_beyond_ascii_needs_no_utf_8():
+    raw = failure_report(
+        replace(FAILURE, sender="bob@b\u00fccher.example", recipient="juliet@b\u00fccher.example"), NOW
+    )
+    assert raw.isascii()
+    assert b"To: <bob@xn--bcher-kva.example>\r\n" in raw
+    assert b"From: Mail Delivery System <mailer-daemon@xn--bcher-kva.example>\r\n" in raw
+    assert b"Final-Recipient: rfc822; juliet@xn--bcher-kva.example\r\n" in raw
+
+
+@given(st.text(max_size=40))
+def test_escaped_addresses_come_back(text):
+    assert unescaped(escaped(text)) == text
+    assert set(escaped(text)) <= set(map(chr, range(0x21, 0x7F))) - set("+=")
+
+
+@pytest.mark.parametrize(
+    "text", ["\\x{}", "\\x{D800}", "\\x{110000}", "\\x{FFFFFFFF}", "\\x{zz}", "\\x", "\\x{41"]
+)
+def test_what_is_no_escaped_character_stays(text):
+    assert unescaped(text) == text
 
 
 AUTOMATIC = {

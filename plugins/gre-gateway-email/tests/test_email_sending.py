@@ -212,13 +212,16 @@ async def test_reports_are_sent_and_nobody_is_told(desk):
     desk.sending.wake()
     await desk.until(lambda mails: not mails)
     assert desk.relay.mails[0][0] == ""
-    for refusal in (NEVER, BUSY):
+    for number, refusal in enumerate((NEVER, BUSY), start=1):
         desk.relay.refuse = refusal
-        await desk.store.outbox.add(report(desk.clock.now - 25 * HOUR, id="r2", key=bytes(32)))
+        await desk.store.outbox.add(
+            report(desk.clock.now - 25 * HOUR, id=f"r{number}", key=bytes([number] * 32))
+        )
         desk.sending.wake()
         await desk.until(lambda mails: not mails)
     assert (desk.answers.confirmed, desk.answers.refusals) == ([], [])
-    assert len(await desk.store.dead.all()) == 1
+    dead = await desk.store.dead.all()
+    assert {letter.reason for letter in dead} == {NEVER.text, BUSY.text}, "the operator sees who was not told"
 
 
 async def test_a_stop_lets_finish_what_is_under_way_and_leaves_the_rest(desk, kit, text):

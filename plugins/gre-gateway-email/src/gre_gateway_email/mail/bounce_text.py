@@ -139,6 +139,7 @@ def _is_from_mail_system(root: Entity, subject: str) -> bool:
     if kind == "multipart/report" and parameters.get("report-type", "").lower() not in {
         "",
         "delivery-status",
+        "global-delivery-status",
     }:
         return False
     if root.first("x-failed-recipients"):

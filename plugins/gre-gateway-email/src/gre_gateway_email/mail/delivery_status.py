@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail.typed_address import UTF8, unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -196,7 +197,7 @@ def _typed(value: str) -> str:
     """Give what stands behind ``rfc822;``, ``utf-8;`` or ``smtp;``, without angle brackets."""
     kind, semicolon, rest = value.partition(";")
     text = rest if semicolon and kind.strip().replace("-", "").isalnum() else value
-    text = printable(text)
+    text = printable(unescaped(text) if kind.strip().lower() == UTF8 else text)
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 

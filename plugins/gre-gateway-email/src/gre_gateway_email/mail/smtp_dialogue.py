@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 import aiosmtplib
 
 from gre_gateway_email.mail.line_ends import stuffed
+from gre_gateway_email.mail.typed_address import UTF8, escaped
 from gre_gateway_email.mail.xtext import to_xtext
 
 if TYPE_CHECKING:
@@ -178,9 +179,11 @@ class Dialogue(asyncio.Protocol):
         ]
 
     def _original(self, recipient: str) -> str:
-        if not self.extensions.dsn or not recipient.isascii():
+        if not self.extensions.dsn:
             return ""
-        return f" ORCPT=rfc822;{to_xtext(recipient)}"
+        if recipient.isascii():
+            return f" ORCPT=rfc822;{to_xtext(recipient)}"
+        return f" ORCPT={UTF8};{escaped(recipient)}"  # RFC 6533, section 3
 
     def close(self) -> None:
         """Say good-bye, without waiting for the answer."""

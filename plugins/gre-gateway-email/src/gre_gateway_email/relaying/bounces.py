@@ -10,6 +10,7 @@ from gre_core.errors import InvalidAddress
 from gre_gateway_email.mail.addresses import check_address
 from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.mail.envelope_id import read_envelope_id
+from gre_gateway_email.relaying.composing import NO_ID
 from gre_gateway_email.relaying.messages import derived_id
 from gre_gateway_email.store.records import InboundMessage
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.store import Outbox
 
 KEPT_SECONDS: Final = 86_400.0
-"""How long the error waits for a client of the user that is there."""
+"""How long the error waits for a client of the user that is there, before the user is told in words as well."""
 
 _HASHED = re.compile(r"[0-9a-f]{64}")
 _CONDITIONS: Final = (
@@ -84,13 +85,23 @@ class Bounces:
         original = read_envelope_id(self._secret, report.envelope_id, mail.user.jid)
         if original is not None:
             return _stored(mail, one, original.stanza_id, "" if original.several else contact, contact)
-        stanza_id = report.message_id.rpartition("@")[0]
-        if not stanza_id or _HASHED.fullmatch(stanza_id):
-            return None
         for address in dict.fromkeys((_address(one.original_recipient), _address(one.recipient))):
             if address and await self._outbox.was_sent(mail.user.jid, report.message_id, address):
+                stanza_id = await self._stanza_of(mail.user.jid, report.message_id)
                 return _stored(mail, one, stanza_id, address, address)
         return None
+
+    async def _stanza_of(self, user: str, message_id: str) -> str:
+        """Give the id of the stanza that a mail was made of, or ``""``.
+
+        After the mail went out nothing but a hash is left: then it is the origin-id (XEP-0359), which the Message-ID
+        holds. Most clients make both the same, and the others know their origin-ids too.
+        """
+        known = await self._outbox.stanza_of(user, message_id)
+        if known is not None:
+            return known
+        left = message_id.rpartition("@")[0]
+        return "" if _HASHED.fullmatch(left) or left.startswith(NO_ID) else left
 
 
 def _stored(mail: Mail, one: RecipientStatus, stanza_id: str, source: str, contact: str) -> Stored | None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_ID: Final = 200
 
+NO_ID: Final = "no-id."
+"""How the Message-ID of a message begins that had no id: no report can be told on it."""
+
 
 def recipients_of(message: Relayed | Plain) -> tuple[Recipient, ...]:
     """Give all recipients, hidden ones too."""
@@ -50,7 +53,7 @@ def message_id(origin_id: str | None, address: str) -> str:
     same.
     """
     if origin_id is None:
-        left = secrets.token_hex(16)
+        left = NO_ID + secrets.token_hex(16)
     elif len(origin_id) <= _MAX_ID and _DOT_ATOM.fullmatch(origin_id):
         left = origin_id
     else:

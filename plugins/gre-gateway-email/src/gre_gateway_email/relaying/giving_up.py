@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import StoreError
 from gre_core.log import get_logger
 from gre_gateway_email.relaying.events import NoEvents
 from gre_gateway_email.relaying.feed import STORE_PAUSE
-from gre_gateway_email.relaying.messages import dropped_notice
+from gre_gateway_email.relaying.messages import bounced_notice, derived_id, dropped_notice
 from gre_gateway_email.relaying.words import for_so_long
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ EVERY: Final = 30.0
 
 PAGE: Final = 50
 EXPIRED: Final = "4.4.7"
+TOLD: Final = "told"
+"""Among the notes of an error: the user was told in words."""
 REFUSED: Final = "5.2.0"
 
 _log = get_logger(__name__)
@@ -95,15 +98,46 @@ class GivingUp:
                 return
 
     async def _expire(self, message: InboundMessage) -> None:
+        if message.kind == "error" and TOLD not in message.notes:
+            await self._tell_in_words(message)
+            return
         if message.state == "held":
             # First, and with an id that follows from the message: also when we are killed in between, it is told once.
             await self._inbox.add([dropped_notice(message, self._now(), self._retry.inbound)])
             self._noticed()
             kept = for_so_long(self._retry.large)
             why = f"The message is too large for the recipient's chat system, and was not fetched within {kept}."
+        elif message.kind == "error":
+            # For the operator alone: nobody outside waits for it.
+            kept = for_so_long(self._retry.inbound)
+            why = (
+                f"a message of the user came back, and no client came within {kept} to mark it; told in words"
+            )
+            message = replace(message, reason="")
         else:
             why = f"The message could not be delivered within {for_so_long(self._retry.inbound)}."
         await self._bury(message, message.reason or why, why, EXPIRED)
+
+    async def _tell_in_words(self, error: InboundMessage) -> None:
+        """Tell by a message, which the user's server keeps, and go on waiting for a client that can mark its own."""
+        now, kept = self._now(), self._retry.inbound
+        said = await self._inbox.content(error.id)
+        if said is None:  # the user was forgotten
+            return
+        told = replace(
+            error,
+            id=derived_id(TOLD, error.id),
+            notes=(*error.notes, TOLD),
+            attempts=0,
+            next_at=now,
+            expires_at=error.received_at + kept,
+        )
+        # The ids follow from the error: also when we are killed in between, each is told once.
+        await self._inbox.add(
+            [bounced_notice(error, said.decode("utf-8", "replace"), now, kept), (told, said)]
+        )
+        await self._inbox.arrived([error.id])
+        self._noticed()
 
     async def _bury(self, message: InboundMessage, reason: str, why: str, status: str) -> None:
         report = self._report(message, why, status) if message.wants_report else None

@@ -137,6 +137,23 @@ def held_notice(held: InboundMessage, seconds: float) -> Stored:
     return notice(held.user, held.address, text, derived_id("held", held.id), held.received_at, seconds)
 
 
+def bounced_notice(error: InboundMessage, said: str, now: float, seconds: float) -> Stored:
+    """Tell in words that a message could not be delivered, which no client of the user was there to be told of.
+
+    Arguments:
+        error: that the clients would have got.
+        said: its text.
+        now: seconds since 1970.
+        seconds: how long it is kept.
+    """
+    came = datetime.fromtimestamp(error.received_at, UTC)
+    text = (
+        f"A message of yours could not be delivered, and none of your programs was there to mark it. {said} (The report "
+        f"came on {came:%Y-%m-%d} at {came:%H:%M} UTC.)"
+    )
+    return notice(error.user, error.address, text, derived_id("bounced", error.id), now, seconds)
+
+
 def dropped_notice(held: InboundMessage, now: float, seconds: float) -> Stored:
     """Say that such a message is not kept any longer."""
     told = "Its sender is told so." if held.wants_report else "Its sender cannot be told."

@@ -253,7 +253,12 @@ class Sending:
     async def _refused(self, mail: OutboundMail, error: Refused) -> None:
         if await self._tell(mail, error):
             self._events.refused("out", error.condition)
-            await self._written(lambda: self._outbox.refused(mail))
+            if mail.kind == "report":
+                # Nobody waits for an answer: only the operator can learn that somebody was not told.
+                self._events.dead("out")
+                await self._written(lambda: self._outbox.bury(mail, error.text))
+            else:
+                await self._written(lambda: self._outbox.refused(mail))
 
     async def _give_up(self, mail: OutboundMail, error: Refused) -> None:
         over = Refused(

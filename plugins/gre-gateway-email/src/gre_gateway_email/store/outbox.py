@@ -63,6 +63,9 @@ _NEXT_AT: Final = (
 _RECIPIENTS: Final = select(outbox.c.recipients).where(
     outbox.c.jid == bindparam("user"), outbox.c.message_id == bindparam("of_message")
 )
+_STANZA: Final = select(outbox.c.stanza_id).where(
+    outbox.c.jid == bindparam("user"), outbox.c.message_id == bindparam("of_message")
+)
 _IS_RELAYED: Final = select(relayed.c.hash).where(relayed.c.hash == bindparam("of_hash"))
 
 
@@ -125,6 +128,11 @@ class SqlOutbox:
             )
 
         return await self._database.read(work)
+
+    async def stanza_of(self, user: str, message_id: str) -> str | None:
+        """Give the id of the stanza that a mail was made of, while the mail is here; ``""`` when it had none."""
+        values = {"user": user, "of_message": message_id}
+        return await self._database.read(lambda connection: connection.scalar(_STANZA, values))
 
     def add_now(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[Added]:
         """Add mails within a transaction of somebody else."""

@@ -110,6 +110,10 @@ class Outbox(Protocol):
         """Tell whether a user sent a mail with that Message-ID to an address in the last days."""
         ...
 
+    async def stanza_of(self, user: str, message_id: str) -> str | None:
+        """Give the id of the stanza that a mail was made of, while the mail is here; ``""`` when it had none."""
+        ...
+
 
 class Inbox(Protocol):
     """Messages to users. They leave it with :meth:`arrived`, or stay as dead letters."""
