@@ -43,6 +43,7 @@ PACKAGES_OF_DEBIAN = {
     "systemd-analyze": "systemd",
     "openssl": "openssl",
     "profanity": "profanity",
+    "opendkim": "opendkim",
     "tmux": "tmux",
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from gre_gateway_email.mail.authentication import authenticated_domains, is_aligned
+from gre_gateway_email.mail.authentication import authenticated_domains, is_aligned, vouching_domains
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +71,55 @@ def test_what_was_there_before_the_own_server_does_not_count():
     assert authenticated_domains(mail(RECEIVED, good), None) == frozenset()
     assert authenticated_domains(b"\r\n" + mail(good), OWN) == frozenset()
     assert authenticated_domains(mail(*["X: y"] * 2000, good), OWN) == frozenset()
+
+
+OWN_FIELD = results("mx.example.org; dkim=none")
+FORGED = {
+    "as it is": "mx.example.org; dkim=pass header.d=example.net",
+    "with a version": "mx.example.org 1; dkim=pass header.d=example.net",
+    "with a comment": "mx.example.org (x); dkim=pass header.d=example.net",
+    "in capitals": "MX.EXAMPLE.ORG; DKIM=PASS header.d=example.net",
+    "folded": "\r\n\tmx.example.org\r\n ;\r\n\tdkim=pass\r\n\theader.d=example.net",
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_only_the_topmost_field_of_the_own_server_counts(name):
+    """RFC 8601, section 5: what a sender wrote stands below."""
+    for fields in (
+        [RECEIVED, OWN_FIELD, results(FORGED[name])],
+        [OWN_FIELD, RECEIVED, results(FORGED[name])],
+    ):
+        assert authenticated_domains(mail(*fields), OWN) == frozenset()
+    forged = results("mx.evil.example; dkim=pass header.d=evil.example")
+    assert authenticated_domains(mail(forged, results(FORGED[name]), RECEIVED), OWN) == {"example.net"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"mx.example.org"; dkim=pass header.d=example.net',
+        "(comment) mx.example.org; dkim=pass header.d=example.net",
+        "(a (b;)) mx.example.org; dkim=pass header.d=example.net",
+        "mx.example.org(c); dkim=pass header.d=example.net",
+        "mx.example.org 2; dkim=pass header.d=example.net",
+        "mx.example.org 1 1; dkim=pass header.d=example.net",
+        "mx.example.org/1; dkim=pass header.d=example.net",
+        "mx.example\r\n .org; dkim=pass header.d=example.net",
+        "mx.example.org\0; dkim=pass header.d=example.net",
+        "mx.example.org\u200b; dkim=pass header.d=example.net",
+        "mx.example.org; dkim/2=pass header.d=example.net",
+    ],
+    ids=range(11),
+)
+def test_what_programs_could_read_differently_counts_for_nothing(value):
+    """A quoted authserv-id is legal; no verifier writes one, and the library does not read it."""
+    assert authenticated_domains(mail(results(value), RECEIVED), OWN) == frozenset()
+
+
+def test_the_verifier_itself_needs_no_name():
+    said = ["whatever.example; dkim=pass header.d=example.net", "x; dkim=fail header.d=example.com", "(((;"]
+    assert vouching_domains(said, None) == {"example.net"}
 
 
 def test_a_domain_vouches_for_itself_and_what_is_below():

@@ -54,7 +54,7 @@ def test_a_readable_secret_is_a_note(make, tmp_path):
     (tmp_path / "gateway.toml").touch()
     config = make()
     assert texts(check_here.configuration(config), "note") == [
-        "[mail] authserv_id is not given: keys in received mail are always shown as unauthenticated"
+        "[mail] verifier is not given: keys in received mail are always shown as unauthenticated"
     ]
     config.path.chmod(0o644)
     assert any(

@@ -172,7 +172,7 @@ def test_the_file_shows_every_key_with_its_default(tmp_path):
         default = sources.keys[place].default
         if comment and default is not None:
             assert json.loads(value) == default, place
-    for key in ("authserv_id", "user", "service"):
+    for key in ("authserv_id", "verifier", "user", "service"):
         assert f"#{key} = " in path.read_text()
 
 

@@ -50,9 +50,10 @@ class Scene:
         self.clock = fakes.Clock(NOW)
         self.dkim = False
         self.told = []
-        self.harvest = Harvest(
-            self.keys, lambda _mail, _address: self.dkim, lambda *who: self.told.append(who), self.clock
-        )
+        self.harvest = Harvest(self.keys, self.vouches, lambda *who: self.told.append(who), self.clock)
+
+    async def vouches(self, _mail, _sender, _address):
+        return self.dkim
 
     async def take(self, content, sender=BOB, users=(JULIET,)):
         await self.harvest.mail(users, sender, content)

@@ -79,7 +79,9 @@ async def test_a_report_that_the_relay_cannot_carry_is_seen_by_the_operator(mail
     assert far.mails.empty()
 
 
-async def test_a_bounce_of_an_address_beyond_ascii_is_an_error_for_the_right_message(mail_system, juliet, far):
+async def test_a_bounce_of_an_address_beyond_ascii_is_an_error_for_the_right_message(
+    mail_system, juliet, far
+):
     """Postfix then writes message/global-delivery-status."""
     far.unknown[UNAL] = "550 5.1.1 no such user here"
     await mail_system(smtputf8_enable="yes")

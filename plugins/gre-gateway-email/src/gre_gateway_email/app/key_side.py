@@ -17,8 +17,8 @@ from gre_gateway_email.keys.harvest import Harvest
 from gre_gateway_email.keys.lookup import KeyFinder
 from gre_gateway_email.keys.publishing import Publishing
 from gre_gateway_email.keys.user_keys import UserKeys
+from gre_gateway_email.keys.vouching import Vouching
 from gre_gateway_email.keys.wkd_server import WkdServer
-from gre_gateway_email.mail.authentication import authenticated_domains, is_aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from gre_core.ports import Item
     from gre_core.slixmpp.gateway import Gateway
     from gre_gateway_email.config import Config
-    from gre_gateway_email.mail.mime_scan import Entity
     from gre_gateway_email.store.records import User
     from gre_gateway_email.store.store import Store
 
@@ -67,7 +66,7 @@ class KeySide:
                 _log.debug("key-change-not-told", code=error.code)
 
         if config.keys.harvest:
-            self._harvest = Harvest(store.contact_keys, self._authenticated, changed, self._now)
+            self._harvest = Harvest(store.contact_keys, Vouching(config), changed, self._now)
         self._user_keys = UserKeys(gateway.ports.pubsub, time.monotonic, self._now)
         publishing = Publishing(store.users, self._user_keys, config.mail.domains)
         finder = KeyFinder(
@@ -79,9 +78,6 @@ class KeySide:
         )
         self._contact_nodes = ContactNodes(store.users, finder)
         self._wkd = WkdServer(config.wkd, publishing) if config.wkd.enabled else None
-
-    def _authenticated(self, mail: Entity, address: str) -> bool:
-        return is_aligned(address, authenticated_domains(mail, self._config.mail.authserv_id))
 
     async def start(self) -> None:
         """Begin to answer whoever asks for published keys.

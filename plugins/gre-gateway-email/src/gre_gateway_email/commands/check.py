@@ -64,6 +64,8 @@ async def check(config: Config) -> AsyncIterator[Finding]:
         yield finding
     async for finding in check_there.relay(config):
         yield finding
+    async for finding in check_there.verifier(config):
+        yield finding
     async for finding in check_there.ports(config, running):
         yield finding
     for finding in await check_here.postfix(config):

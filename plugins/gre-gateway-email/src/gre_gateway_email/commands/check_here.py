@@ -46,10 +46,16 @@ def configuration(config: Config) -> Iterator[Finding]:
     servers = ", ".join(config.registration.servers)
     others = f"users of {servers} may register" if servers else "nobody may register"
     yield ok(f"[users] {len(config.users)} user(s); {others}")
-    if config.mail.authserv_id is None:
-        yield note(
-            "[mail] authserv_id is not given: keys in received mail are always shown as unauthenticated"
-        )
+    if config.mail.verifier is None:
+        if config.mail.authserv_id is None:
+            yield note(
+                "[mail] verifier is not given: keys in received mail are always shown as unauthenticated"
+            )
+        elif config.listen.protocol == "smtp":
+            yield wrong(
+                "[mail] authserv_id counts for nothing before the queue, where Authentication-Results are those of "
+                "strangers: give [mail] verifier"
+            )
 
 
 def plugins(config: Config) -> Iterator[Finding]:

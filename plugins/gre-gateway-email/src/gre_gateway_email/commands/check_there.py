@@ -14,6 +14,7 @@ from slixmpp.exceptions import IqError, IqTimeout
 
 from gre_gateway_email.commands.findings import Finding, note, ok, wrong
 from gre_gateway_email.commands.shown import moment
+from gre_gateway_email.mail import milter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -107,6 +108,20 @@ async def relay(config: Config) -> AsyncIterator[Finding]:
             yield await _relays(client, config, where)
     except (aiosmtplib.SMTPException, OSError) as error:
         yield wrong(f"{where} {_why(error)}")
+
+
+async def verifier(config: Config) -> AsyncIterator[Finding]:
+    """Connect to the milter that is asked about DKIM."""
+    place = config.mail.verifier
+    if place is None:
+        return
+    where = f"[mail] verifier at {place.host}" + (f":{place.port}" if place.port else "")
+    try:
+        await milter.greet(place)
+    except milter.MilterFailed as error:
+        yield wrong(f"{where} does not answer as a milter ({error}): is OpenDKIM or rspamd running there?")
+    else:
+        yield ok(f"{where} answers")
 
 
 def _why(error: Exception) -> str:

@@ -54,6 +54,7 @@ from gre_gateway_email.config.settings import (
 from gre_gateway_email.config.sources import ConfigError, Sources, handed_over
 from gre_gateway_email.config.toml_table import MAX_PORT, Table
 from gre_gateway_email.mail.addresses import check_address, domain_of
+from gre_gateway_email.mail.milter import Milter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,7 +194,15 @@ def _mail(table: Table, users: tuple[tuple[str, str], ...] | None) -> Mail:
     found = domains or tuple(dict.fromkeys(domain_of(address).lower() for address, _ in users or ()))
     if not found and users is not None:
         raise ConfigError(f"{table.where('domains')} is missing: name the mail domain, or give [users]")
-    return Mail(found, table.optional_text("authserv_id"))
+    return Mail(found, table.optional_text("authserv_id"), _verifier(table))
+
+
+def _verifier(table: Table) -> Milter | None:
+    text = table.optional_text("verifier")
+    try:
+        return None if text is None else Milter.parse(text)
+    except ValueError:
+        raise table.error("verifier", "host:port or the absolute path of a socket", text) from None
 
 
 def _keys(table: Table) -> Keys:

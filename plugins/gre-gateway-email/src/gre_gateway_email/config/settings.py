@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gre_gateway_email.mail.milter import Milter
+
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -98,10 +100,12 @@ class Mail:
         domains: the mail domains that the gateway owns, in lower case; the first is offered first at registration.
         authserv_id: the name under which the operator's own mail server writes Authentication-Results (RFC 8601),
             or None: then all such headers are ignored.
+        verifier: the milter that is asked whether DKIM vouches for a mail that brings a key, or None.
     """
 
     domains: tuple[str, ...]
     authserv_id: str | None
+    verifier: Milter | None = None
 
 
 @dataclass(frozen=True, slots=True)

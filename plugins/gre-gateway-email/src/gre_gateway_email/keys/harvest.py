@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import User
     from gre_gateway_email.store.store import ContactKeys
 
-Authenticated = Callable[["Entity", str], bool]
-"""Tells whether the operator's mail server found that a mail comes from the domain of an address (DKIM, aligned)."""
+Authenticated = Callable[["Entity", str, str], Awaitable[bool]]
+"""Told a mail, the sender of its envelope and the address in From: whether the mail comes from the domain of that
+address, as the operator's mail server found out (DKIM, aligned)."""
 
 MAX_HEADERS: Final = 16
 """A mail with more Autocrypt fields is not looked at."""
@@ -99,7 +100,7 @@ class Harvest:
             content: the mail as it came.
         """
         try:
-            header = self.read(sender, content)
+            header = await self.read(sender, content)
             if header is None:
                 return
             for user in users:
@@ -110,7 +111,7 @@ class Harvest:
         except Exception as error:  # noqa: BLE001 - a strange header must not cost a mail
             _log.error("harvest-failed", error_type=type(error).__name__)
 
-    def read(self, sender: str, content: bytes) -> Header | None:
+    async def read(self, sender: str, content: bytes) -> Header | None:
         """Give what the header of a mail says, or None when nothing may be taken from it.
 
         Without authentication, the address in From has to be the sender of the envelope as well: that is whom the user
@@ -129,7 +130,7 @@ class Harvest:
         found = [header for value in values if (header := parse(value)) and header.address == address]
         if len(found) != 1:
             return None
-        authenticated = self._authenticated(mail, address)
+        authenticated = await self._authenticated(mail, sender, address)
         if not authenticated and address != sender.lower():
             return None
         return Header(address, _bound(address, found[0].keydata), authenticated, self._date(mail))

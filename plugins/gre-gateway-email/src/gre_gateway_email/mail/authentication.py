@@ -6,9 +6,9 @@
     if is_aligned("bob@example.net", proved):
         ...  # DKIM or DMARC passed for the domain of that address
 
-Only fields with exactly the configured authserv-id count, and only above the second Received field: what stands
-below was there before the own server took the mail. A sender can write such a field, too: the server has to remove
-it (RFC 8601, section 5; the README shows how).
+Only the topmost field with exactly the configured authserv-id counts, and only above the second Received field: what
+stands below was there before the own server took the mail. A sender can write such a field, too: the server has to
+remove it (RFC 8601, section 5; the README shows how). What the verifier itself said to us needs no such care.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ from gre_gateway_email.mail.addresses import ascii_domain, domain_of
 from gre_gateway_email.mail.mime_scan import Entity, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_FIELD: Final = 4096
 """Longest field that is read, in characters."""
-
-MAX_FIELDS: Final = 10
-"""Most fields of the own server that are read."""
 
 MAX_COMMENTS: Final = 100
 """Most parentheses in a field: the library reads nested ones by recursion."""
@@ -53,9 +50,19 @@ def authenticated_domains(mail: bytes | Entity, authserv_id: str | None) -> froz
         header = mime_scan.read(mail) if isinstance(mail, bytes) else mail
     except Unreadable:
         return frozenset()
+    return vouching_domains(_own_fields(header, authserv_id), authserv_id)
+
+
+def vouching_domains(values: Iterable[str], authserv_id: str | None) -> frozenset[str]:
+    """Give the domains that vouch for a mail by what the own verifier said.
+
+    Arguments:
+        values: of Authentication-Results.
+        authserv_id: has to stand in them; None: whatever the verifier calls itself.
+    """
     return frozenset(
         domain
-        for value in _own_fields(header, authserv_id)
+        for value in values
         for domain in _passed(value, authserv_id)
         if domain.count(".") + 1 >= MIN_LABELS
     )
@@ -73,25 +80,35 @@ def is_aligned(address: str, proved: frozenset[str]) -> bool:
 
 
 def _own_fields(header: Entity, authserv_id: str) -> list[str]:
-    found: list[str] = []
     hops = 0
     for name, value in header.fields:
         hops += name == "received"
         if hops > _OWN_HOPS:
             break
-        if name == _FIELD and value.lstrip(' "')[: len(authserv_id)].lower() == authserv_id.lower():
-            found.append(value)
-    return found[:MAX_FIELDS]
+        if name == _FIELD and _names(value, authserv_id):
+            return [value]
+    return []
 
 
-def _passed(value: str, authserv_id: str) -> Iterator[str]:
+def _names(value: str, authserv_id: str) -> bool:
+    """Tell whether a field names the own server, in the one form that verifiers write and mail servers can filter.
+
+    A comment or quotes before the name are legal, and would let a forged field past a filter that looks for the name.
+    """
+    words = value[:MAX_FIELD].partition(";")[0].split()
+    return bool(words) and words[0].lower() == authserv_id.lower()
+
+
+def _passed(value: str, authserv_id: str | None) -> Iterator[str]:
     if len(value) > MAX_FIELD or value.count("(") > MAX_COMMENTS:
         return
     results = _parse(value)
-    if results is None or str(results.authserv_id).lower() != authserv_id.lower():
+    if results is None:
+        return
+    if authserv_id is not None and str(results.authserv_id).lower() != authserv_id.lower():
         return
     for result in results.results:
-        if str(result.result).lower() != "pass":
+        if str(result.result).lower() != "pass" or str(result.version or "1") != "1":
             continue
         said = {f"{each.type}.{each.name}".lower(): str(each.value) for each in result.properties}
         if result.method == "dkim":

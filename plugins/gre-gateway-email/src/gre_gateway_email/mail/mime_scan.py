@@ -37,6 +37,7 @@ MAX_COUNTED: Final = 10_000
 
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_FIELD_START = re.compile(rb"\r?\n(?![ \t])")
 _LINE = re.compile(rb"\r?\n")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,64})\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)', re.DOTALL)
 _CONTINUED = re.compile(r"(?P<name>[^*]+)(?:\*(?P<number>[0-9]{1,2}))?(?P<encoded>\*)?")
@@ -166,6 +167,21 @@ def read(raw: bytes, start: int = 0, end: int | None = None) -> Entity:
         if colon:
             fields.append((name.strip().lower().decode("latin-1"), value.strip().decode("utf-8", "replace")))
     return Entity(raw, body, end, tuple(fields))
+
+
+def raw_fields(mail: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
+    """Give the names and the folded values of all header fields as they stand there, and where the body begins.
+
+    Raises:
+        Unreadable: the header is beyond the bounds.
+    """
+    body = read(mail).start
+    fields = []
+    for line in _FIELD_START.split(mail[:body].rstrip(b"\r\n")):
+        name, colon, value = line.partition(b":")
+        if colon:
+            fields.append((name.rstrip(b" \t"), value))
+    return fields, body
 
 
 def structured(value: str) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Addresses in reports and ORCPT, with their type: ``rfc822;a@b.c``, ``utf-8;...`` (RFC 3464, 2.3; RFC 6533, section 3).
+"""Addresses in reports and ORCPT, with their type: ``rfc822;a@b.c``, ``utf-8;...`` (RFC 3464, 2.3; RFC 6533, 3).
 
 >>> typed("bob@example.net"), typed("\u00fcnal@example.net"), typed("\u00fcnal@example.net", utf8=True)
 ('rfc822; bob@example.net', 'utf-8; \\\\x{FC}nal@example.net', 'utf-8; \u00fcnal@example.net')

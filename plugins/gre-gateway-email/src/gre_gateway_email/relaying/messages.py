@@ -148,8 +148,8 @@ def bounced_notice(error: InboundMessage, said: str, now: float, seconds: float)
     """
     came = datetime.fromtimestamp(error.received_at, UTC)
     text = (
-        f"A message of yours could not be delivered, and none of your programs was there to mark it. {said} (The report "
-        f"came on {came:%Y-%m-%d} at {came:%H:%M} UTC.)"
+        f"A message of yours could not be delivered, and none of your programs was there to mark it. {said} "
+        f"(The report came on {came:%Y-%m-%d} at {came:%H:%M} UTC.)"
     )
     return notice(error.user, error.address, text, derived_id("bounced", error.id), now, seconds)
 
