@@ -131,7 +131,7 @@ def _wrap(target: Any) -> Any:
         wrapper_class=structlog.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=False,
-    )
+    ).bind()  # once: the logger that wrap_logger gives makes another one for each event
 
 
 def _only_allowed(_logger: Any, _level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

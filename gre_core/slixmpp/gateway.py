@@ -129,7 +129,7 @@ class Gateway:
     async def _handle(self, stanza: Element) -> None:
         failure: GreError
         try:
-            await self._dispatch(stanza)
+            await within(PATIENCE, self._dispatch(stanza))
         except GreError as error:
             failure = error
         except TimeoutError:
@@ -150,18 +150,18 @@ class Gateway:
         error = read_error(stanza)
         if error is not None:
             if self._on_error is not None:
-                await within(PATIENCE, self._on_error(user, stanza.get("id", ""), error))
+                await self._on_error(user, stanza.get("id", ""), error)
             return
         confirmed = receipt_for(stanza)
         if confirmed is not None and self._on_receipt is not None:
-            await within(PATIENCE, self._on_receipt(user, confirmed))
-        message = await within(PATIENCE, self.engine.accept(stanza))
+            await self._on_receipt(user, confirmed)
+        message = await self.engine.accept(stanza)
         if isinstance(message, Relayed):
             await self._relay(message)
         elif message is not None:
             if self._on_plain is None:
                 raise Refused("This gateway relays only encrypted messages.", condition="policy-violation")
-            if not isinstance(await within(PATIENCE, self._on_plain(message)), Later):
+            if not isinstance(await self._on_plain(message), Later):
                 self.confirm(Answer.to(message))
 
     async def _relay(self, message: Relayed) -> None:
@@ -174,7 +174,7 @@ class Gateway:
                 return
             self._under_way.add(key)
         try:
-            later = isinstance(await within(PATIENCE, self._on_encrypted(message)), Later)
+            later = isinstance(await self._on_encrypted(message), Later)
         finally:
             if key is not None:
                 self._under_way.discard(key)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from slixmpp.stanza import Iq, Message, Presence
 from slixmpp.stanza.error import Error
 from slixmpp.stanza.rootstanza import RootStanza
+from slixmpp.xmlstream.matcher import MatchXPath
 from slixmpp.xmlstream.stanzabase import ElementBase
 
 from gre_core.log import get_logger
@@ -39,6 +40,7 @@ def mend_slixmpp() -> None:
     _tostring.escape = escape
     _mend_error_namespace()
     _mend_exception()
+    _mend_matching()
 
 
 # The package has a function of the same name, which hides the module from an import statement.
@@ -92,6 +94,19 @@ def _mend_exception() -> None:
             exception(self, error)
 
     cast("Any", RootStanza).exception = no_loop
+
+
+def _mend_matching() -> None:
+    """Look at the name of a stanza before its children are searched: most handlers are for other stanzas."""
+    match: Callable[[MatchXPath, StanzaBase], bool] = MatchXPath.match
+
+    @wraps(match)
+    def match_name_first(self: MatchXPath, stanza: StanzaBase) -> bool:
+        path = self._criteria
+        # A path of plain names begins with the tag of the stanza: "{namespace}message/...".
+        return (path.startswith(stanza.xml.tag) or "*" in path or path[:1] != "{") and match(self, stanza)
+
+    cast("Any", MatchXPath).match = match_name_first
 
 
 def mend_sending(xmpp: BaseXMPP) -> None:

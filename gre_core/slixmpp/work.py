@@ -106,6 +106,8 @@ async def within(seconds: float | None, work: Awaitable[T]) -> T:
         RuntimeError: it was cancelled by somebody else than us.
     """
     try:
+        if seconds is None:
+            return await work
         async with asyncio.timeout(seconds):
             return await work
     except asyncio.CancelledError as error:

@@ -40,14 +40,12 @@ class MailSender:
         try:
             async with asyncio.timeout(patience):
                 reader, writer = await self._connected()
-                for command, wanted in (
-                    (f"MAIL FROM:<{sender}>\r\n".encode(), "2"),
-                    (f"RCPT TO:<{to}>\r\n".encode(), "2"),
-                    (b"DATA\r\n", "3"),
-                    (content.replace(b"\r\n.", b"\r\n..") + b".\r\n", "2"),
-                ):
-                    writer.write(command)
-                    reply = await _reply(reader, wanted)
+                # As Postfix does where it may (RFC 2920): all commands at once.
+                writer.write(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode())
+                for wanted in "223":
+                    await _reply(reader, wanted)
+                writer.write(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+                reply = await _reply(reader, "2")
         except (OSError, asyncio.IncompleteReadError, NotTakenNow, Refused, TimeoutError) as error:
             self.close()
             if isinstance(error, Refused):

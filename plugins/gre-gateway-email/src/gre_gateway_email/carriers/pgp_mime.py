@@ -6,7 +6,6 @@ plaintext and no garbage is ever mailed, and its base64 is cut into lines of arm
 
 from __future__ import annotations
 
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
 import pybase64
@@ -20,6 +19,7 @@ from gre_gateway_email.carrier import Carried
 from gre_gateway_email.carriers import encrypted_part
 from gre_gateway_email.mail import mime_scan
 from gre_gateway_email.mail.addresses import address_list, on_the_wire
+from gre_gateway_email.mail.date_time import date_time
 
 if TYPE_CHECKING:
     from gre_gateway_email.carrier import Envelope
@@ -75,7 +75,7 @@ class PgpMime:
         """
         data = _message_of(body)
         return _TEMPLATE.format(
-            date=format_datetime(envelope.date),
+            date=date_time(envelope.date),
             sender=on_the_wire(envelope.sender),
             recipients=address_list(envelope.recipients),
             message_id=envelope.message_id,

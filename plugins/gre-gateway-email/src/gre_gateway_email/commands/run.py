@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -40,3 +41,6 @@ async def _run(config: Config) -> None:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+    # What is there now stays until the end: the collector need not go through it again and again.
+    gc.collect()
+    gc.freeze()

@@ -8,7 +8,7 @@ MAIL and RCPT are understood (RFC 1870, RFC 3461, RFC 6152, RFC 6531).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, AnyStr, Final, Protocol
 
 from aiosmtpd.smtp import SMTP, syntax
 
@@ -67,6 +67,7 @@ class Session(SMTP):
         self._greeted = False
         self._mail: MailCommand | None = None
         self._recipients: list[tuple[str, RecipientOptions]] = []
+        self._replies: list[str] = []
         for command in ("MAIL", "RCPT"):
             self.command_size_limits[command] = MAX_COMMAND
 
@@ -137,7 +138,7 @@ class Session(SMTP):
         reply = await self._ask(lambda: self._shared.door.sender(command.sender))
         if reply.startswith("2"):
             self._mail = command
-        await self.push(reply)
+        await self._answer_soon(reply)
 
     async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
         """Take a recipient."""
@@ -155,7 +156,7 @@ class Session(SMTP):
         reply = await self._ask(lambda: self._shared.door.recipient(address))
         if reply.startswith("2"):
             self._recipients.append((address, options))
-        await self.push(reply)
+        await self._answer_soon(reply)
 
     async def smtp_RSET(self, arg: str) -> None:  # noqa: N802
         """Forget the mail."""
@@ -196,7 +197,26 @@ class Session(SMTP):
         """Answer what should not happen."""
         return _failed(error)
 
+    async def push(self, status: AnyStr) -> None:
+        """Send a reply, together with those that wait."""
+        text = status if isinstance(status, str) else status.decode()
+        said = "\r\n".join([*self._replies, text])
+        self._replies.clear()
+        await super().push(said)
+
     # -- inside --------------------------------------------------------------------------------------
+
+    async def _answer_soon(self, reply: str) -> None:
+        """Send a reply together with those to the commands that came with this one (RFC 2920, section 3.2)."""
+        self._replies.append(reply)
+        if len(self._replies) == 1:
+            self.loop.call_soon(self._answer_now)
+        await self._writer.drain()  # whoever does not read the replies has to wait
+
+    def _answer_now(self) -> None:
+        if self._replies and self.transport is not None:
+            self._writer.write("".join(f"{reply}\r\n" for reply in self._replies).encode())
+        self._replies.clear()
 
     def _reset(self) -> None:
         self._mail, self._recipients = None, []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
+from gre_gateway_email.mail.date_time import date_time
 from gre_gateway_email.mail.mime_scan import MAX_HEADER
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def received(domain: str, message: bytes, now: datetime) -> bytes:
         now: with time zone.
     """
     mark = hashlib.sha256(_header(message)).hexdigest()[:16]
-    return f"Received: by {domain} ({_PROGRAM}) with XMPP id {mark};\r\n {format_datetime(now)}\r\n".encode(
-        "ascii"
-    )
+    return f"Received: by {domain} ({_PROGRAM}) with XMPP id {mark};\r\n {date_time(now)}\r\n".encode("ascii")
 
 
 def goes_round(mail: bytes) -> bool:

@@ -12,6 +12,7 @@ because their texts may hold stanzas, mails and addresses.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from pathlib import PurePath
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.config import Log
 
-OURS: Final = ("gre_",)
+_QUOTED: Final = re.compile(r"[\s=\"']")
+
 QUIET: Final = {
     "slixmpp": logging.CRITICAL,  # logs stanzas, and each reconnection, which we tell ourselves
     "mail.log": logging.CRITICAL,  # aiosmtpd: addresses
@@ -46,17 +48,8 @@ def set_up_logging(settings: Log, stream: TextIO | None = None) -> None:
         stream: standard error as a rule.
     """
     target = sys.stderr if stream is None else stream
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if settings.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=target.isatty(), sort_keys=False, pad_event_to=0)
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_fields, structlog.stdlib.add_log_level, _timestamp()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-    )
     handler = logging.StreamHandler(target)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Formatter(_renderer(settings, target)))
     handler.addFilter(_without_tracebacks)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -66,27 +59,57 @@ def set_up_logging(settings: Log, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(level)
     for name, lowest in QUIET.items():
         logging.getLogger(name).setLevel(lowest)
+    # Nobody asks for these, and each record would have them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     show_personal(settings.addresses)
 
 
-def _timestamp() -> Processor:
-    return structlog.processors.TimeStamper(fmt="iso", utc=True)
+class _Formatter(logging.Formatter):
+    """Renders the fields of a record by structlog.
+
+    Its own formatter for records of the standard library copies each of them, and takes twice as long.
+    """
+
+    def __init__(self, render: Processor) -> None:
+        super().__init__()
+        self._render = render
+        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line."""
+        event = _fields(record)
+        event["level"] = level = record.levelname.lower()
+        return str(self._render(None, level, self._stamp(None, level, event)))
 
 
-def _fields(_logger: Any, _level: str, event: EventDict) -> EventDict:
-    """Take the fields of our records; of others only where they come from."""
-    record: logging.LogRecord = event["_record"]
+def _renderer(settings: Log, target: TextIO) -> Processor:
+    if settings.format == "json":
+        return structlog.processors.JSONRenderer(ensure_ascii=False)
+    if target.isatty():
+        return structlog.dev.ConsoleRenderer(sort_keys=False, pad_event_to=0)
+    return _plain
+
+
+def _plain(_logger: Any, _level: str, event: EventDict) -> str:
+    """Write a line as structlog's renderer for consoles does, without colours: most logs are read by nobody."""
+    head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event')}"
+    return " ".join([head, *(f"{name}={_shown(value)}" for name, value in event.items())])
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) and _QUOTED.search(value) else str(value)
+
+
+def _fields(record: logging.LogRecord) -> EventDict:
+    """Give the fields of our records; of others only where they come from."""
     fields = getattr(record, "gre", None)
     if isinstance(fields, dict):
-        event.update(fields)
-        if record.__dict__.get("failure"):
-            event["failure"] = record.__dict__["failure"]
+        event = dict(fields)
     else:
-        event["event"] = "library-message"
-        event["library"] = record.name
-        event["at"] = f"{PurePath(record.pathname).name}:{record.lineno}"
-        if failure := record.__dict__.get("failure"):
-            event["failure"] = failure
+        at = f"{PurePath(record.pathname).name}:{record.lineno}"
+        event = {"event": "library-message", "library": record.name, "at": at}
+    if failure := record.__dict__.get("failure"):
+        event["failure"] = failure
     return event
 
 
