@@ -16,7 +16,9 @@ from slixmpp.stanza.rootstanza import RootStanza
 from slixmpp.xmlstream.matcher import MatchXPath
 from slixmpp.xmlstream.stanzabase import ElementBase
 
+from gre_core.errors import Refused
 from gre_core.log import get_logger
+from gre_core.slixmpp.stream import answer_error
 from gre_core.wire import CLIENT, ENCRYPTED_TAG, FALLBACK_TAG, MESSAGE_TAG
 from gre_core.xml_text import local_name
 
@@ -41,6 +43,7 @@ def mend_slixmpp() -> None:
     _mend_error_namespace()
     _mend_exception()
     _mend_matching()
+    _mend_unhandled()
 
 
 # The package has a function of the same name, which hides the module from an import statement.
@@ -107,6 +110,17 @@ def _mend_matching() -> None:
         return (path.startswith(stanza.xml.tag) or "*" in path or path[:1] != "{") and match(self, stanza)
 
     cast("Any", MatchXPath).match = match_name_first
+
+
+def _mend_unhandled() -> None:
+    """Answer requests that nobody handles with ``service-unavailable`` (RFC 6120, section 8.4), and a text."""
+
+    def unhandled(self: Iq) -> None:
+        text = f"There is no answer to requests like this here: {local_name(self.xml[0].tag)[0]}."
+        error = Refused(text, condition="service-unavailable", error_type="cancel")
+        answer_error(cast("Any", self.stream), self.xml, error)
+
+    cast("Any", Iq).unhandled = unhandled
 
 
 def mend_sending(xmpp: BaseXMPP) -> None:

@@ -71,8 +71,8 @@ ADDRESSES = [
 ]
 
 PRESENCE = {
-    "subscribe": {1, 2}, "subscribed": {0}, "unsubscribe": {2}, "unsubscribed": {0}, "probe": {0, 1},
-    None: {0, 1}, "unavailable": {0, 1},
+    "subscribe": {1, 2, 3}, "subscribed": {0, 1}, "unsubscribe": {2}, "unsubscribed": {0}, "probe": {1},
+    None: {0, 1, 2}, "unavailable": {0, 1},
 }  # fmt: skip
 
 addresses = st.sampled_from(ADDRESSES)

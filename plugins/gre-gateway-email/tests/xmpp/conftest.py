@@ -265,21 +265,21 @@ async def make_desk(tmp_path):
     """``await make_desk("old", "new", ...)``: services with a changed configuration."""
     made = []
 
-    async def make(*changes):
+    async def make(*changes, store=None):
         text = CONFIG
         for old, new in zip(changes[::2], changes[1::2], strict=True):
             assert old in text
             text = text.replace(old, new)
         path = tmp_path / f"gateway{len(made)}.toml"
         path.write_text(text)
-        store = await open_store(f"sqlite:///{tmp_path}/gateway{len(made)}.db")
-        desk = Desk(load(path), store)
+        desk = Desk(load(path), store or await open_store(f"sqlite:///{tmp_path}/gateway{len(made)}.db"))
         made.append(desk)
         return desk
 
     yield make
     for desk in made:
         desk.services.relations._stop_greeting()
+        await asyncio.sleep(0.01)  # for presence that is under way
         await desk.store.close()
 
 
@@ -294,6 +294,6 @@ def kit():
         return re.sub(r"\s+", " ", "".join(element.itertext())).strip()
 
     return SimpleNamespace(
-        DOMAIN=DOMAIN, JULIET=JULIET, COMMANDS=COMMANDS, X=X, User=User,
+        DOMAIN=DOMAIN, JULIET=JULIET, COMMANDS=COMMANDS, ROSTERX=ROSTERX, X=X, User=User,
         form=form, error=error, fields=fields, text=text,
     )  # fmt: skip

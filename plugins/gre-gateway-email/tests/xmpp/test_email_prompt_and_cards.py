@@ -32,10 +32,10 @@ async def test_100_6_3_the_prompt_and_its_description(desk):
     ],
 )
 async def test_100_6_3_an_address_becomes_a_well_formed_jid(desk, kit, text, local):
-    """MUST return a properly-formed JID: in <jid/>, and where older programs look for it."""
+    """MUST return a properly-formed JID, in <jid/> and nowhere else (section 12)."""
     answer = await desk.iq(prompt(text), type_="set")
     jid = f"{local}@{kit.DOMAIN}"
-    assert answer[0].findtext(f"{G}jid") == answer[0].findtext(f"{G}prompt") == jid
+    assert [(each.tag, each.text) for each in answer[0]] == [(f"{G}jid", jid)]
     assert "@" in contact(jid)[1], "and it leads back to the address"
 
 
@@ -66,6 +66,16 @@ async def test_the_card_of_a_contact_has_the_address_and_nothing_else(desk, kit)
     assert kit.error(answer) == ("cancel", "not-allowed")
     info = await desk.iq("<query xmlns='http://jabber.org/protocol/disco#info'/>", to=bob)
     assert "vcard-temp" in {each.get("var") for each in info[0]}
+
+
+async def test_292_the_newer_card_says_the_same(desk, kit):
+    v = "{urn:ietf:params:xml:ns:vcard-4.0}"
+    bob = rf"bob\40example.net@{kit.DOMAIN}"
+    card = (await desk.iq("<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'/>", to=bob))[0]
+    assert card.findtext(f"{v}fn/{v}text") == card.findtext(f"{v}email/{v}text") == "bob@example.net"
+    assert card.findtext(f"{v}impp/{v}uri") == f"xmpp:bob%5C40example.net@{kit.DOMAIN}"
+    own = (await desk.iq("<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'/>"))[0]
+    assert own.findtext(f"{v}fn/{v}text") == "Email"
 
 
 async def test_the_version_names_the_program_and_not_the_machine(desk):

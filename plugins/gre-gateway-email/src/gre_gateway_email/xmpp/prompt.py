@@ -71,5 +71,4 @@ class Prompt:
             )
         jid = jid_of(self._engine, prompt.text or "")
         SubElement(query, f"{{{GATEWAY}}}jid").text = jid
-        SubElement(query, f"{{{GATEWAY}}}prompt").text = jid  # where older clients look for it
         return query
