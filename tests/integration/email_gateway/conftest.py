@@ -103,6 +103,12 @@ class GatewayProcess:
         with contextlib.closing(sqlite3.connect(self.state / "gateway.db")) as database:
             return database.execute(f"SELECT count(*) FROM {table} WHERE state = 'waiting'").fetchone()[0]
 
+    def query(self, statement):
+        """Run a statement on the database beside the gateway; give the first value of the answer."""
+        with contextlib.closing(sqlite3.connect(self.state / "gateway.db")) as database, database:
+            row = database.execute(statement).fetchone()
+        return None if row is None else row[0]
+
     async def deliver(self, mail, *, to=("juliet@example.org",), sender="bob@example.net"):
         """Hand over a mail by LMTP; give the replies, one for each recipient that was taken."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.lmtp_port)

@@ -12,9 +12,11 @@ from gre_gateway_email.app.file_side import FileSide
 from gre_gateway_email.app.incoming import Incoming
 from gre_gateway_email.app.key_side import KeySide
 from gre_gateway_email.app.outgoing import Outgoing
+from gre_gateway_email.app.requests import OperatorRequests
 from gre_gateway_email.app.xmpp_side import XmppSide, load_carriers
 from gre_gateway_email.config import ConfigError
 from gre_gateway_email.mail.reply_ids import ReplyIds
+from gre_gateway_email.operate.control import ControlSocket
 from gre_gateway_email.operate.operations import Operations
 from gre_gateway_email.relaying.clock import SteadyClock
 from gre_gateway_email.relaying.housekeeping import keep_house
@@ -140,6 +142,8 @@ class App:
             read=files.read,
         )
         xmpp.outbound, xmpp.delivery = outgoing.outbound, incoming.delivery
+        store.on_forget(outgoing.sending.forget)
+        store.on_forget(incoming.delivery.forget)
         house = asyncio.get_running_loop().create_task(keep_house(store, config.retention))
         stack.callback(house.cancel)
         stack.push_async_callback(keys.stop)
@@ -152,6 +156,10 @@ class App:
         stack.callback(self._operations.listening, None)
         self._operations.listening(incoming.listener.port)
         self._port = incoming.listener.port
+        requests = OperatorRequests(store, services.relations, replayed)
+        control = ControlSocket(config.state, requests.all())
+        stack.push_async_callback(control.stop)
+        await control.start()
         return xmpp
 
     async def _ready_line(self, store: Store) -> str:

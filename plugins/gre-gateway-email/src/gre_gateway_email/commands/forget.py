@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from gre_gateway_email.commands.shown import say
-from gre_gateway_email.commands.stored import CommandFailed, bare_jid, opened
+from gre_gateway_email.commands.stored import NOT_REACHED, CommandFailed, bare_jid, opened
 from gre_gateway_email.config import read
+from gre_gateway_email.operate.control import ask_running
 
 if TYPE_CHECKING:
     import argparse
@@ -46,13 +47,16 @@ async def _run(config: Config, config_users: dict[str, str], name: str, *, sure:
         if not sure and not _is_sure(jid, registered=user is not None):
             say("Nothing was erased.")
             return 1
-        rows = await store.forget(jid)
+        asked = await ask_running(config.state, "forget", jid)
+        rows = await store.forget(jid) if asked is None else asked
     if rows:
         say(
             f"Erased all of {jid}: registration, addresses, messages under way, keys, hashes ({rows} entries)."
         )
     else:
         say(f"There was nothing of {jid}.")
+    if user is not None and asked is None:
+        say(f"{NOT_REACHED}: nobody has told the clients of {jid}, who still show its contacts.")
     say(OUTLIVES)
     return 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gre_gateway_email.commands.shown import age, moment, say, say_json, short, size, table
 from gre_gateway_email.commands.stored import CommandFailed, opened
 from gre_gateway_email.config import load
+from gre_gateway_email.operate.control import ask_running
 from gre_gateway_email.store.records import OutboundMail
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def _run(config: Config, options: argparse.Namespace) -> int:
         elif options.action == "show":
             await _show(store, options)
         else:
-            return await _change(store, options)
+            return await _change(config, store, options)
     return 0
 
 
@@ -84,7 +85,7 @@ async def _show(store: Store, options: argparse.Namespace) -> None:
         say(f"{name:<12} {value}")
 
 
-async def _change(store: Store, options: argparse.Namespace) -> int:
+async def _change(config: Config, store: Store, options: argparse.Namespace) -> int:
     """Replay or drop dead letters; 1 when one of them was not there."""
     ids = list(options.ids)
     if options.all_dead:
@@ -105,6 +106,8 @@ async def _change(store: Store, options: argparse.Namespace) -> int:
             say(f"{letter_id} is not a dead letter: nothing was done")
     if not ids:
         say("There are no dead letters.")
+    if options.action == "replay":
+        await ask_running(config.state, "look")
     return 1 if missing else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from slixmpp import JID
 from slixmpp.jid import InvalidJID
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.config import Config
     from gre_gateway_email.store.store import Store
+
+
+NOT_REACHED: Final = "No gateway runs on this machine with this state"
 
 
 class CommandFailed(GreError):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from gre_core.errors import InvalidAddress
 from gre_gateway_email.commands.shown import say, say_json, table
-from gre_gateway_email.commands.stored import CommandFailed, bare_jid, opened
+from gre_gateway_email.commands.stored import NOT_REACHED, CommandFailed, bare_jid, opened
 from gre_gateway_email.config import load
 from gre_gateway_email.mail.addresses import check_address, domain_of
+from gre_gateway_email.operate.control import ask_running
 from gre_gateway_email.store.records import User
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def _run(config: Config, options: argparse.Namespace) -> None:
         elif options.action == "add":
             await _add(config, store, bare_jid(options.jid), options.addresses)
         else:
-            await _change(store, bare_jid(options.jid), options.action)
+            await _change(config, store, bare_jid(options.jid), options.action)
 
 
 async def _list(store: Store, *, as_json: bool) -> None:
@@ -92,14 +93,16 @@ async def _add(config: Config, store: Store, jid: str, addresses: list[str]) -> 
         owner = await store.users.by_address(address)
         if owner is not None and owner.jid != jid:
             raise CommandFailed(f"{address} belongs to {owner.jid}")
-    user = await store.users.get(jid) or User(jid, (), registered_at=time.time())
+    there = await store.users.get(jid)
+    user = there or User(jid, (), registered_at=time.time())
     known = {address.lower() for address in user.addresses}
     new = tuple(address for address in addresses if address.lower() not in known)
     await store.users.put(replace(user, addresses=user.addresses + new))
-    say(f"{jid} has {' '.join(user.addresses + new)}. A running gateway knows it within 10 seconds.")
+    say(f"{jid} has {' '.join(user.addresses + new)}.")
+    await ask_running(config.state, "came" if there is None else "changed", jid)
 
 
-async def _change(store: Store, jid: str, action: str) -> None:
+async def _change(config: Config, store: Store, jid: str, action: str) -> None:
     user = await store.users.get(jid)
     if user is None:
         raise CommandFailed(f"{jid} is not registered: `gre-email-gateway users list` shows who is")
@@ -108,10 +111,13 @@ async def _change(store: Store, jid: str, action: str) -> None:
             raise CommandFailed(
                 f"{jid} stands in the configuration: remove it there and start the gateway again"
             )
-        await store.users.remove(jid)
+        if await ask_running(config.state, "remove", jid) is None:
+            await store.users.remove(jid)
+            say(f"{NOT_REACHED}: nobody has told the clients of {jid}, who still show its contacts.")
         say(
             f"{jid} is not registered any more. Messages and keys stay until `gre-email-gateway forget {jid}`."
         )
         return
     await store.users.put(replace(user, blocked=action == "block"))
+    await ask_running(config.state, "changed", jid)
     say(f"{jid} {'sends and receives nothing any more' if action == 'block' else 'is not blocked any more'}.")

@@ -161,6 +161,12 @@ class Delivery:
         """Look for messages that were stored without :meth:`push`."""
         self._feed.wake()
 
+    def forget(self, user: str) -> None:
+        """Send no message to a user any more whose data were erased."""
+        for message in self._feed.of_user(user):
+            if message.id not in self._leaving and message.id not in self._settling:
+                self._drop(message)
+
     def connected(self) -> None:
         """Note a new stream: whatever has not arrived is sent again, with the same stanza ids."""
         self._stream = secrets.token_hex(8)

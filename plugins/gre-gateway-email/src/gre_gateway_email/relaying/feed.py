@@ -35,6 +35,11 @@ class Item(Protocol):
         """Unique."""
         ...
 
+    @property
+    def user(self) -> str:
+        """Whose it is: a bare JID."""
+        ...
+
 
 T = TypeVar("T", bound=Item)
 Due = Callable[[float, int, Iterable[str]], Awaitable[Sequence[T]]]
@@ -126,6 +131,10 @@ class Feed(Generic[T]):
         if item.id not in self.held:
             self.held[item.id] = item
             self._bytes += self._size(item)
+
+    def of_user(self, user: str) -> list[T]:
+        """Give what is held of a user."""
+        return [item for item in self.held.values() if item.user == user]
 
     def clear(self, keep: Container[str] = ()) -> None:
         """Forget all items but some; those that still wait are read again."""

@@ -142,6 +142,11 @@ class Sending:
         """Look for a mail that was stored without :meth:`push`."""
         self._feed.wake()
 
+    def forget(self, user: str) -> None:
+        """Send no mail of a user any more whose data were erased, but those that the relay gets in this moment."""
+        for mail in self._feed.of_user(user):
+            self._feed.release(mail.id)
+
     def answer_to(self, mail: OutboundMail) -> None:
         """Note that a message came again, from another client perhaps: the answer goes there."""
         for held in self._feed.held.values():
@@ -184,6 +189,8 @@ class Sending:
         assert task is not None
         while not self._stopping:
             mail = await self._next()
+            if mail.id not in self._feed.held:  # the user was forgotten
+                continue
             if self._away is not None and self._is_over(mail):
                 self._settle(mail, self._give_up(mail, self._away))
                 continue

@@ -61,6 +61,11 @@ class SqlStore:
         self.contact_keys = SqlContactKeys(database, writer)
         self.contacts = SqlContacts(database, writer)
         self.dead = SqlDeadLetters(database, writer, now)
+        self._forgotten: list[Callable[[str], None]] = []
+
+    def on_forget(self, tell: Callable[[str], None]) -> None:
+        """Call something with the JID of each user who is forgotten through this object, after the rows are gone."""
+        self._forgotten.append(tell)
 
     async def wake(self, latest: float) -> None:
         """Let nothing that waits, in both directions, be tried later than at that time."""
@@ -91,6 +96,8 @@ class SqlStore:
             rows = await self._writer.do(_forget, jid)
         finally:
             self.users.changed()
+        for tell in self._forgotten:
+            tell(jid)
         # Now none is added any more. They are looked for without keeping writers waiting.
         user = self._hashes.user(jid)
         while found := await self._database.read(lambda connection: hashes_of(connection, user)):

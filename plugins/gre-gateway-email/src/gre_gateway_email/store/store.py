@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from gre_gateway_email.store.records import (
         Contact,
@@ -52,6 +52,10 @@ class Users(Protocol):
 
     async def remove(self, jid: str) -> None:
         """Remove a user, and nothing else of them (see :meth:`Store.forget`)."""
+        ...
+
+    def changed(self) -> None:
+        """Forget what is in memory: another program changed a user."""
         ...
 
     async def count(self) -> int:
@@ -275,6 +279,10 @@ class Store(Protocol):
 
     async def forget(self, jid: str) -> int:
         """Erase everything of a user: registration, addresses, messages, keys, hashes. Gives how many rows."""
+        ...
+
+    def on_forget(self, tell: Callable[[str], None]) -> None:
+        """Call something with the JID of each user who is forgotten through this object, after the rows are gone."""
         ...
 
     async def prune(self, relayed: float, dead: float) -> None:
