@@ -45,6 +45,7 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
             code = await scene.gateway.stop()
         finally:
             await load.cancel()
+        scene.ledger.flight.read(scene.gateway.journal)
         verdict = scene.ledger.judge()
         faults = {
             "lost": verdict.lost,
@@ -52,7 +53,7 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
             "never answered": verdict.unanswered,
             "never accepted": verdict.unaccepted,
             "repeated under another id": verdict.renamed,
-            "repeated although nothing was killed meanwhile": verdict.unexplained,
+            "repeated more often than it was in flight at a kill": verdict.unexplained,
             "refused": [marker for marker, letter in scene.ledger.letters.items() if letter.refused],
         }
         stories = {name: [scene.story(marker) for marker in found[:SHOWN]] for name, found in faults.items()}
@@ -62,17 +63,19 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
         "of the XMPP server": killer.count["xmpp"],
         "of Postfix": killer.count["postfix"],
         "of the database": killer.count["database"],
+        "clients that lost their connection": killer.count["client"],
         "messages out": verdict.outbound,
         "messages in": verdict.inbound,
         "acknowledged": verdict.acknowledged,
         "lost": len(verdict.lost),
         "held by Postfix to the end": len(verdict.held),
-        "lost with the XMPP server, by clients without receipts": len(verdict.lost_with_server),
+        "in flight as the XMPP server died, lost by clients without receipts": len(verdict.lost_with_server),
+        "in flight as their clients died, lost by those without receipts": len(verdict.lost_with_client),
         "repeated mails": verdict.repeated["out"],
         "repeated messages": verdict.repeated["in"],
     }
     for name, figure in figures.items():
-        print(f"{name:58} {figure:7}")
+        print(f"{name:70} {figure:7}")
     print("aimed at:", ", ".join(f"{name} {count}" for name, count in sorted(killer.aims.items())))
     for name, markers in faults.items():
         if markers:

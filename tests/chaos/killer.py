@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from flight import Death
+
 if TYPE_CHECKING:
     import random
 
@@ -21,9 +23,13 @@ PHASES = (
     "message came",  # a user has the message, and has not confirmed it
     "receipt given",  # the user's receipt is on its way
 )
+COMMITS = ("before", "within", "after")
+"""Where the gateway is killed at a commit of its database."""
 ROUND = 20
 """Once in so many kills each of the servers is killed, too."""
 SERVERS = {6: "xmpp", 12: "postfix", 18: "database"}
+CUT_EVERY = 3
+"""Once in so many kills a client loses its connection."""
 PATIENCE = 4.0
 """How long a chosen instant is waited for, in seconds."""
 
@@ -44,6 +50,7 @@ class Killer:
         self._chance = chance
         self._ready = False
         self._server_was_away = False
+        self._deaths = scene.ledger.flight.deaths
 
     async def strike(self, kills: int) -> None:
         """Kill the gateway so many times; at the end everything runs."""
@@ -53,6 +60,8 @@ class Killer:
             server = SERVERS.get(number % ROUND)
             if server in self._scene.servers:
                 await self._kill_server(server)
+            if number % CUT_EVERY == 1:
+                await self._cut_client()
             await self._kill_gateway()
             if number % 25 == 24:
                 waiting = self._scene.ledger.open.total()
@@ -81,7 +90,12 @@ class Killer:
             await asyncio.sleep(0.5)
             await self._begin()
 
+    def _died(self, begin: float) -> None:
+        generation = self._scene.gateway.generation
+        self._deaths.append(Death("gateway", begin, time.monotonic(), generation=generation))
+
     def _ended_by_itself(self, code: int) -> None:
+        self._died(0.0)
         self._scene.ledger.disaster(f"gateway ended with {code}")
         # Without a server it may give up at its start; the service manager starts it again.
         if not self._server_was_away:
@@ -89,36 +103,67 @@ class Killer:
 
     async def _kill_gateway(self) -> None:
         gateway = self._scene.gateway
-        aim = self._chance.choice(("any time", "any time", "start", *PHASES, *PHASES))
+        aims = ("any time", "any time", "start", *PHASES, *PHASES, *(f"{where} commit" for where in COMMITS))
+        aim = self._chance.choice(aims)
         self.aims[aim] += 1
         if aim == "start":
             await asyncio.sleep(self._chance.uniform(0, 1.2))
-            gateway.kill()
         else:
             await self._up()
             if aim == "any time":
                 await asyncio.sleep(self._chance.uniform(0, 1.5))
-                gateway.kill()
-            elif not await self._scene.aim.at(aim, self._chance.randint(1, 12), gateway.kill, PATIENCE):
+            elif not await self._take_aim(aim):
                 self.aims[f"{aim}, missed"] += 1
-                gateway.kill()
+        begin = time.monotonic()
+        gateway.kill()
         code = await gateway.ended()
         if code == -signal.SIGKILL:
-            self._scene.ledger.disaster(f"kill gateway: {aim}")
+            self._died(begin)
+            self._scene.ledger.disaster(f"kill gateway {gateway.generation}: {aim}")
             self.count["gateway"] += 1
         else:
             self._ended_by_itself(code)
         self._server_was_away = False
 
+    async def _take_aim(self, aim: str) -> bool:
+        """Kill the gateway at a chosen instant; False when it did not come in time."""
+        scene, times = self._scene, self._chance.randint(1, 12)
+        where, _, what = aim.partition(" ")
+        if what != "commit":
+            return await scene.aim.at(aim, times, scene.gateway.kill, PATIENCE)
+        scene.gateway.trap(where, times, self._chance.expovariate(500))
+        try:
+            await asyncio.wait_for(scene.gateway.ended(), PATIENCE)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _cut_client(self) -> None:
+        """Let a client read nothing for a moment, lose its connection, and come back."""
+        if self._chance.random() < 0.7:
+            await self._up()
+        user = self._chance.choice(self._scene.users)
+        begin = time.monotonic()
+        user.freeze()
+        await asyncio.sleep(self._chance.uniform(0, 0.4))
+        user.cut(away=self._chance.choice((0.0, 0.0, 1.0, 3.0)))
+        self._deaths.append(Death("client", begin, time.monotonic(), user=user.name))
+        self._scene.ledger.disaster(f"cut {user.name}")
+        self.count["client"] += 1
+
     async def _kill_server(self, name: str) -> None:
-        server = self._scene.servers[name]
+        scene = self._scene
+        server = scene.servers[name]
         if self._chance.random() < 0.7:
             await self._up()  # otherwise it is killed while the gateway starts
         await asyncio.sleep(self._chance.uniform(0, 0.5))
         self._server_was_away = True
-        self._scene.ledger.disaster(f"kill {name}")
+        begin = time.monotonic()
+        scene.ledger.disaster(f"kill {name}")
         await server.kill()
+        held = scene.unfinished_at_postfix() if name == "postfix" else frozenset[str]()
+        self._deaths.append(Death(name, begin, time.monotonic(), held=held))
         await asyncio.sleep(self._chance.uniform(0, 1.0))
         await server.start()
-        self._scene.ledger.disaster(f"start {name}")
+        scene.ledger.disaster(f"start {name}")
         self.count[name] += 1

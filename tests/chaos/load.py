@@ -43,6 +43,9 @@ PATIENCE = 300.0
 FLUSH_EVERY = 3.0
 """Postfix tries all that it holds so often while everything settles, in seconds."""
 
+_TAKEN = re.compile(r"cleanup\[\d+\]: ([0-9A-F]+): message-id=<([^>]*)>")
+_DONE = re.compile(r"qmgr\[\d+\]: ([0-9A-F]+): removed")
+
 CONFIG = """
 [retry]
 first_seconds = 1
@@ -170,7 +173,14 @@ class Scene:
             addresses = {f"{name}@{MAIL_DOMAIN}": f"{name}@{xmpp.domain}" for name in USERS}
             planted = {"GRE_PLANTED": self._planted} if self._planted else {}
             self.gateway = GatewayProcess(
-                self._folder, xmpp, tap.port, addresses, database=url, extra=CONFIG, environment=planted
+                self._folder,
+                xmpp,
+                tap.port,
+                addresses,
+                database=url,
+                extra=CONFIG,
+                environment=planted,
+                journal=True,
             )
             self._stack.push_async_callback(self.gateway.end)
             postfix.lmtp_port = self.gateway.lmtp_port
@@ -202,6 +212,16 @@ class Scene:
     def log_tail(self) -> str:
         """The end of the gateway's log."""
         return "\n".join(self.gateway.log.read_text(errors="replace").splitlines()[-40:])
+
+    def unfinished_at_postfix(self) -> frozenset[str]:
+        """Give the Message-IDs of mails that Postfix took, and that its log does not call done."""
+        names: dict[str, str] = {}
+        for line in self.postfix.log.splitlines():
+            if found := _TAKEN.search(line):
+                names[found[1]] = found[2]
+            elif found := _DONE.search(line):
+                names.pop(found[1], None)
+        return frozenset(names.values())
 
     async def settle(self, calm: float) -> None:
         """Wait until everything has arrived, or nothing happens for so many seconds; then a little for repeats.
@@ -268,8 +288,8 @@ class Load:
             self._tasks.append(asyncio.ensure_future(self._outbound(user)))
             lmtp = MailSender(self._scene.gateway.lmtp_port, lmtp=True)
             smtp = MailSender(self._scene.postfix.port, lmtp=False)
-            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, lmtp, f"in-{user.name}l")))
-            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, smtp, f"in-{user.name}p")))
+            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, lmtp, 0)))
+            self._tasks.append(asyncio.ensure_future(self._inbound(user.name, smtp, 1)))
 
     async def stop(self) -> None:
         """Send no more; what was begun goes on until it is taken."""
@@ -296,14 +316,14 @@ class Load:
             ledger.begin(marker, "out", check, receipts=USERS[user.name])
             user.send(marker, stanza(marker, size, plain=plain))
 
-    async def _inbound(self, user: str, sender: MailSender, name: str) -> None:
-        ledger, number = self._scene.ledger, 0
+    async def _inbound(self, user: str, sender: MailSender, number: int) -> None:
+        ledger = self._scene.ledger
         while not self._stopping:
             await self._pause()
             while ledger.open["in"] > UNDER_WAY and not self._stopping:
                 await asyncio.sleep(0.05)
-            number += 1
-            marker, size, plain = f"{name}-{number}", self._size(), self._chance.random() < 0.2
+            number += 2  # those of the two ways alternate
+            marker, size, plain = f"in-{user}-{number}", self._size(), self._chance.random() < 0.2
             to = f"{user}@{MAIL_DOMAIN}"
             ledger.begin(marker, "in", 0 if plain else checksum(marker, size), receipts=USERS[user])
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ class GatewayProcess:
         database: URL, or None for SQLite in the folder.
         extra: more tables of the configuration.
         environment: added to that of this process.
+        journal: let it write down what it does with each message.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class GatewayProcess:
         database: str | None = None,
         extra: str = "",
         environment: Mapping[str, str] | None = None,
+        journal: bool = False,
     ) -> None:
         self.folder = folder
         self.lmtp_port = free_port()
@@ -54,9 +57,14 @@ class GatewayProcess:
         self.config = folder / "gateway.toml"
         self.process: asyncio.subprocess.Process | None = None
         self.started_in = 0.0
+        self.generation = 0
+        """How many times it was started."""
+        self.journal = folder / "journal"
+        """What its processes wrote down (see ``inside/journal.py``)."""
         self._environment = {
             "PYTHONPATH": str(INSIDE),
             "GRE_INSIDE": str(folder / "inside"),
+            **({"GRE_JOURNAL": str(self.journal)} if journal else {}),
             **(environment or {}),
         }
         self._drain: asyncio.Task[bytes] | None = None
@@ -102,9 +110,11 @@ wkd = false
     async def spawn(self) -> None:
         """Start the process, and do not wait for it."""
         command = [sys.executable, "-m", "gre_gateway_email", "run", "--config", str(self.config)]
+        self.generation += 1
+        environment = {**os.environ, **self._environment, "GRE_GENERATION": str(self.generation)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self._environment}
+                *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
             )
 
     async def ready(self, patience: float = 60) -> bool:
@@ -133,6 +143,21 @@ wkd = false
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def trap(self, where: str, times: int, delay: float) -> None:
+        """Let it die by itself at a commit that is to come; only with a journal.
+
+        Arguments:
+            where: ``before``, ``within`` or ``after``.
+            times: at the so-many-th one.
+            delay: so many seconds after it began, for ``within``.
+        """
+        if self.running:
+            (self.folder / "inside.trap").write_text(
+                json.dumps({"where": where, "times": times, "delay": delay})
+            )
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR2)
 
     async def ended(self) -> int:
         """Wait until the process is gone; give its exit code."""

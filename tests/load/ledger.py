@@ -6,11 +6,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from flight import Flight
 from letters import read_mail
-
-CRASH_WINDOW = 30.0
-"""A message for a client without receipts may be lost when its server crashed within so many seconds after it was
-accepted, and in no other case."""
 
 
 @dataclass(slots=True)
@@ -44,6 +41,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     lost_with_server: list[str] = field(default_factory=list)
+    lost_with_client: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     unaccepted: list[str] = field(default_factory=list)
     spoiled: list[str] = field(default_factory=list)
@@ -73,6 +71,8 @@ class Ledger:
         self.last_progress = time.monotonic()
         self.held: set[str] = set()
         """Letters that a mail server had taken at the end, and not delivered: they are late, and not lost."""
+        self.flight = Flight()
+        """What was under way when something died."""
 
     # -- what is done --------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Ledger:
     def message(self, user: str, stanza_id: str, marker: str, check: int) -> None:
         """A message came to a user."""
         letter = self._arrived(marker, stanza_id, check)
-        if letter is not None and letter.direction == "in" and not marker.startswith(f"in-{user}"):
+        if letter is not None and letter.direction == "in" and user_of(marker) != user:
             self.strange.append(f"{marker} came to {user}")
 
     def mail(self, content: bytes) -> None:
@@ -168,27 +168,36 @@ class Ledger:
             verdict.inbound += not outbound
             verdict.acknowledged += letter.acknowledged is not None
             verdict.refused += bool(letter.refused)
-            if letter.acknowledged is not None and not letter.arrivals and marker in self.held:
-                verdict.held.append(marker)
-            elif letter.acknowledged is not None and not letter.arrivals:
-                allowed = not outbound and not letter.receipts and self._server_crashed(letter.acknowledged)
-                (verdict.lost_with_server if allowed else verdict.lost).append(marker)
+            if letter.acknowledged is not None and not letter.arrivals:
+                self._missing(verdict, marker, letter)
             elif letter.acknowledged is None and not letter.refused:
                 (verdict.unanswered if outbound else verdict.unaccepted).append(marker)
             if len(letter.arrivals) > 1:
-                verdict.repeated[letter.direction] += len(letter.arrivals) - 1
+                further = len(letter.arrivals) - 1
+                verdict.repeated[letter.direction] += further
                 if len({name for _, name in letter.arrivals}) > 1:
                     verdict.renamed.append(marker)
-                last = letter.arrivals[-1][0]
-                if not any(letter.begun <= moment <= last for moment, _ in self.disasters):
+                if further > self._explained(marker, letter):
                     verdict.unexplained.append(marker)
         return verdict
 
-    def _server_crashed(self, after: float) -> bool:
-        return any(
-            what == "kill xmpp" and after - 1 <= moment <= after + CRASH_WINDOW
-            for moment, what in self.disasters
-        )
+    def _explained(self, marker: str, letter: Letter) -> int:
+        if letter.direction == "out":
+            return self.flight.repeats_of_mail(marker, letter.arrivals[0][1])
+        return self.flight.repeats_of_message(marker, user_of(marker))
+
+    def _missing(self, verdict: Verdict, marker: str, letter: Letter) -> None:
+        with_whom = ""
+        if letter.direction == "in" and not letter.receipts:
+            with_whom = self.flight.lost_with(marker, user_of(marker))
+        if marker in self.held:
+            verdict.held.append(marker)
+        elif with_whom == "xmpp":
+            verdict.lost_with_server.append(marker)
+        elif with_whom == "client":
+            verdict.lost_with_client.append(marker)
+        else:
+            verdict.lost.append(marker)
 
     def timeline(self, marker: str, around: float = 3.0) -> str:
         """Tell all that is known of a letter, with the disasters of its time."""
@@ -196,9 +205,17 @@ class Ledger:
         events = [(letter.begun, f"begun, {letter.direction}, receipts: {letter.receipts}")]
         events += letter.notes
         events += [(moment, f"arrived as {name}") for moment, name in letter.arrivals]
+        events += [
+            (step.at, f"gateway {step.generation}: {step.what}") for step in self.flight.steps.get(marker, ())
+        ]
         end = max(moment for moment, _ in events) + around
         events += [
             (moment, what) for moment, what in self.disasters if letter.begun - around <= moment <= end
         ]
         lines = (f"  {moment - letter.begun:+9.3f} s  {what}" for moment, what in sorted(events))
         return "\n".join((f"{marker}:", *lines))
+
+
+def user_of(marker: str) -> str:
+    """Give the user of a letter; the name stands in its marker."""
+    return marker.split("-")[1]

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import socket
+import struct
 from typing import TYPE_CHECKING, cast
 from xml.etree.ElementTree import Element, XMLPullParser
 from xml.sax.saxutils import quoteattr
@@ -88,8 +90,14 @@ class XmppStream:
             self._writer.close()
             await self._writer.wait_closed()
 
+    def freeze(self) -> None:
+        """Read nothing more: what comes now is lost when the connection is cut."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     def cut(self) -> None:
-        """Hang up without a word."""
+        """Hang up without a word: what was not read is lost, and the other side gets a reset (TCP RST)."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._writer.transport.abort()
 
     # -- inside --------------------------------------------------------------------------------------

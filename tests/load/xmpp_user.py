@@ -81,6 +81,7 @@ class XmppUser:
         self._pause = pause
         self._outbox: dict[str, _Kept] = {}
         self._stream: XmppStream | None = None
+        self._away = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -116,8 +117,14 @@ class XmppUser:
             self.room.clear()
             await self.room.wait()
 
-    def cut(self) -> None:
-        """Lose the connection."""
+    def freeze(self) -> None:
+        """Stop reading, as a client does whose network is gone."""
+        if self._stream is not None:
+            self._stream.freeze()
+
+    def cut(self, away: float = 0.0) -> None:
+        """Lose the connection, and come back after so many seconds."""
+        self._away = away
         if self._stream is not None:
             self._stream.cut()
 
@@ -144,7 +151,8 @@ class XmppUser:
                     self._transmit(marker)
                 await stream.run()
             self.online.clear()
-            await asyncio.sleep(0.1)
+            away, self._away = self._away, 0.0
+            await asyncio.sleep(away + 0.1)
 
     async def _resend(self) -> None:
         while True:

@@ -59,6 +59,9 @@ FOUND = {
     "early_receipt": "lost: ",
     "no_resume": "lost: ",
     "new_id": "repeated under another id: ",
+    "kept_rows": "repeated more often than it was in flight at a kill: ",
+    "doubled": "repeated more often than it was in flight at a kill: ",
+    "ping_for_all": "lost: ",
 }
 
 

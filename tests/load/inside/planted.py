@@ -73,6 +73,49 @@ def new_id() -> None:
     outbound.key_of = lambda *_: os.urandom(32)
 
 
+def kept_rows() -> None:
+    """Leave every third message in the inbox, although it is proven to have arrived."""
+    from gre_gateway_email.store import inbox
+
+    kind: Any = inbox.SqlInbox
+    arrived = kind.arrived
+
+    async def arrived_(self: Any, ids: Any) -> None:
+        await arrived(self, [each for each in ids if hash(each) % 3])
+
+    kind.arrived = arrived_
+
+
+def doubled() -> None:
+    """Hand every tenth mail to the relay twice."""
+    from gre_gateway_email.mail.relay import Relay
+
+    kind: Any = Relay
+    relay = kind.send
+    count = 0
+
+    async def send(self: Any, *arguments: Any, **named: Any) -> None:
+        nonlocal count
+        count += 1
+        await relay(self, *arguments, **named)
+        if count % 10 == 0:
+            await relay(self, *arguments, **named)
+
+    kind.send = send
+
+
+def ping_for_all() -> None:
+    """Take the answer to a ping for enough, also when the client gives receipts."""
+    from gre_gateway_email.xmpp.courier import XmppCourier
+
+    kind: Any = XmppCourier
+
+    async def gives_receipts(_self: Any, _user: str) -> bool:
+        return False
+
+    kind.gives_receipts = gives_receipts
+
+
 def leak() -> None:
     """Keep every mail in memory, and a file open for each hundredth."""
     from gre_gateway_email.mail.relay import Relay

@@ -1,6 +1,6 @@
-"""Runs within the gateway process of the proofs: it counts tasks, and plants bugs that the proofs have to find.
+"""Runs within the gateway process of the proofs: it counts tasks, plants bugs that the proofs have to find, and tells.
 
-``GRE_PLANTED`` names a bug; nothing is planted without it.
+``GRE_PLANTED`` names a bug; nothing is planted without it. ``GRE_JOURNAL`` names a file for :mod:`journal`.
 """
 
 from __future__ import annotations
@@ -31,3 +31,9 @@ if _PREFIX and "gre_gateway_email" in " ".join(sys.orig_argv):
         import planted
 
         planted.plant(os.environ["GRE_PLANTED"])
+    if os.environ.get("GRE_JOURNAL"):
+        import journal
+
+        # After the bugs: it tells what the gateway believes.
+        journal.Journal(os.environ["GRE_JOURNAL"]).watch()
+        journal.Trap(f"{_PREFIX}.trap").set_up()
