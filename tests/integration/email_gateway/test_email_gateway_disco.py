@@ -37,28 +37,6 @@ async def test_the_data_form_has_sender_domain_and_size_limit(start, juliet):
     assert "{urn:xmpp:gre:encrypter:openpgp:0}fingerprints" in fields
 
 
-async def test_the_habits_of_libervia_are_served(start, juliet, relay, kit):
-    """A bare ``<data/>``, then disco on the contact, then a message without type, without hints, without ids."""
-    gateway = await start()
-    answer = await juliet.iq(BOB, "<data xmlns='urn:xmpp:gre:0'/>")
-    fields = {each.get("var"): [v.text for v in each] for each in answer.iter("{jabber:x:data}field")}
-    assert fields["sender_id"] == ["juliet@example.org"]
-    await juliet.iq(BOB, "<query xmlns='http://jabber.org/protocol/disco#info'/>")
-    data = kit.openpgp(seed=7)
-    for _ in range(2):
-        text = base64.encodebytes(data).decode()
-        juliet.send(
-            f"<message to='{BOB}'><encrypted xmlns='urn:xmpp:gre:0' {PAIR}>{text}</encrypted></message>"
-        )
-    mails = [(await relay.next())[2] for _ in range(2)]
-    assert [kit.binary_of(mail) for mail in mails] == [data, data], (
-        "without an id nothing is taken for a repetition"
-    )
-    assert await gateway.deliver(kit.pgp_mime(data)) == ["250 2.1.5 Stored"]
-    got = await juliet.until(f"{GRE}encrypted")
-    assert base64.b64decode(got.findtext(f"{GRE}encrypted")) == data
-
-
 async def test_keys_of_contacts_are_served_from_the_key_directory(start, juliet, tmp_path, kit):
     require(shutil.which("gpg"), "GnuPG (apt-get install gpg)")
     home = tmp_path / "gnupg"

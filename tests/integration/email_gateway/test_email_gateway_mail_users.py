@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 from email import message_from_bytes
+from pathlib import Path
 
 import gre_encrypter_openpgp.plugin
 import gre_formatter_mime.plugin
@@ -306,13 +307,18 @@ async def chat(client, bob, far, postfix):
     assert {each.name: each.read() for each in said.attachments} == answer.files
 
     more = Message(
-        "A thousand times", subject=said.subject, in_reply_to=said.message_id, references=said.references
+        "A thousand times",
+        subject=said.subject,
+        in_reply_to=said.message_id,
+        references=said.references,
+        attachments=(Attachment.from_bytes("rose 1.bin", "application/octet-stream", FILE),),
     )
     await client.send(more)
     message = await asyncio.to_thread(shown, bob, await arrived(far, "thousand"))
     assert message.show_padlock
     assert message.text == "A thousand times"
     assert bob.id_of(message.parent_id) == said.message_id
+    assert (message.file_name, Path(message.file).read_bytes()) == ("rose 1.bin", FILE)
 
 
 async def test_delta_chat_writes_first(mail_system, client, far, bob_with):
@@ -334,3 +340,24 @@ async def test_delta_chat_is_written_to_first(mail_system, client, far, bob_with
     await client.start()
     await chat(client, bob, far, system.postfix)
     assert client.opened.empty()
+
+
+async def test_delta_chat_and_plain_words(mail_system, juliet, far, bob_with):
+    """Bob writes to somebody without a key, whose plain client names what it answers (XEP-0461)."""
+    bob = await bob_with(DeltaChat)
+    system = await mail_system()
+    mail = await asyncio.to_thread(first_words, bob)
+    await hand_over(system.postfix, mail)
+    got = await juliet.until("{jabber:client}body")
+    assert (got.findtext("{jabber:client}body"), got.get("from")) == ("Good morrow", CONTACT)
+    juliet.send(
+        f"<message to='{CONTACT}' id='a1' type='chat'><body>Good morrow, Bob</body>"
+        f"<reply xmlns='urn:xmpp:reply:0' to='{CONTACT}' id='{got.get('id')}'/></message>"
+    )
+    sender, recipients, answer = await far.next()
+    assert (sender, recipients) == (ADDRESS, [BOB])
+    bob.account.set_config("force_encryption", "0")
+    message = await asyncio.to_thread(shown, bob, answer)
+    assert "Good morrow, Bob" in message.text
+    assert not message.show_padlock
+    assert bob.id_of(message.parent_id) == message_from_bytes(mail)["Message-ID"].strip("<>")

@@ -159,28 +159,3 @@ async def test_the_life_of_a_user(start, juliet, relay, kit):
     (reply,) = await gateway.deliver(b"Subject: x\r\n\r\nx\r\n", to=["capulet@example.org"])
     assert reply.startswith("550 5.1.1")
     assert kit.error_of(await juliet.iq(DOMAIN, REMOVE, "set"))[1] == "registration-required"
-
-
-async def test_what_libervia_does_works(start, juliet, relay, kit):
-    """A bare request for data before discovery, disco on the contact, white space in unsigned base64, no ids."""
-    import base64
-
-    gateway = await start()
-    data = kit.openpgp(900, seed=3)
-    answer = await juliet.iq(BOB, "<data xmlns='urn:xmpp:gre:0'/>")
-    values = {each.get("var"): [value.text for value in each] for each in answer.iter("{jabber:x:data}field")}
-    assert values["sender_id"] == ["juliet@example.org"]
-    info = await juliet.iq(BOB, INFO)
-    identities = {
-        (each.get("category"), each.get("type")) for each in info[0] if each.tag.endswith("identity")
-    }
-    assert identities == {("gateway", "smtp")}
-    body = "\n  ".join(base64.encodebytes(data).decode().splitlines())
-    pair = "formatter='urn:xmpp:gre:formatter:mime:0' encrypter='urn:xmpp:gre:encrypter:openpgp:0'"
-    juliet.send(
-        f"<message to='{BOB}'><body/><encrypted xmlns='urn:xmpp:gre:0' {pair}>\n  {body}\n</encrypted></message>"
-    )
-    assert kit.binary_of((await relay.next())[2]) == data
-    assert await gateway.deliver(kit.pgp_mime(data)) == ["250 2.1.5 Stored"]
-    got = await juliet.until("{urn:xmpp:gre:0}encrypted")
-    assert base64.b64decode(got.findtext("{urn:xmpp:gre:0}encrypted")) == data
