@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,49 +88,75 @@ def fill(folder):
     return file
 
 
+async def goes_on_after_a_full_disk(stage, disk):
+    """Fill the disk of the database: everybody is told to come again, and nothing is lost when there is room."""
+    gateway = stage.gateway
+    await gateway.start()
+    sender = stage.lmtp()
+    await until(lambda: stage.users["juliet"].online.is_set())
+    before = [stage.send("juliet", 1), await stage.deliver(sender, "juliet", 1)]
+    await until(lambda: arrived(stage, *before), "a message each way")
+    await stage.sink.stop()
+    kept = stage.send("juliet", 2)  # stored, and waiting for the relay
+    await asyncio.sleep(1)
+    ballast = fill(disk)
+    replies = set()
+    for number in range(2, 6):
+        try:
+            await stage.deliver(sender, "juliet", number, 60_000)
+        except NotTakenNow as error:
+            replies.add(str(error))
+    assert len(replies) == 1, replies
+    assert "452 4.3.1" in replies.pop()
+    refused = stage.send("juliet", 3, 60_000)
+    await until(
+        lambda: any(what.startswith("error") for _, what in stage.ledger.letters[refused].notes),
+        "an error for what cannot be stored",
+    )
+    assert "resource-constraint" in stage.ledger.letters[refused].notes[0][1]
+    assert not stage.ledger.letters[refused].refused, "it may be sent again"
+    assert gateway.running
+    ballast.unlink()
+    await stage.sink.start()
+    for number in range(2, 6):
+        await stage.deliver(sender, "juliet", number, 60_000)
+    markers = [kept, *(f"in-juliet-{number}" for number in range(2, 6))]
+    await until(lambda: arrived(stage, *markers), "all that was stored, and all that came again")
+    await until(lambda: answered(stage, kept), "the receipt")
+    stage.users["juliet"].repeat(refused)
+    await until(lambda: arrived(stage, refused) and answered(stage, refused), "the message sent again")
+    nothing_is_lost(stage)
+    assert await gateway.stop() == 0
+
+
 async def test_a_full_disk_puts_everybody_off_and_loses_nothing(tmp_path):
     async with Stage(tmp_path / "stage", patience=600) as stage:
         with small_disk(tmp_path / "disk", 4 << 20) as disk:
             gateway = stage.gateway
             text = gateway.config.read_text().replace(str(gateway.folder / "state"), str(disk / "state"))
             gateway.config.write_text(text)
-            await gateway.start()
-            sender = stage.lmtp()
-            await until(lambda: stage.users["juliet"].online.is_set())
-            before = [stage.send("juliet", 1), await stage.deliver(sender, "juliet", 1)]
-            await until(lambda: arrived(stage, *before), "a message each way")
-            await stage.sink.stop()
-            kept = stage.send("juliet", 2)  # stored, and waiting for the relay
-            await asyncio.sleep(1)
-            ballast = fill(disk)
-            replies = set()
-            for number in range(2, 6):
-                try:
-                    await stage.deliver(sender, "juliet", number, 60_000)
-                except NotTakenNow as error:
-                    replies.add(str(error))
-            assert len(replies) == 1, replies
-            assert "452 4.3.1" in replies.pop()
-            refused = stage.send("juliet", 3, 60_000)
-            await until(
-                lambda: any(what.startswith("error") for _, what in stage.ledger.letters[refused].notes),
-                "an error for what cannot be stored",
-            )
-            assert "resource-constraint" in stage.ledger.letters[refused].notes[0][1]
-            assert gateway.running
-            ballast.unlink()
-            await stage.sink.start()
-            for number in range(2, 6):
-                await stage.deliver(sender, "juliet", number, 60_000)
-            markers = [kept, *(f"in-juliet-{number}" for number in range(2, 6))]
-            await until(lambda: arrived(stage, *markers), "all that was stored, and all that came again")
-            await until(lambda: answered(stage, kept), "the receipt")
-            stage.users["juliet"].repeat(refused)
-            await until(
-                lambda: arrived(stage, refused) and answered(stage, refused), "the message sent again"
-            )
-            nothing_is_lost(stage)
-            assert await gateway.stop() == 0
+            await goes_on_after_a_full_disk(stage, disk)
+
+
+async def test_a_full_disk_under_postgresql_puts_everybody_off_and_loses_nothing(tmp_path):
+    """The tables are on a disk of their own: where the log of PostgreSQL is, a full disk ends the whole server."""
+    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
+    async with PostgresServer() as database:
+        # Not beneath the folder of this test, which the server's user may not enter.
+        with tempfile.TemporaryDirectory(prefix="gre-tablespace-") as folder:
+            Path(folder).chmod(0o711)
+            with small_disk(Path(folder) / "disk", 8 << 20) as disk:
+                space = disk / "space"
+                space.mkdir(mode=0o700)
+                shutil.chown(space, "postgres")
+                disk.chmod(0o711)
+                admin = await asyncpg.connect(database.url)
+                await admin.execute(f"CREATE TABLESPACE small LOCATION '{space}'")
+                await admin.execute("ALTER DATABASE postgres SET default_tablespace = small")
+                await admin.close()
+                async with Stage(tmp_path / "stage", database=database.url, patience=600) as stage:
+                    await goes_on_after_a_full_disk(stage, disk)
+                await database.stop()
 
 
 # -- a clock that jumps ----------------------------------------------------------------------------
