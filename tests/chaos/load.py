@@ -14,7 +14,7 @@ from gre_core.testing.postfix import PostfixServer
 from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 
-from gateway_process import GatewayProcess  # isort: skip - of tests/load
+from forked_gateway import ForkedGateway  # isort: skip - of tests/load
 from ledger import Ledger  # isort: skip
 from letters import GATEWAY, MAIL_DOMAIN, PEER, checksum, mail, read_mail, stanza  # isort: skip
 from mail_sender import MailSender, Refused, persist  # isort: skip
@@ -132,7 +132,7 @@ class Scene:
         planted: a bug in the gateway that has to be found, or ``""``.
     """
 
-    gateway: GatewayProcess
+    gateway: ForkedGateway
     postfix: PostfixServer
 
     def __init__(self, folder: Path, database: str, planted: str) -> None:
@@ -172,7 +172,7 @@ class Scene:
             self._stack.push_async_callback(tap.stop)
             addresses = {f"{name}@{MAIL_DOMAIN}": f"{name}@{xmpp.domain}" for name in USERS}
             planted = {"GRE_PLANTED": self._planted} if self._planted else {}
-            self.gateway = GatewayProcess(
+            self.gateway = ForkedGateway(
                 self._folder,
                 xmpp,
                 tap.port,

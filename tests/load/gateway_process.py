@@ -173,8 +173,8 @@ wkd = false
     async def stop(self) -> int:
         """Stop it in order; give its exit code."""
         if self.running:
-            assert self.process is not None
-            self.process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
         return await asyncio.wait_for(self.ended(), 60)
 
     def resident(self) -> int:

@@ -25,7 +25,8 @@ def _count(*_arguments: object) -> None:
     part.replace(f"{_PREFIX}.tasks")
 
 
-if _PREFIX and "gre_gateway_email" in " ".join(sys.orig_argv):
+def set_up() -> None:
+    """Do it."""
     signal.signal(signal.SIGUSR1, _count)
     if os.environ.get("GRE_PLANTED"):
         import planted
@@ -37,3 +38,7 @@ if _PREFIX and "gre_gateway_email" in " ".join(sys.orig_argv):
         # After the bugs: it tells what the gateway believes.
         journal.Journal(os.environ["GRE_JOURNAL"]).watch()
         journal.Trap(f"{_PREFIX}.trap").set_up()
+
+
+if _PREFIX and "gre_gateway_email" in " ".join(sys.orig_argv):
+    set_up()
