@@ -92,10 +92,13 @@ class XmppStream:
 
     def freeze(self) -> None:
         """Read nothing more: what comes now is lost when the connection is cut."""
-        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        if not self._writer.is_closing():
+            self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def cut(self) -> None:
         """Hang up without a word: what was not read is lost, and the other side gets a reset (TCP RST)."""
+        if self._writer.is_closing():
+            return
         linger = struct.pack("ii", 1, 0)
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._writer.transport.abort()
