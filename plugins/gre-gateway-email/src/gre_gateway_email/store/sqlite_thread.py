@@ -10,7 +10,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import NullPool, create_engine, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,12 @@ class SqliteThread:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gre-store")
         self._engine = create_engine(
             url.set(drivername="sqlite+pysqlite"),
-            pool_size=1,
-            max_overflow=0,
-            pool_reset_on_return=None,  # every connection is given back without a transaction
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",  # transactions begin and end here, not in SQLAlchemy
             hide_parameters=True,  # they are addresses and content
         )
         event.listen(self._engine, "connect", set_up)
-        event.listen(self._engine, "begin", _begin_immediate)
+        self._connection: Connection | None = None
 
     async def transaction(self, work: Callable[[Connection], T]) -> T:
         """Run a transaction and commit it; raises what ``work`` or the driver raises."""
@@ -47,14 +46,24 @@ class SqliteThread:
     async def close(self) -> None:
         """Finish what is under way and close the connection."""
         # The thread has nothing to do but what is under way; it is waited for without holding up the event loop.
-        await asyncio.to_thread(self._executor.shutdown)
-        self._engine.dispose()
+        loop = asyncio.get_running_loop()
+        if self._connection is not None:
+            await loop.run_in_executor(self._executor, self._connection.close)
+            self._connection = None
+        self._executor.shutdown(wait=False)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.begin() as connection:
-            return work(connection)
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first could otherwise not become one that writes while another program writes.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._engine.connect()
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        # A transaction that reads first could otherwise not become one that writes while another program writes.
+        driver.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            driver.commit()
+        except BaseException:
+            driver.rollback()
+            raise
+        return result
