@@ -182,14 +182,21 @@ SMUGGLED = {
     "bare CR": b"x\ry\r\n.\r\n",
     "CR CRLF": b"x\r\r\n.\r\n",
     "NUL": b"x\0y\r\n.\r\n",
+    "CRLF NUL dot CRLF": b"x\r\n\0.\r\nMAIL FROM:<eve@example.net>\r\n.\r\n",
+    "CRLF dot NUL CRLF": b"x\r\n.\0\r\nMAIL FROM:<eve@example.net>\r\n.\r\n",
+    "CRLF dot CR CRLF": b"x\r\n.\r\r\nMAIL FROM:<eve@example.net>\r\n.\r\n",
+    "at the start": b".\nMAIL FROM:<eve@example.net>\r\n.\r\n",
 }
 
 
 @pytest.mark.parametrize("name", SMUGGLED)
-async def test_mails_with_bare_line_ends_are_refused_whole(lmtp, door, name):
+@pytest.mark.parametrize("piece", [1, 2, 1000], ids=["bytes", "twos", "whole"])
+async def test_mails_with_bare_line_ends_are_refused_whole(lmtp, door, name, piece):
     await envelope(lmtp)
     await lmtp.say("DATA")
-    lmtp.send(SMUGGLED[name])
+    for at in range(0, len(SMUGGLED[name]), piece):
+        lmtp.send(SMUGGLED[name][at : at + piece])
+        await asyncio.sleep(0)
     assert (await lmtp.reply()).startswith("554 5.6.0")
     assert (await lmtp.say("NOOP")).startswith("250"), "something was taken for a command"
     assert door.mails == []

@@ -203,6 +203,35 @@ SMUGGLING = [
 
 
 @pytest.mark.parametrize("before_queue", [False, True], ids=["lmtp", "before the queue"])
+async def test_a_lax_postfix_and_the_gateway_agree_where_a_mail_ends(mail_system, juliet, before_queue):
+    """A Postfix that takes bare LF as a line end sees a second mail in some; what it sees as one never becomes two."""
+    system = await mail_system(
+        before_queue=before_queue, smtpd_forbid_bare_newline="no", smtpd_forbid_unauth_pipelining="no"
+    )
+    hidden = b"MAIL FROM:<evil@example.net>\r\nRCPT TO:<juliet@example.org>\r\nDATA\r\nSubject: hidden\r\n\r\nevil\r\n.\r\n"
+    seen = 0
+    for number, end in enumerate(SMUGGLING):
+        reader, writer = await asyncio.open_connection("127.0.0.1", system.postfix.port)
+        writer.write(
+            b"EHLO mail.example.net\r\nMAIL FROM:<bob@example.net>\r\nRCPT TO:<juliet@example.org>\r\nDATA\r\n"
+        )
+        await asyncio.sleep(0.05)
+        # The same mail twice within a second would be one.
+        writer.write(PLAIN + end + hidden.replace(b"hidden", b"hidden %d" % number) + b"QUIT\r\n")
+        async with asyncio.timeout(30):
+            said = (await reader.read()).decode()
+        # After the first mail's end: an answer for it, and four for each that Postfix sees behind it.
+        seen += said.partition("354 ")[2].count("354 ")
+        writer.close()
+    await until(lambda: not system.postfix.queued, "Postfix keeps mails")
+    assert (await send(system.postfix.port, PLAIN.replace(b"hello", b"the last one"))).startswith("250")
+    evil = 0
+    while (got := await juliet.until(f"{CLIENT}body")).findtext(f"{CLIENT}body") != "the last one":
+        evil += got.get("from").startswith("evil")
+    assert 0 < evil == seen
+
+
+@pytest.mark.parametrize("before_queue", [False, True], ids=["lmtp", "before the queue"])
 async def test_no_mail_hides_in_another_on_the_way_in(mail_system, juliet, before_queue):
     system = await mail_system(before_queue=before_queue)
     hidden = b"MAIL FROM:<evil@example.net>\r\nRCPT TO:<juliet@example.org>\r\nDATA\r\nSubject: hidden\r\n\r\nevil\r\n.\r\n"
@@ -228,8 +257,9 @@ async def test_no_mail_hides_in_another_on_the_way_in(mail_system, juliet, befor
             break
 
 
-async def test_no_mail_hides_in_another_on_the_way_out(mail_system, juliet, far):
-    await mail_system()
+@pytest.mark.parametrize("bare_newline", ["normalize", "no"])
+async def test_no_mail_hides_in_another_on_the_way_out(mail_system, juliet, far, bare_newline):
+    await mail_system(smtpd_forbid_bare_newline=bare_newline)
     for end in ("\n.\n", "\n.\n.\n", ".", "\n..\n", "&#13;.&#13;", "&#13;\n.&#13;\n"):
         text = f"before{end}MAIL FROM:&lt;evil@example.org&gt;\nRCPT TO:&lt;bob@example.net&gt;\nDATA\nSubject: x\n\nevil{end}"
         juliet.send(

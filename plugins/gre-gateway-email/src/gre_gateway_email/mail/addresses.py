@@ -123,6 +123,9 @@ def _check_local_part(address: str, local: str) -> None:
     if foreign is not None:
         shown = "a space" if foreign[0] == " " else f'"{foreign[0]}"'
         raise _invalid(address, f"{shown} is not allowed before the @")
+    if "=?" in local:
+        # Legal, used by nobody, and read by some programs as an encoded word of anything (RFC 2047, section 5).
+        raise _invalid(address, '"=?" is not allowed before the @')
     if local.startswith(".") or local.endswith(".") or ".." in local:
         raise _invalid(address, "a dot stands at an edge or beside another dot")
 

@@ -27,6 +27,7 @@ _SIGNS: Final = _SECTION // 3
 """As many percent-encoded bytes."""
 
 _PLAIN_TEXT: Final = re.compile(r"(?!From )[\t -~]{0,76}(?<![ \t])(?:\n(?!From )[\t -~]{0,76}(?<![ \t]))*")
+_PLAIN_SUBJECT: Final = re.compile(r"[!-~]{0,60}(?: [!-~]{1,60})*")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_. ()+-]{1,50}")
 _COMPOSITE: Final = ("message/", "multipart/")
 
@@ -123,6 +124,6 @@ def _filename(name: str) -> str:
 
 def _encoded(subject: str | None) -> str:
     line = " ".join((subject or "").encode("utf-8", "replace").decode().split())[:MAX_SUBJECT]
-    return Header(line, "utf-8" if not line.isascii() else "us-ascii", header_name="Subject").encode(
-        linesep="\r\n"
-    )
+    # What looks like an encoded word would be read as one, and a long word would make a line that is too long.
+    plain = _PLAIN_SUBJECT.fullmatch(line) is not None and "=?" not in line
+    return Header(line, "us-ascii" if plain else "utf-8", header_name="Subject").encode(linesep="\r\n")
