@@ -44,6 +44,7 @@ PACKAGES_OF_DEBIAN = {
     "openssl": "openssl",
     "profanity": "profanity",
     "opendkim": "opendkim",
+    "dirmngr": "dirmngr",
     "tmux": "tmux",
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
