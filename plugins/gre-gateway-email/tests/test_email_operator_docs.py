@@ -47,9 +47,13 @@ def help_of(*words):
 def test_the_readme_names_every_command_and_option():
     text = README.read_text("utf-8")
     names = re.findall(r"^    (\w+) +", help_of(), re.MULTILINE)
-    assert {"init", "check", "run", "status", "queue", "users", "forget"} <= set(names)
+    assert {"init", "check", "run", "status", "queue", "users", "database", "forget"} <= set(names)
     for name in names:
-        inner = re.findall(r"^    (\w+) +", help_of(name), re.MULTILINE) if name in {"queue", "users"} else []
+        inner = (
+            re.findall(r"^    (\w+) +", help_of(name), re.MULTILINE)
+            if name in {"queue", "users", "database"}
+            else []
+        )
         for words in ((name,), *((name, each) for each in inner)):
             for option in re.findall(r"(?<![\w-])--[\w-]+", help_of(*words)):
                 assert option in text or option == "--help", words

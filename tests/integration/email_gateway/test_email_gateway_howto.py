@@ -24,6 +24,7 @@ PROGRAMS = {
     "neomutt": "neomutt",
     "openssl": "openssl",
     "/lib/systemd/systemd": "systemd",
+    "psql": "postgresql",
 }
 
 
@@ -61,8 +62,21 @@ def machine(tmp_path):
     return run
 
 
-def test_every_command_of_the_how_to_runs_and_the_mails_arrive(machine):
-    done = machine(commands_of("email-gateway.md"))
+AFTERWARDS = """
+gre-email-gateway users list
+: > /var/mail/bob
+gre send bob@mx.example.org --gateway email.example.org --host 127.0.0.1 --text "By PostgreSQL."
+until [ -s /var/mail/bob ]; do sleep 1; done
+su - bob -c "gpg --decrypt /var/mail/bob"
+systemctl stop gre-email-gateway
+systemctl show --property=Result,NRestarts gre-email-gateway
+"""
+"""What shows that the gateway is whole when all commands of both pages have run."""
+
+
+def test_every_command_of_the_pages_runs_and_the_mails_arrive(machine):
+    script = [commands_of("email-gateway.md"), commands_of("email-gateway-operating.md"), AFTERWARDS]
+    done = machine("\n".join(script))
     assert "All is right." in done.out
     assert "email.example.org is connected since" in done.out
     assert "✓ relayed" in done.out
@@ -72,3 +86,7 @@ def test_every_command_of_the_how_to_runs_and_the_mails_arrive(machine):
     # The service ran under systemd, with all that its unit forbids.
     assert re.search(r"systemd\[1\]: Started gre-email-gateway.service", done.journal)
     assert "gre-email-gateway.service: Failed" not in done.journal
+    assert done.out.endswith("Result=success\nNRestarts=0\n")
+    assert "/var/backups/gre-email-gateway.db is the database now." in done.out
+    assert "Everything is copied and counted." in done.out
+    assert "By PostgreSQL." in done.out

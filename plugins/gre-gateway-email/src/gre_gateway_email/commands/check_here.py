@@ -16,10 +16,9 @@ from gre_core.registry import Plugins
 from gre_gateway_email.carrier import Carriers
 from gre_gateway_email.commands.findings import Finding, note, ok, wrong
 from gre_gateway_email.commands.shown import moment, size
-from gre_gateway_email.commands.stored import CommandFailed, is_there
+from gre_gateway_email.commands.stored import CommandFailed, is_there, revision
 from gre_gateway_email.store import default_url
-from gre_gateway_email.store.database import Database
-from gre_gateway_email.store.upgrade import HEAD, revision_of
+from gre_gateway_email.store.upgrade import HEAD, refuse_newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,21 +120,19 @@ async def database(config: Config) -> Finding:
         if not is_there(config):
             return ok("[database] is made at the first start")
         async with asyncio.timeout(_PATIENCE):
-            opened = Database(config.database or default_url(config.state))
-            try:
-                revision = await opened.read(revision_of)
-            finally:
-                await opened.close()
+            name, found = await revision(config.database or default_url(config.state))
+        if found is not None:
+            refuse_newer(found, name)
     except TimeoutError:
         return wrong(f"[database] gives no answer within {_PATIENCE:.0f} seconds: is PostgreSQL running?")
     except (GreError, CommandFailed) as error:
         return wrong(f"[database] {error.text}")
-    if revision == HEAD:
-        return ok(f"[database] {opened.name}: opens, and its tables are up to date")
-    if revision is None:
-        return ok(f"[database] {opened.name}: opens; its tables are made at the first start")
+    if found == HEAD:
+        return ok(f"[database] {name}: opens, and its tables are up to date")
+    if found is None:
+        return ok(f"[database] {name}: opens; its tables are made at the first start")
     return note(
-        f"[database] {opened.name}: its tables have version {revision}, this program {HEAD}: they are brought up "
+        f"[database] {name}: its tables have version {found}, this program {HEAD}: they are brought up "
         "to date at the next start. Make a backup first"
     )
 

@@ -45,6 +45,14 @@ examples:
   gre-email-gateway queue show ID
   gre-email-gateway queue replay ID ID ...
   gre-email-gateway queue drop --all-dead"""
+_DATABASE: Final = """\
+Makes a backup of an SQLite database, puts one back, or copies everything from SQLite to PostgreSQL or the other way.
+For backups of PostgreSQL take pg_dump and pg_restore.
+
+examples:
+  gre-email-gateway database backup /var/backups/gre-email-gateway.db
+  gre-email-gateway database restore /var/backups/gre-email-gateway.db
+  gre-email-gateway database move /etc/gre-email-gateway/database-url"""
 _FORGET: Final = """\
 Erases all that the gateway has of a user: registration, addresses, messages under way, keys of correspondents, hashes
 of delivered messages. A user of the configuration file has to be removed there first.
@@ -101,6 +109,18 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
         action = _command(actions, name, text)
         action.add_argument("ids", nargs="*", metavar="ID")
         action.add_argument("--all-dead", action="store_true", help="all dead letters")
+
+    database = _command(
+        commands, "database", "back up, restore or move what is stored", _DATABASE, config=_default()
+    )
+    actions = database.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("backup", "write all of an SQLite database into a new file; the gateway may run"),
+        ("restore", "put a backup in the place of the SQLite database; the gateway must not run"),
+    ):
+        _command(actions, name, text).add_argument("file", type=Path, metavar="FILE")
+    moving = _command(actions, "move", "copy everything to another, empty database; the gateway must not run")
+    moving.add_argument("target", metavar="URL-OR-FILE", help="its URL, or a file with the URL")
 
     forget = _command(commands, "forget", "erase all that is stored of a user", _FORGET, config=_default())
     forget.add_argument("user", metavar="USER", help="JID, or mail address of the user")

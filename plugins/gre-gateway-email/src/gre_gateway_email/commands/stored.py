@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,9 @@ from slixmpp import JID
 from slixmpp.jid import InvalidJID
 
 from gre_core.errors import GreError
+from gre_gateway_email.operate.running import read_running
 from gre_gateway_email.store import default_url, open_store
+from gre_gateway_email.store.upgrade import HEAD, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -44,19 +47,45 @@ def is_there(config: Config) -> bool:
         raise CommandFailed(f"{config.state} cannot be read by this user: use sudo") from None
 
 
+async def revision(url: str) -> tuple[str, str | None]:
+    """Look at a database without changing it: its name, and the revision of its tables (None: there are none).
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    from gre_gateway_email.store.database import Database  # noqa: PLC0415 - few commands wait for it
+
+    database = Database(url)
+    try:
+        return database.name, await database.read(revision_of)
+    finally:
+        await database.close()
+
+
 @asynccontextmanager
 async def opened(config: Config) -> AsyncGenerator[Store]:
     """Open the database that the gateway uses.
 
     Raises:
-        CommandFailed: there is none yet.
+        CommandFailed: there is none yet, or an older gateway works on it, whose tables must not change meanwhile.
         StoreError: it cannot be opened.
     """
     if not is_there(config):
         raise CommandFailed(
             f"There is no database in {config.state} yet: the gateway was never started with {config.path}"
         )
-    store = await open_store(config.database or default_url(config.state))
+    url = config.database or default_url(config.state)
+    running = read_running(config.state)
+    if (
+        running is not None
+        and running.version != version("gre-gateway-email")
+        and (await revision(url))[1] != HEAD
+    ):
+        raise CommandFailed(
+            f"Version {running.version} of the gateway runs, and the one that is installed needs other tables: "
+            "start the gateway again first"
+        )
+    store = await open_store(url)
     try:
         yield store
     finally:

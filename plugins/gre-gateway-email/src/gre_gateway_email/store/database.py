@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 import time
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -27,7 +28,7 @@ from gre_gateway_email.store.schema import versions
 from gre_gateway_email.store.sqlite_thread import SqliteThread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from sqlalchemy.engine import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -110,6 +111,19 @@ class Database:
         try:
             return await self._persist(once)
         except SQLAlchemyError as error:
+            raise told(error, self.name) from None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[AsyncConnection]:
+        """Give a connection on which each statement is committed by itself, for a program that is alone here.
+
+        Raises:
+            StoreError: the database does not answer, or a statement failed.
+        """
+        try:
+            async with self._reading.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
             raise told(error, self.name) from None
 
     async def write(self, work: Callable[[Connection], T], *, marked: bool = True) -> T:

@@ -9,6 +9,7 @@ from sqlalchemy import inspect, text
 from gre_core.errors import StoreError
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy.engine import Connection
 
 HEAD: Final = "3"
@@ -37,19 +38,36 @@ def upgrade(connection: Connection, name: str) -> None:
         return
     # Only a new or old database waits for these imports.
     from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+
+    config = _scripts()
+    if revision is not None:
+        refuse_newer(revision, name)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def refuse_newer(revision: str, name: str) -> None:
+    """Refuse tables that this version does not know.
+
+    Raises:
+        StoreError: the database is newer than this program.
+    """
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    config = Config()
-    config.set_main_option("script_location", SCRIPTS)
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
+    known = {script.revision for script in ScriptDirectory.from_config(_scripts()).walk_revisions()}
+    if revision not in known:
         raise StoreError(
             f"The database {name} was written by a newer version of gre-gateway-email. "
             "Install that version again, or restore a backup from before."
         )
-    command.upgrade(config, "head")
+
+
+def _scripts() -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", SCRIPTS)
+    return config
 
 
 def revision_of(connection: Connection) -> str | None:
