@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from gre_gateway_email.store import AddressTaken, HarvestedKey, InboundMessage, OutboundMail, User, open_store
 from gre_gateway_email.store.schema import metadata
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -249,12 +249,13 @@ class Contract(RuleBasedStateMachine):
 
     # -- time ----------------------------------------------------------------------------------------
 
-    @rule(days=st.sampled_from([0.01, 1.0, 6.0, 8.0]))
+    @rule(days=st.sampled_from([0.01, 1.0]))
     def time_passes(self, days):
         self.now += days * DAY
 
-    @rule()
-    def prune(self):
+    @rule(days=st.sampled_from([0.0, 8.0, 15.0]))
+    def prune(self, days):
+        self.now += days * DAY
         self.do(self.store.prune(KEPT, DEAD_KEPT))
         self.hashes = {
             name: (user, at) for name, (user, at) in self.hashes.items() if int(at) >= int(self.now - KEPT)
@@ -324,6 +325,10 @@ def test_the_store_does_what_it_promises(database_url):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.explicit, Phase.generate),  # to shrink what fails takes minutes
         ),
     )
