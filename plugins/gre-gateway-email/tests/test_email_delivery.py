@@ -9,6 +9,8 @@ import pytest
 from gre_gateway_email.mail.door import MailOptions
 from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.relaying import delivery as module
+from gre_gateway_email.relaying import dispatch as dispatch_module
+from gre_gateway_email.relaying import leaving as leaving_module
 from gre_gateway_email.relaying import proofs as proofs_module
 from gre_gateway_email.relaying import receipts as receipts_module
 from gre_gateway_email.relaying.clock import SteadyClock
@@ -474,7 +476,7 @@ async def test_a_bounce_that_no_client_ever_marks_ends_where_the_operator_sees_i
 async def test_a_database_that_is_away_when_a_message_arrived_costs_no_second_delivery(
     post, mail, monkeypatch
 ):
-    monkeypatch.setattr(module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(leaving_module, "STORE_PAUSE", 0.01)
     arrived, calls = post.store.inbox.arrived, []
 
     async def away(ids):
@@ -490,7 +492,7 @@ async def test_a_database_that_is_away_when_a_message_arrived_costs_no_second_de
 
 
 async def test_a_database_that_is_away_when_content_is_read_delays_the_message(post, mail, monkeypatch):
-    monkeypatch.setattr(module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(dispatch_module, "STORE_PAUSE", 0.01)
     post.courier.connected = False
     await post.mail(mail)
     content, calls = post.store.inbox.content, []

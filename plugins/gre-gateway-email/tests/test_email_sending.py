@@ -8,6 +8,7 @@ import random
 
 import pytest
 from gre_gateway_email.mail.relay import unreachable
+from gre_gateway_email.relaying import background
 from gre_gateway_email.relaying import sending as module
 from gre_gateway_email.relaying.backoff import pause
 from gre_gateway_email.store import OutboundMail
@@ -190,7 +191,7 @@ async def test_each_is_sent_once_however_new_and_stored_ones_mix(desk, kit, text
 async def test_a_mail_that_was_sent_is_not_sent_again_while_the_database_is_away(
     desk, kit, text, monkeypatch
 ):
-    monkeypatch.setattr(module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(background, "STORE_PAUSE", 0.01)
     sent, calls = desk.store.outbox.sent, []
 
     async def away(mail):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.carrier import Carriers
     from gre_gateway_email.config import Config
-    from gre_gateway_email.relaying.delivery import Courier
+    from gre_gateway_email.relaying.dispatch import Courier
     from gre_gateway_email.relaying.events import Events
     from gre_gateway_email.relaying.inbound import Taken
     from gre_gateway_email.relaying.quotas import Quotas

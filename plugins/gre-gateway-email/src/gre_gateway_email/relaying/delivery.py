@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from gre_core.errors import GreError, PeerTimeout, Refused, StoreError
+from gre_core.errors import GreError, Refused, StoreError
 from gre_core.log import get_logger
+from gre_gateway_email.relaying.background import Background, written
 from gre_gateway_email.relaying.backoff import pause
+from gre_gateway_email.relaying.dispatch import Dispatch
 from gre_gateway_email.relaying.events import NoEvents
 from gre_gateway_email.relaying.feed import STORE_PAUSE, Feed
-from gre_gateway_email.relaying.proofs import Pinger, Proofs, server_of
+from gre_gateway_email.relaying.leaving import Leaving
+from gre_gateway_email.relaying.proofs import Proofs
 from gre_gateway_email.relaying.receipts import Receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractContextManager
 
     from gre_core.errors import PeerError
     from gre_gateway_email.config import Retry
+    from gre_gateway_email.relaying.dispatch import Courier
     from gre_gateway_email.relaying.events import Events
     from gre_gateway_email.relaying.giving_up import GivingUp
     from gre_gateway_email.store.records import InboundMessage
@@ -37,9 +40,6 @@ if TYPE_CHECKING:
 RECEIPT_GRACE: Final = 3600.0
 """How long a receipt is waited for while the user is there, in seconds. A server notices within a quarter of an hour
 that the connection to a client is dead that it writes to."""
-
-BATCH: Final = 100
-"""Messages that are sent before the next ping."""
 
 MOST: Final = 1000
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -52,29 +52,6 @@ _OFFLINE: Final = "service-unavailable"
 """What a server answers that keeps no messages for users who are away (RFC 6121, section 8.5.2.2)."""
 
 _log = get_logger(__name__)
-
-
-class Courier(Pinger, Protocol):
-    """The XMPP side, as the delivery needs it."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether the stream is up."""
-        ...
-
-    async def send(self, message: InboundMessage, content: bytes) -> None:
-        """Hand a message to the stream.
-
-        Raises:
-            PeerTimeout: the stream is down.
-            Refused: of type wait: no client is there that it could go to.
-            GreError: this message cannot be sent at all.
-        """
-        ...
-
-    async def gives_receipts(self, user: str) -> bool:
-        """Tell whether a client of the user is there that sends receipts."""
-        ...
 
 
 class Delivery:
@@ -116,36 +93,33 @@ class Delivery:
             page=PAGE,
             ready=lambda: courier.connected,
         )
-        self._proofs = Proofs(courier, self._proven, self._spawn)
-        self._contents: dict[str, bytes] = {}
-        self._waiting: deque[InboundMessage] = deque()
-        self._wake = asyncio.Event()
-        self._receipts = Receipts(self._park, lambda message_id: self._spawn(self._send_again(message_id)))
-        self._leaving: dict[str, InboundMessage] = {}
-        self._flushing = False
+        self._background = Background("delivery-failed")
+        self._proofs = Proofs(courier, self._proven, self._background.start)
+        self._dispatch = Dispatch(
+            inbox, courier, self._proofs, self._feed.held, vanished=self._drop, failed=self._failed
+        )
+        self._receipts = Receipts(
+            self._park, lambda message_id: self._background.start(self._send_again(message_id))
+        )
+        self._leaving = Leaving(inbox, self._feed.release, self._background)
         self._settling: set[str] = set()
         self._confirmed: set[str] = set()
         self._absent: dict[str, set[str]] = {}
         self._stream = ""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # -- from outside --------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work, with what is in the inbox."""
-        self._spawn(self._feed.run())
-        self._spawn(self._work())
-        self._spawn(self._giving_up.run(self._feed.held.keys()))
+        self._background.start(self._feed.run())
+        self._background.start(self._dispatch.run())
+        self._background.start(self._giving_up.run(self._feed.held.keys()))
 
     async def stop(self) -> None:
         """End the work; what is in the inbox stays there."""
         self._receipts.stop()
-        if self._leaving:
-            await self._flush_once()
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._leaving.finish()
+        await self._background.stop()
 
     def storing(self, ids: Iterable[str]) -> AbstractContextManager[None]:
         """Leave messages alone while they are written; within, :meth:`push` those that are."""
@@ -153,9 +127,9 @@ class Delivery:
 
     def push(self, message: InboundMessage, content: bytes) -> None:
         """Bring a message on its way that was just stored."""
-        self._contents[message.id] = content
+        self._dispatch.remember(message.id, content)
         if not self._feed.offer(message):
-            self._contents.pop(message.id, None)
+            self._dispatch.forget(message.id)
 
     def wake(self) -> None:
         """Look for messages that were stored without :meth:`push`."""
@@ -164,17 +138,16 @@ class Delivery:
     def forget(self, user: str) -> None:
         """Send no message to a user any more whose data were erased."""
         for message in self._feed.of_user(user):
-            if message.id not in self._leaving and message.id not in self._settling:
+            if message.id not in self._leaving.ids and message.id not in self._settling:
                 self._drop(message)
 
     def connected(self) -> None:
         """Note a new stream: whatever has not arrived is sent again, with the same stanza ids."""
         self._stream = secrets.token_hex(8)
         self._proofs.new_stream()
-        self._waiting.clear()
-        self._contents.clear()
+        self._dispatch.new_stream()
         self._receipts.stop()
-        self._feed.clear(keep=self._leaving.keys() | self._settling)
+        self._feed.clear(keep=self._leaving.ids.keys() | self._settling)
 
     async def receipt(self, message_id: str, user: str) -> None:
         """Note a receipt from a user."""
@@ -188,7 +161,7 @@ class Delivery:
         if (
             message is None
             or message.user != user
-            or message_id in self._leaving
+            or message_id in self._leaving.ids
             or message_id in self._settling
         ):
             return
@@ -205,7 +178,7 @@ class Delivery:
     def user_came(self, user: str) -> None:
         """Note that a client of a user is there: what only clients can be told goes out now."""
         for message_id in self._absent.pop(user, ()):
-            self._spawn(self._again(message_id))
+            self._background.start(self._again(message_id))
         self._receipts.user_came(user)
 
     def user_left(self, user: str) -> None:
@@ -216,59 +189,12 @@ class Delivery:
 
     def _begin(self, message: InboundMessage) -> None:
         if message.reason == _AWAITING + self._stream:
-            self._spawn(self._overdue(message))
+            self._background.start(self._overdue(message))
             return
-        self._waiting.append(message)
-        self._wake.set()
+        self._dispatch.put(message)
 
-    async def _work(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting and self._courier.connected:
-                if not await self._send_batch():
-                    asyncio.get_running_loop().call_later(STORE_PAUSE, self._wake.set)
-                    break
-
-    async def _send_batch(self) -> bool:
-        """Send some messages, and ask their servers for a proof; False: nothing can be sent now."""
-        servers: set[str] = set()
-        going = True
-        for _ in range(min(BATCH, len(self._waiting))):
-            if not (going and self._waiting):
-                break
-            message = self._waiting.popleft()
-            servers.add(server_of(message))
-            going = await self._send(message)
-        for server in servers:
-            self._proofs.prove(server)
-        return going
-
-    async def _send(self, message: InboundMessage) -> bool:
-        """Send one message; False: nothing can be sent now."""
-        if message.id not in self._feed.held:
-            return True
-        stream = self._stream
-        try:
-            content = self._contents.pop(message.id, None)
-            if content is None:
-                content = await self._inbox.content(message.id)
-            if stream != self._stream:
-                return True
-            if content is None:  # the user was forgotten
-                self._drop(message)
-                return True
-            self._proofs.sent(message)
-            await self._courier.send(message, content)
-        except (StoreError, PeerTimeout):
-            self._proofs.settled(message)
-            if stream == self._stream:
-                self._waiting.appendleft(message)
-            return False
-        except GreError as error:
-            self._proofs.settled(message)
-            self._settle(message, self._not_sent(message, error))
-        return True
+    def _failed(self, message: InboundMessage, error: GreError) -> None:
+        self._settle(message, self._not_sent(message, error))
 
     async def _not_sent(self, message: InboundMessage, error: GreError) -> None:
         if isinstance(error, Refused) and error.error_type == "wait":
@@ -293,9 +219,8 @@ class Delivery:
             message = await self._look_up(message_id)
             if message is not None and message_id not in self._feed.held:
                 self._feed.take(replace(message, reason=""))
-        elif message_id not in self._leaving:
-            self._waiting.append(message)
-            self._wake.set()
+        elif message_id not in self._leaving.ids:
+            self._dispatch.put(message)
 
     # -- what became of it ---------------------------------------------------------------------------
 
@@ -304,7 +229,7 @@ class Delivery:
         for message in messages:
             if message.user not in receipts:
                 receipts[message.user] = await self._courier.gives_receipts(message.user)
-            if message.id not in self._feed.held or message.id in self._leaving:
+            if message.id not in self._feed.held or message.id in self._leaving.ids:
                 continue
             awaited = receipts[message.user] or message.id in self._receipts.left
             if awaited and message.kind != "error":
@@ -322,47 +247,25 @@ class Delivery:
     def _park(self, message: InboundMessage) -> None:
         """Wait for the receipt in the database, which has more room."""
         at, why = self._now() + RECEIPT_GRACE, _AWAITING + self._stream
-        self._settle(message, self._written(lambda: self._inbox.later(message.id, at, why)), parked=True)
+        self._settle(message, written(lambda: self._inbox.later(message.id, at, why)), parked=True)
 
     async def _later(self, message: InboundMessage, reason: str) -> None:
         at = self._now() + pause(self._retry, message.attempts)
         self._events.retried("in")
-        await self._written(lambda: self._inbox.later(message.id, at, reason))
+        await written(lambda: self._inbox.later(message.id, at, reason))
 
     def _arrived(self, message: InboundMessage) -> None:
         """Remove a message from the inbox, with others that arrive at the same time."""
-        if message.id in self._leaving:
+        if message.id in self._leaving.ids:
             return
         if message.id in self._settling:
             self._confirmed.add(message.id)
             return
         self._receipts.settled(message.id)
         self._proofs.settled(message)
-        self._leaving[message.id] = message
         self._feed.guard(message)
         self._events.delivered(max(0.0, self._now() - message.received_at))
-        if not self._flushing:
-            self._flushing = True
-            self._spawn(self._flush())
-
-    async def _flush(self) -> None:
-        try:
-            while self._leaving:
-                await self._flush_once()
-        finally:
-            self._flushing = False
-
-    async def _flush_once(self) -> None:
-        leaving = list(self._leaving.values())
-        try:
-            await self._inbox.arrived([message.id for message in leaving])
-        except StoreError as error:
-            _log.error("store-failed", code=error.code)
-            await asyncio.sleep(STORE_PAUSE)
-            return
-        for message in leaving:
-            self._leaving.pop(message.id, None)
-            self._feed.release(message.id)
+        self._leaving.add(message.id)
 
     async def _look_up(self, message_id: str) -> InboundMessage | None:
         try:
@@ -372,14 +275,6 @@ class Delivery:
             _log.error("store-failed", code=error.code)
             return None
         return message if message is not None and message.state == "waiting" else None
-
-    async def _written(self, write: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                return await write()
-            except StoreError as error:
-                _log.error("store-failed", code=error.code)
-                await asyncio.sleep(STORE_PAUSE)
 
     def _settle(self, message: InboundMessage, work: Awaitable[None], *, parked: bool = False) -> None:
         """Write what became of a message, then forget it; one that is parked may have been confirmed meanwhile."""
@@ -398,18 +293,8 @@ class Delivery:
             if confirmed and parked:
                 self._arrived(message)
 
-        self._spawn(settle())
+        self._background.start(settle())
 
     def _drop(self, message: InboundMessage) -> None:
-        self._contents.pop(message.id, None)
+        self._dispatch.forget(message.id)
         self._feed.release(message.id)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("delivery-failed", error_type=type(task.exception()).__name__)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import StoreError
 from gre_core.log import get_logger
+from gre_gateway_email.relaying.background import written
 from gre_gateway_email.relaying.events import NoEvents
-from gre_gateway_email.relaying.feed import STORE_PAUSE
 from gre_gateway_email.relaying.messages import bounced_notice, derived_id, dropped_notice
 from gre_gateway_email.relaying.words import for_so_long
 
@@ -141,14 +141,7 @@ class GivingUp:
 
     async def _bury(self, message: InboundMessage, reason: str, why: str, status: str) -> None:
         report = self._report(message, why, status) if message.wants_report else None
-        while True:
-            try:
-                await self._inbox.bury(message.id, reason, report)
-            except StoreError as error:
-                _log.error("store-failed", code=error.code)
-                await asyncio.sleep(STORE_PAUSE)
-            else:
-                break
+        await written(lambda: self._inbox.bury(message.id, reason, report))
         _log.error("message-undeliverable", stanza_id=message.id)
         self._events.dead("in")
         if report is not None:

@@ -11,17 +11,18 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gre_core.errors import GreError, Refused, StoreError
+from gre_core.errors import GreError, Refused
 from gre_core.log import get_logger
 from gre_gateway_email.mail.addresses import domain_of
 from gre_gateway_email.mail.relay import Unreachable
+from gre_gateway_email.relaying.background import Background, written
 from gre_gateway_email.relaying.backoff import pause
 from gre_gateway_email.relaying.events import NoEvents
-from gre_gateway_email.relaying.feed import STORE_PAUSE, Feed
+from gre_gateway_email.relaying.feed import Feed
 from gre_gateway_email.relaying.words import for_so_long
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from contextlib import AbstractContextManager
 
     from gre_gateway_email.config import Retry
@@ -120,14 +121,14 @@ class Sending:
         self._pause = FIRST_PAUSE
         self._workers: list[asyncio.Task[None]] = []
         self._busy: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("sending-failed")
         self._stopping = False
 
     # -- from outside --------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work, with what is in the outbox."""
-        self._spawn(self._feed.run())
+        self._background.start(self._feed.run())
         self._workers = [asyncio.get_running_loop().create_task(self._work()) for _ in range(self._count)]
 
     def storing(self, mail: OutboundMail) -> AbstractContextManager[None]:
@@ -167,16 +168,16 @@ class Sending:
         for task in self._workers:
             if task not in self._busy:
                 task.cancel()
-        under_way = {*self._busy, *(task for task in self._tasks if task.get_name() == _SETTLING)}
+        under_way = {*self._busy, *self._background.named(_SETTLING)}
         if under_way:
             await asyncio.wait(under_way, timeout=seconds)
-        settling = [task for task in self._tasks if task.get_name() == _SETTLING]
+        settling = self._background.named(_SETTLING)
         if settling:
             await asyncio.wait(settling, timeout=1)
-        left = [*self._workers, *self._tasks]
-        for task in left:
+        for task in self._workers:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._background.stop()
 
     # -- the workers ---------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Sending:
     # -- what became of it ---------------------------------------------------------------------------
 
     async def _sent(self, mail: OutboundMail) -> None:
-        await self._written(lambda: self._outbox.sent(mail))
+        await written(lambda: self._outbox.sent(mail))
         self._events.relayed(max(0.0, self._now() - mail.created_at))
         _log.info("mail-relayed", peer_domain=domain_of(mail.recipients[0]), size=len(mail.mail))
         if mail.kind != "report":
@@ -263,9 +264,9 @@ class Sending:
             if mail.kind == "report":
                 # Nobody waits for an answer: only the operator can learn that somebody was not told.
                 self._events.dead("out")
-                await self._written(lambda: self._outbox.bury(mail, error.text))
+                await written(lambda: self._outbox.bury(mail, error.text))
             else:
-                await self._written(lambda: self._outbox.refused(mail))
+                await written(lambda: self._outbox.refused(mail))
 
     async def _give_up(self, mail: OutboundMail, error: Refused) -> None:
         over = Refused(
@@ -276,7 +277,7 @@ class Sending:
         )
         if await self._tell(mail, over):
             self._events.dead("out")
-            await self._written(lambda: self._outbox.bury(mail, error.text))
+            await written(lambda: self._outbox.bury(mail, error.text))
 
     async def _tell(self, mail: OutboundMail, error: Refused) -> bool:
         """Tell the user; False: the stream is down, and it is tried once more when there may be one."""
@@ -291,16 +292,7 @@ class Sending:
     async def _later(self, mail: OutboundMail, reason: str) -> None:
         at = self._now() + pause(self._retry, mail.attempts)
         self._events.retried("out")
-        await self._written(lambda: self._outbox.later(mail, at, reason))
-
-    async def _written(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write, as soon as the database is there: until then the mail stays ours, and is not sent again."""
-        while True:
-            try:
-                return await write()
-            except StoreError as error:
-                _log.error("store-failed", code=error.code)
-                await asyncio.sleep(STORE_PAUSE)
+        await written(lambda: self._outbox.later(mail, at, reason))
 
     def _settle(self, mail: OutboundMail, work: Coroutine[None, None, None]) -> None:
         async def settle() -> None:
@@ -309,17 +301,7 @@ class Sending:
             finally:
                 self._feed.release(mail.id)
 
-        self._spawn(settle(), _SETTLING)
-
-    def _spawn(self, work: Coroutine[None, None, None], name: str = "") -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("sending-failed", error_type=type(task.exception()).__name__)
+        self._background.start(settle(), _SETTLING)
 
 
 _SETTLING: Final = "settling"

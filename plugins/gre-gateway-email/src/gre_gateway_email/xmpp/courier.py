@@ -18,7 +18,7 @@ PING: Final = "{urn:xmpp:ping}ping"
 
 
 class XmppCourier:
-    """Sends over an attached gateway (see :class:`gre_gateway_email.relaying.delivery.Courier`).
+    """Sends over an attached gateway (see :class:`gre_gateway_email.relaying.dispatch.Courier`).
 
     Arguments:
         gateway: attached.
