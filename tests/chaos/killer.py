@@ -30,6 +30,8 @@ ROUND = 20
 SERVERS = {6: "xmpp", 12: "postfix", 18: "database"}
 CUT_EVERY = 3
 """Once in so many kills a client loses its connection."""
+SOME = 3
+"""Mails that come for a client between its last look and the end of its connection."""
 PATIENCE = 4.0
 """How long a chosen instant is waited for, in seconds."""
 
@@ -140,16 +142,24 @@ class Killer:
 
     async def _cut_client(self) -> None:
         """Let a client read nothing for a moment, lose its connection, and come back."""
-        if self._chance.random() < 0.7:
-            await self._up()
-        user = self._chance.choice(self._scene.users)
+        await self._up()
+        user = self._scene.users[self.count["client"] % len(self._scene.users)]
+        await self._happens(f"message for {user.name}", 1)  # this gateway knows this client
         begin = time.monotonic()
         user.freeze()
+        await self._happens(f"taken for {user.name}", SOME)
         await asyncio.sleep(self._chance.uniform(0, 0.4))
         user.cut(away=self._chance.choice((0.0, 0.0, 1.0, 3.0)))
         self._deaths.append(Death("client", begin, time.monotonic(), user=user.name))
         self._scene.ledger.disaster(f"cut {user.name}")
         self.count["client"] += 1
+
+    async def _happens(self, what: str, times: int) -> None:
+        """Wait until something has happened so many times from now, but not for ever."""
+        seen, deadline = self._scene.aim.seen, time.monotonic() + PATIENCE
+        enough = seen[what] + times
+        while seen[what] < enough and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
 
     async def _kill_server(self, name: str) -> None:
         scene = self._scene

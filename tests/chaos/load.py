@@ -15,7 +15,7 @@ from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 
 from forked_gateway import ForkedGateway  # isort: skip - of tests/load
-from ledger import Ledger  # isort: skip
+from ledger import Ledger, user_of  # isort: skip
 from letters import GATEWAY, MAIL_DOMAIN, PEER, checksum, mail, read_mail, stanza  # isort: skip
 from mail_sender import MailSender, Refused, persist  # isort: skip
 from mail_sink import MailSink  # isort: skip
@@ -114,6 +114,7 @@ class Watched(Ledger):
         """A message came, and is not confirmed yet."""
         super().message(user, stanza_id, marker, check)
         self._aim.reached("message came")
+        self._aim.reached(f"message for {user}")
         asyncio.get_running_loop().call_soon(self._aim.reached, "receipt given")
 
     def accepted(self, marker: str, reply: str) -> None:
@@ -121,6 +122,7 @@ class Watched(Ledger):
         super().accepted(marker, reply)
         if "queued as" not in reply:  # those are Postfix's words
             self._aim.reached("mail acknowledged")
+            self._aim.reached(f"taken for {user_of(marker)}")
 
 
 class Scene:
