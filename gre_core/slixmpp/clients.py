@@ -24,6 +24,8 @@ MAX_RESOURCES: Final = 32
 """Clients of one user, beyond which further ones are not seen."""
 MAX_USERS: Final = 100_000
 
+_MOST_SETS: Final = 100
+
 _log = get_logger(__name__)
 
 
@@ -54,6 +56,8 @@ class Clients:
         self._domain = domain
         self._online: dict[str, dict[str, _Client]] = {}
         self._on_change: list[Callable[[str, bool], None]] = []
+        self._alike: dict[frozenset[str], frozenset[str]] = {}
+        """Thousands of clients announce the same few sets."""
 
     def on_change(self, callback: Callable[[str, bool], None]) -> None:
         """Call it with a user's bare JID: with True when a client comes, with False when the last one went."""
@@ -140,6 +144,9 @@ class Clients:
     async def ask(self, full: str) -> frozenset[str]:
         """Ask one client what it announces; nothing when it does not say."""
         try:
-            return read_disco(await self._stream.iq(full, "get", Element(f"{{{DISCO}}}query"))).features
+            found = read_disco(await self._stream.iq(full, "get", Element(f"{{{DISCO}}}query"))).features
         except RemoteProtocolError:
             return frozenset()
+        if len(self._alike) >= _MOST_SETS:
+            self._alike.clear()
+        return self._alike.setdefault(found, found)

@@ -16,11 +16,12 @@ from gre_core.log import get_logger
 from gre_core.namespaces import GRE
 from gre_core.slixmpp.caps import CAPS_NODE, CAPS_TAG
 from gre_core.slixmpp.clients import Clients
+from gre_core.slixmpp.stream import put, require_sendable
 from gre_core.slixmpp.subscriptions import NOTHING, Ledger
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from slixmpp import ComponentXMPP
     from slixmpp.stanza import Presence
@@ -52,7 +53,7 @@ _log = get_logger(__name__)
 class Presences:
     """Answers presence for the gateway and its contacts, and remembers the clients of users that are there.
 
-    slixmpp's own roster is taken out: it keeps what anybody sends for ever, and answers each probe with
+    slixmpp's own roster is taken out: it keeps what anybody sends and gets for ever, and answers each probe with
     ``unsubscribed``. Its events (``presence_available`` and so on) still fire.
 
     Arguments:
@@ -84,6 +85,8 @@ class Presences:
         """Users whose clients will answer a probe: they see their contacts when the first one does."""
         self.clients = Clients(component, stream, engine.domain)
         component.remove_handler("Presence")
+        component.del_filter("out", component.roster._save_last_status)  # noqa: SLF001 - it keeps each presence sent
+        component.use_presence_ids = False  # nobody asks for them, and each costs a UUID
         for event, handler in _ROSTER_EVENTS.items():
             component.del_event_handler(event, getattr(component, handler))
         component.register_handler(Callback("GRE presence", StanzaPath("presence"), self._presence))
@@ -148,26 +151,30 @@ class Presences:
 
     def greet(self, user: str, *, subscribe: bool = False) -> None:
         """Do :meth:`greet_all` for one user, when there is time for it."""
-        self._queue(user, lambda: self.greet_all([user], subscribe=subscribe))
+        self._queue(user, lambda: self._greet(user, subscribe=subscribe))
 
-    async def greet_all(self, users: Sequence[str], *, subscribe: bool = False) -> None:
+    async def _greet(self, user: str, *, subscribe: bool) -> None:
+        await self.greet_all({user: await self._is_strict(user)}, subscribe=subscribe)
+
+    async def greet_all(self, users: Mapping[str, bool], *, subscribe: bool = False) -> None:
         """Tell users that gateway and contacts are there, and ask who of their clients is (XEP-0100, section 8).
 
         Arguments:
-            users: bare JIDs.
+            users: bare JIDs, each with whether plain messages are refused for it.
             subscribe: ask those who have not answered yet whether the gateway may see their presence. Some clients
                 also let only subscribers read their keys.
 
         Raises:
             GreError: what is known of them cannot be read.
         """
-        for user, known in zip(users, await self._ledger.of(users), strict=True):
+        for (user, strict), known in zip(users.items(), await self._ledger.of(list(users)), strict=True):
             agreed = known.get(self._engine.domain, NOTHING).agreed
-            await self._send_available(user, [None])
+            self._put(user, None, encrypted_only=strict)
             if agreed:
                 self._probed.add(canonical(user))
             else:
-                await self._send_available(user, _seen(known))
+                for contact in _seen(known):
+                    self._put(user, None, contact, encrypted_only=strict)
             if agreed is None and subscribe:
                 # No probe: Prosody answers that with "unsubscribed", and forgets that we had asked.
                 self._put(user, "subscribe")
@@ -182,8 +189,13 @@ class Presences:
         (known,) = await self._ledger.of([user])
         await self._send_available(user, [None, *_seen(known)])
 
-    async def leave_all(self, users: Sequence[str]) -> None:
-        """Tell users that the gateway is away (XEP-0100, section 8), and those who may be there their contacts.
+    def leave_all(self, users: Iterable[str]) -> None:
+        """Tell users that the gateway is away (XEP-0100, section 8)."""
+        for user in users:
+            self._put(user, "unavailable")
+
+    async def leave_contacts(self, users: Sequence[str]) -> None:
+        """Tell those of the users who may be there that their contacts are away.
 
         Raises:
             GreError: what is known of them cannot be read.
@@ -192,7 +204,6 @@ class Presences:
             if self.is_online(user) or not known.get(self._engine.domain, NOTHING).agreed:
                 for contact in _seen(known):
                     self._put(user, "unavailable", contact)
-            self._put(user, "unavailable")
 
     async def release(self, user: str, contacts: Sequence[str] | None = None) -> None:
         """End all subscriptions of a user who unregistered, both ways (XEP-0100, section 4.3).
@@ -218,11 +229,12 @@ class Presences:
             await self.release(user)
 
     async def _send_available(self, to: str, senders: Sequence[str | None]) -> None:
-        if not senders:
-            return
-        strict = await within(PATIENCE, self._engine.takes_only_encrypted(canonical(to)))
+        strict = await self._is_strict(to) if senders else False
         for sender in senders:
             self._put(to, None, sender, encrypted_only=strict)
+
+    async def _is_strict(self, user: str) -> bool:
+        return await within(PATIENCE, self._engine.takes_only_encrypted(canonical(user)))
 
     def _put(
         self, to: str, type_: str | None, sender: str | None = None, *, encrypted_only: bool = False
@@ -240,7 +252,10 @@ class Presences:
         if not self._stream.up:
             return
         try:
-            self._stream.put(presence)
+            require_sendable(
+                presence
+            )  # no server takes less than what presence needs: its size is not counted
+            put(self._component, presence)
         except GreError as error:
             _log.warning("presence-not-sent", code=error.code)
 

@@ -53,7 +53,7 @@ async def test_contacts_that_a_user_watches_come_and_go_with_the_gateway(home, k
     await home.until(lambda: (BOB, None) in home.presences(kit.JULIET))
     home.sent.clear()
     await home.services.relations.leave_all()
-    assert home.presences(kit.JULIET) == [(BOB, "unavailable"), (kit.DOMAIN, "unavailable")]
+    assert home.presences(kit.JULIET) == [(kit.DOMAIN, "unavailable"), (BOB, "unavailable")]
     home.sent.clear()
     home.services.relations.greet_all()
     await home.until(lambda: (kit.DOMAIN, "subscribe") in home.presences(kit.JULIET))
@@ -240,3 +240,38 @@ async def test_144_6_after_unregistering_deletions_are_suggested_in_stanzas_of_t
 async def test_144_5_3_the_gateway_announces_that_it_suggests(home):
     info = await home.iq("<query xmlns='http://jabber.org/protocol/disco#info'/>")
     assert ROSTERX in {each.get("var") for each in info[0]}
+
+
+# -- many users --------------------------------------------------------------------------------------
+
+
+async def test_presence_that_was_sent_is_not_kept(home, kit):
+    """slixmpp's roster keeps the last presence to everybody: with 10,000 users and their contacts 50 MB."""
+    for number in range(30):
+        await home.store.users.put(kit.User(f"u{number:02}@localhost", (f"u{number:02}@example.org",)))
+        home.feed(f"<presence type='subscribe' from='u{number:02}@localhost' to='{BOB}'/>")
+    home.services.relations.greet_all()
+    await home.until(lambda: (kit.DOMAIN, "subscribe") in home.presences("u29@localhost"))
+    filters = home.component._XMLStream__filters["out"]
+    assert not [each for each in filters if "roster" in each.__module__], "asked for each stanza"
+    assert len(home.component.roster._rosters) <= 1
+
+
+async def test_a_server_that_reads_slowly_gets_no_more_than_it_takes(home, kit, monkeypatch):
+    """Neither start nor stop fills the memory with presence that nobody reads."""
+    for number in range(50):
+        await home.store.users.put(kit.User(f"u{number:02}@localhost", (f"u{number:02}@example.org",)))
+    full = True
+    monkeypatch.setattr(home, "get_write_buffer_size", lambda: 10**7 if full else 0)
+    home.services.relations.greet_all()
+    await home.until(lambda: bool(home.sent))
+    await asyncio.sleep(0.5)
+    assert 0 < len(home.sent) <= 20, "one portion"
+    full = False
+    await home.until(lambda: (kit.DOMAIN, "subscribe") in home.presences("u49@localhost"))
+    full = True
+    monkeypatch.setattr("gre_gateway_email.xmpp.relations.FAREWELL", 0.3)
+    home.sent.clear()
+    async with asyncio.timeout(20):
+        await home.services.relations.leave_all()
+    assert 0 < len(home.sent) < 110

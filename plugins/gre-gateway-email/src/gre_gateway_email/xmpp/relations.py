@@ -27,7 +27,7 @@ PAUSE: Final = 0.05
 BACKLOG: Final = 256 * 1024
 """Bytes that wait to be written, beyond which no more presence is added: a slow server gets it when it reads."""
 
-FAREWELL: Final = 5.0
+FAREWELL: Final = 10.0
 """Seconds that may be used to tell all users that the gateway goes."""
 
 _TOLD_AT_ONCE: Final = 100
@@ -63,7 +63,9 @@ class Relations:
             await presences.release_leftovers()
             async for users in self._all(AT_ONCE):
                 # Some clients let only subscribers read their keys: ask, once.
-                await presences.greet_all([user.jid for user in users if not user.blocked], subscribe=True)
+                strict = self._gateway.engine.encrypted_only
+                greeted = {user.jid: strict or user.encrypted_only for user in users if not user.blocked}
+                await presences.greet_all(greeted, subscribe=True)
                 number += len(users)
                 await asyncio.sleep(PAUSE)
                 await self._drained()
@@ -76,8 +78,11 @@ class Relations:
         try:
             async with asyncio.timeout(FAREWELL):
                 async for users in self._all(_TOLD_AT_ONCE):
-                    await self._gateway.presences.leave_all([user.jid for user in users])
-                    await asyncio.sleep(0)
+                    self._gateway.presences.leave_all(user.jid for user in users)
+                    await self._drained()
+                # Contacts come last: what is cut is then the least.
+                async for users in self._all(_TOLD_AT_ONCE):
+                    await self._gateway.presences.leave_contacts([user.jid for user in users])
                     await self._drained()
         except (GreError, TimeoutError) as error:
             _log.warning("farewell-cut", error_type=type(error).__name__)
@@ -93,6 +98,7 @@ class Relations:
             yield some
 
     async def _drained(self) -> None:
+        await asyncio.sleep(0)
         while self._gateway.stream.up and self._gateway.stream.backlog > BACKLOG:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(PAUSE)
 
