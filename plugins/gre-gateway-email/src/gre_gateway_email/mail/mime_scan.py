@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
@@ -34,6 +35,9 @@ MAX_FALSE_DELIMITERS: Final = 10_000
 
 MAX_COUNTED: Final = 10_000
 """How far parts beyond the limit are counted."""
+
+_REMEMBERED: Final = 64 * 1024
+"""Mails of so many bytes, a few of them, are remembered while one after the other looks at them."""
 
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
@@ -151,7 +155,12 @@ def read(raw: bytes, start: int = 0, end: int | None = None) -> Entity:
     Raises:
         Unreadable: the header is beyond the bounds.
     """
-    end = len(raw) if end is None else end
+    if start == 0 and end is None and len(raw) <= _REMEMBERED:
+        return _read_again(raw)
+    return _read(raw, start, len(raw) if end is None else end)
+
+
+def _read(raw: bytes, start: int, end: int) -> Entity:
     if raw.startswith((b"\r\n", b"\n"), start, end):
         return Entity(raw, start + (2 if raw.startswith(b"\r", start) else 1), end, ())
     found = _END_OF_HEADER.search(raw, start, min(end, start + MAX_HEADER))
@@ -167,6 +176,11 @@ def read(raw: bytes, start: int = 0, end: int | None = None) -> Entity:
         if colon:
             fields.append((name.strip().lower().decode("latin-1"), value.strip().decode("utf-8", "replace")))
     return Entity(raw, body, end, tuple(fields))
+
+
+@lru_cache(maxsize=16)
+def _read_again(raw: bytes) -> Entity:
+    return _read(raw, 0, len(raw))
 
 
 def raw_fields(mail: bytes) -> tuple[list[tuple[bytes, bytes]], int]:

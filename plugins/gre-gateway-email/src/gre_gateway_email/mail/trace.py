@@ -49,4 +49,7 @@ def goes_round(mail: bytes) -> bool:
 
 
 def _header(mail: bytes) -> bytes:
-    return b"" if mail.startswith((b"\r\n", b"\n")) else _END_OF_HEADER.split(mail[:MAX_HEADER], 1)[0]
+    if mail.startswith((b"\r\n", b"\n")):
+        return b""
+    end = _END_OF_HEADER.search(mail, 0, MAX_HEADER)
+    return mail[: end.start() if end else MAX_HEADER]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.store.records import InboundMessage
 
+REST: Final = 0.1
+"""Seconds between an answer and the next ping: it does for all that was sent meanwhile."""
+
 AGAIN: Final = 30.0
 """Seconds until a server that did not answer is asked again."""
 
@@ -95,19 +98,25 @@ class Proofs:
         except PeerError as error:
             # Any other error is an answer, too. Of an unreachable server each message comes back as an error.
             answered = error.condition not in _UNREACHED
-        finally:
+        except BaseException:
             self._pinging.discard(server)
+            raise
         if stream != self._stream:
-            self.prove(server)  # all of it is sent again
+            self._next(server)  # all of it is sent again
         elif answered:
             there = self._sent.get(server, {})
             proven = [message for message in before if there.pop(message.id, None) is not None]
             if not there:
                 self._sent.pop(server, None)
+            asyncio.get_running_loop().call_later(REST, self._next, server)
             await self._proven(proven)
-            self.prove(server)
         else:
+            self._pinging.discard(server)
             asyncio.get_running_loop().call_later(AGAIN, self.prove, server)
+
+    def _next(self, server: str) -> None:
+        self._pinging.discard(server)
+        self.prove(server)
 
 
 def server_of(message: InboundMessage) -> str:

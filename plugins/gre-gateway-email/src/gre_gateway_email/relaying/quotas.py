@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.store import Store
 
 FRESH: Final = 5.0
-"""Seconds after which a count is read anew."""
+"""Seconds after which a count is read anew that leaves no room."""
 
-_MOST_USERS: Final = 10_000
+RARELY: Final = 60.0
+"""Seconds after which any other is read anew. What is counted in between only grows: it is never too low, but for
+what an admin lets be tried again."""
+
+_MOST_USERS: Final = 30_000
 
 
 class Quotas:
@@ -47,12 +51,14 @@ class Quotas:
     async def user_full(self, user: str, size: int = 0) -> bool:
         """Tell whether too much waits for a user, with a message of that size; raises StoreError."""
         read, messages, waiting = self._users.get(user, (float("-inf"), 0, 0))
-        if self._clock() - read >= FRESH:
+        full = self._is_full(messages, waiting + size)
+        if self._clock() - read >= (FRESH if full else RARELY):
             messages, waiting = await self._store.inbox.waiting_of(user)
             if len(self._users) >= _MOST_USERS:
                 self._users.clear()
             self._users[user] = (self._clock(), messages, waiting)
-        return messages >= self._limits.waiting or waiting + size > self._limits.waiting_size
+            full = self._is_full(messages, waiting + size)
+        return full
 
     def sent(self) -> None:
         """Note that one more mail waits for the relay."""
@@ -65,8 +71,12 @@ class Quotas:
             read, messages, waiting = self._users[user]
             self._users[user] = (read, messages + 1, waiting + size)
 
+    def _is_full(self, messages: int, size: int) -> bool:
+        return messages >= self._limits.waiting or size > self._limits.waiting_size
+
     async def _count(self) -> None:
-        if self._clock() - self._counted < FRESH:
+        full = max(self._out, self._in) >= self._limits.queue
+        if self._clock() - self._counted < (FRESH if full else RARELY):
             return
         self._counted = self._clock()  # now: who comes meanwhile does not count as well
         out, into = await self._store.counts()
