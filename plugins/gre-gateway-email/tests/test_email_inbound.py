@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from dataclasses import replace
 
 import pytest
 from gre_gateway_email.mail.door import MailOptions, RecipientOptions
 from gre_gateway_email.mail.envelope_id import envelope_id
+from gre_gateway_email.relaying import inbound as inbound_module
 from gre_gateway_email.relaying.composing import message_id
 from gre_gateway_email.relaying.inbound import REPORT
 from gre_gateway_email.relaying.words import so_large
@@ -374,6 +376,21 @@ async def test_a_report_that_is_quicker_than_our_note_names_the_stanza(post):
     await post.store.outbox.sent(mail)
     await post.mail(dsn(message_id="origin-7@example.org", status="5.2.1"), sender="")
     assert [message.subject for message, _ in await post.sent(2)] == ["stanza-7", "origin-7"]
+
+
+async def test_a_mail_is_read_once_however_many_it_is_for(post, monkeypatch):
+    reports, digests = [], []
+    monkeypatch.setattr(inbound_module, "read_report", lambda content: reports.append(content))
+    monkeypatch.setattr(
+        inbound_module.hashlib,
+        "sha256",
+        lambda content, true=hashlib.sha256: digests.append(content) or true(content),
+    )
+    both = ("juliet@example.org", "romeo@example.org")
+    content = dsn()
+    assert await post.mail(content, sender="", to=both) == [STORED] * 2
+    assert reports == [content]
+    assert digests.count(content) == 1
 
 
 @pytest.mark.parametrize("origin_id", [None, "caf\u00e9 \u2028"])

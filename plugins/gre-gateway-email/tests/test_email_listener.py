@@ -348,6 +348,58 @@ async def test_a_mail_that_takes_for_ever_is_given_up(lmtp, door, monkeypatch):
     assert door.mails == []
 
 
+async def test_many_large_mails_at_once_are_put_off(door, kit, monkeypatch):
+    """What is received at the same time is bounded, not only each mail."""
+    monkeypatch.setattr(module, "ROOM", 0)
+    listener = Listener(SETTINGS, door)
+    await listener.start()
+    assert listener.room == 2 * SETTINGS.max_size
+    half = b"x" * 90_000 + b"\r\n"
+    senders = [await kit.open_dialogue(listener.port) for _ in range(4)]
+    for dialogue in senders:
+        await dialogue.say("LHLO mx.example.org")
+        await envelope(dialogue)
+        await dialogue.say("DATA")
+        dialogue.send(half)
+    async with asyncio.timeout(10):
+        while listener.held < 2 * len(half):
+            await asyncio.sleep(0.01)
+    for dialogue in senders:
+        dialogue.send(b"y\r\n.\r\n")
+    replies = sorted([(await dialogue.reply())[:9] for dialogue in senders])
+    assert replies[0] == "250 2.1.5"
+    assert replies[-1] == "452 4.3.1"
+    assert len(door.mails) == sum(reply.startswith("250") for reply in replies)
+    assert listener.held == 0
+    await envelope(senders[0])
+    await senders[0].say("DATA")
+    senders[0].send(half)
+    await senders[0].close()
+    async with asyncio.timeout(10):
+        while listener.held:
+            await asyncio.sleep(0.01)
+    assert listener.held == 0, "what a broken connection held is given back"
+    for dialogue in senders[1:]:
+        await dialogue.close()
+    await listener.stop()
+
+
+async def test_control_characters_stand_in_no_address(lmtp):
+    for char in ("\0", "\x01", "\x7f", "\x0b"):
+        assert (await lmtp.say(f"MAIL FROM:<a{char}b@example.net>")).startswith("501")
+        await lmtp.say("MAIL FROM:<a@example.net>")
+        assert (await lmtp.say(f"RCPT TO:<a{char}b@example.org>")).startswith("501")
+        await lmtp.say("RSET")
+
+
+async def test_chunks_are_not_announced_and_not_taken(lmtp):
+    """BDAT (RFC 3030) would be a second way to end a mail."""
+    assert "CHUNKING" not in lmtp.greeted
+    await envelope(lmtp)
+    assert (await lmtp.say("BDAT 5 LAST")).startswith("500")
+    assert (await lmtp.say("hello")).startswith("500")
+
+
 async def test_mails_that_go_round_in_circles_are_refused(lmtp, door):
     own = b"Received: by example.org (gre-email-gateway) with XMPP id 1;\r\n Mon, 23 Nov 2026 09:00:00 +0000\r\n"
     other = own.replace(b"example.org", b"example.net")

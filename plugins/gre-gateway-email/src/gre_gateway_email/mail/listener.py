@@ -17,6 +17,9 @@ MAX_CONNECTIONS: Final = 100
 IDLE_SECONDS: Final = 300
 """A connection that says nothing for so long is closed (RFC 5321, section 4.5.3.2.7)."""
 
+ROOM: Final = 64 * 1024 * 1024
+"""Bytes of mails that are received at the same time, at least; larger ones beyond that are put off."""
+
 BACKLOG: Final = 1024
 """Connections that the system keeps until they are taken."""
 
@@ -34,6 +37,8 @@ class Listener:
         self.door = door
         self.max_recipients = settings.max_recipients
         self.max_size = settings.max_size
+        self.room = max(ROOM, 2 * settings.max_size)
+        self.held = 0
         self.connections: set[Session] = set()
         self._server: asyncio.Server | None = None
 

@@ -32,6 +32,8 @@ MAX_COMMAND: Final = 990
 
 NAME: Final = "gre-email-gateway"
 
+CROWDED: Final = "452 4.3.1 Too many large mails at once, try again later"
+
 _EXTENSIONS: Final = ("PIPELINING", "ENHANCEDSTATUSCODES", "DSN")
 _END: Final = b"\r\n.\r\n"
 _PIECE: Final = 1 << 20
@@ -45,6 +47,8 @@ class Shared(Protocol):
     door: Door
     max_recipients: int
     max_size: int
+    room: int
+    held: int
     connections: set[Session]
 
 
@@ -65,6 +69,7 @@ class Session(SMTP):
         )
         self._shared = shared
         self._greeted = False
+        self._held = 0
         self._mail: MailCommand | None = None
         self._recipients: list[tuple[str, RecipientOptions]] = []
         self._replies: list[str] = []
@@ -174,19 +179,26 @@ class Session(SMTP):
             await self.push("501 5.5.4 DATA takes no argument")
             return
         await self.push("354 End data with <CR><LF>.<CR><LF>")
-        content = await self._content()
-        refusal = self._refusal(content)
-        self._reset()
-        if refusal or content is None:
-            replies: Sequence[str] = [refusal] * len(recipients)
-        else:
-            options = MailOptions(mail.envelope_id, mail.smtputf8, self.one_answer, dict(recipients))
-            addresses = tuple(address for address, _ in recipients)
-            try:
-                replies = await self._shared.door.mail(mail.sender, addresses, content, options)
-            except Exception as error:  # noqa: BLE001 - LMTP answers for each recipient, whatever happened
-                replies = [_failed(error)] * len(recipients)
+        try:
+            replies = await self._take(mail, recipients)
+        finally:
+            self._hold(0)
         await self.answer(replies)
+
+    async def _take(
+        self, mail: MailCommand, recipients: Sequence[tuple[str, RecipientOptions]]
+    ) -> Sequence[str]:
+        content = await self._content()
+        self._reset()
+        refusal = content if isinstance(content, str) else _refusal(content)
+        if isinstance(content, str) or refusal:
+            return [refusal] * len(recipients)
+        options = MailOptions(mail.envelope_id, mail.smtputf8, self.one_answer, dict(recipients))
+        addresses = tuple(address for address, _ in recipients)
+        try:
+            return await self._shared.door.mail(mail.sender, addresses, content, options)
+        except Exception as error:  # noqa: BLE001 - LMTP answers for each recipient, whatever happened
+            return [_failed(error)] * len(recipients)
 
     async def answer(self, replies: Sequence[str]) -> None:
         """Answer the end of the data (RFC 5321, section 4.2.5): one reply for the whole mail."""
@@ -236,27 +248,26 @@ class Session(SMTP):
         except Exception as error:  # noqa: BLE001 - the mail server tries again
             return _failed(error)
 
-    def _refusal(self, content: bytes | None) -> str:
-        if content is None:
-            return f"552 5.3.4 The mail is larger than {self._shared.max_size} bytes"
-        if not has_clean_lines(content):
-            return "554 5.6.0 The mail has a bare CR, a bare LF or a NUL"
-        if goes_round(content):
-            return "554 5.4.6 The mail goes round in circles"
-        return ""
+    def _hold(self, size: int) -> None:
+        self._shared.held += size - self._held
+        self._held = size
 
-    async def _content(self) -> bytes | None:
-        """Read up to CRLF "." CRLF, without the stuffed dots (RFC 5321, section 4.5.2); None: too large."""
+    async def _content(self) -> bytes | str:
+        """Read up to CRLF "." CRLF, without the stuffed dots (RFC 5321, section 4.5.2); a text: why it is not taken."""
         # The line end before the first line lets a first line of one dot be found as the end, too.
         buffer = bytearray(b"\r\n")
         limit = self._shared.max_size
-        searched, too_large = 0, False
+        too_large = f"552 5.3.4 The mail is larger than {limit} bytes"
+        searched, refusal = 0, ""
         clock = asyncio.get_running_loop().time
         deadline = clock() + DATA_SECONDS
         while (end := buffer.find(_END, searched)) < 0:
             searched = max(0, len(buffer) - len(_END) + 1)
-            if len(buffer) > limit + len(_END):
-                too_large = True
+            if not refusal and len(buffer) > limit + len(_END):
+                refusal = too_large
+            elif not refusal and self._shared.held > self._shared.room:
+                refusal = CROWDED
+            if refusal:
                 del buffer[:searched]
                 searched = 0
             piece = await self._reader.read(_PIECE)
@@ -267,13 +278,14 @@ class Session(SMTP):
                 raise ConnectionResetError
             self._reset_timeout()
             buffer += piece
+            self._hold(len(buffer))
         # What was sent ahead of our answer (RFC 2920) goes back. The reader is empty: it gave all that it
         # had.
         rest = bytes(buffer[end + len(_END) :])
         if rest:
             self._reader.feed_data(rest)
-        if too_large or end > limit:
-            return None
+        if refusal or end > limit:
+            return refusal or too_large
         return unstuffed(bytes(buffer[: end + 2]))
 
 
@@ -303,6 +315,14 @@ class LmtpSession(Session):
 
 class _Silent:
     """aiosmtpd wants a handler; all that it would be asked is done above."""
+
+
+def _refusal(content: bytes) -> str:
+    if not has_clean_lines(content):
+        return "554 5.6.0 The mail has a bare CR, a bare LF or a NUL"
+    if goes_round(content):
+        return "554 5.4.6 The mail goes round in circles"
+    return ""
 
 
 def _failed(error: Exception) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import InvalidAddress
 from gre_gateway_email.mail.addresses import check_address
-from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.mail.envelope_id import read_envelope_id
 from gre_gateway_email.relaying.composing import NO_ID
 from gre_gateway_email.relaying.messages import derived_id
@@ -60,13 +59,16 @@ class Bounces:
         self._outbox = outbox
         self._secret = secret
 
-    async def understand(self, mail: Mail) -> Understood:
+    async def understand(self, mail: Mail, report: Report | None) -> Understood:
         """Tell what a mail with the null sender means.
+
+        Arguments:
+            mail: for the user.
+            report: what it says (:func:`gre_gateway_email.mail.dsn.read_report`).
 
         Raises:
             StoreError: it cannot be looked up now.
         """
-        report = read_report(mail.content)
         if report is None:
             return Understood(rest=True)
         errors, rest = [], False

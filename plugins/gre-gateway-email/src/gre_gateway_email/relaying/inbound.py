@@ -7,6 +7,7 @@ goes to a sender that a spammer made up. The envelope alone says who a mail is f
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from gre_core.errors import InvalidAddress, PeerTimeout, StoreError
 from gre_core.log import get_logger
 from gre_gateway_email.mail.addresses import check_address, domain_of
 from gre_gateway_email.mail.door import MailOptions
+from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.mail.mime_scan import Unreadable
 from gre_gateway_email.relaying.events import NoEvents
 from gre_gateway_email.relaying.messages import Mail, encrypted_message, held_notice, plain_message
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.carrier import Carriers
     from gre_gateway_email.config import Retry
+    from gre_gateway_email.mail.dsn import Report
     from gre_gateway_email.relaying.bounces import Bounces
     from gre_gateway_email.relaying.delivery import Delivery
     from gre_gateway_email.relaying.events import Events
@@ -173,7 +176,7 @@ class Inbound:
         else:
             # Tens of milliseconds for each megabyte, in which nothing else would go on.
             encrypted = await asyncio.to_thread(unwrap, self._carriers, sender, content)
-        header = read_header(sender, content)
+        header, digest = read_header(sender, content), hashlib.sha256(content).digest()
         answers = []
         for address in recipients:
             try:
@@ -184,7 +187,9 @@ class Inbound:
                 answers.append(_Answer(self._refused(refusal)))
                 continue
             wanted = options.of(address).wants_report
-            mail = Mail(user, address, sender, content, header, wanted, options.envelope_id, self._now())
+            mail = Mail(
+                user, address, sender, content, digest, header, wanted, options.envelope_id, self._now()
+            )
             answers.append(_Answer(mail=mail))
         if options.one_answer and (refused := [each for each in answers if each.mail is None]):
             return [refused[0]] * len(recipients)
@@ -236,9 +241,16 @@ class Inbound:
             for each, mail in new:
                 shown = with_author(mail.sender, mail.content, plain[mail.user.jid])
                 each.stored = [self._plain(mail, shown)]
-        else:
+        elif mails:
+            # Read once, however many it is for.
+            content = mails[0][1].content
+            report = (
+                await asyncio.to_thread(read_report, content)
+                if len(content) >= LARGE
+                else read_report(content)
+            )
             for each, mail in mails:
-                each.stored = await self._report(mail)
+                each.stored = await self._report(mail, report)
 
     async def _is_new(self, mail: Mail) -> bool:
         known = await self._store.inbox.is_known(mail.id)
@@ -254,8 +266,8 @@ class Inbound:
         held = replace(message, state="held", expires_at=mail.now + retry.large)
         return [(held, content), held_notice(held, retry.inbound)]
 
-    async def _report(self, mail: Mail) -> list[Stored]:
-        understood = await self._bounces.understand(mail)
+    async def _report(self, mail: Mail, report: Report | None) -> list[Stored]:
+        understood = await self._bounces.understand(mail, report)
         stored = list(understood.errors)
         if not understood.rest:
             return stored

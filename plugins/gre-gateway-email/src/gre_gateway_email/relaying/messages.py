@@ -31,6 +31,7 @@ class Mail:
         address: what it was sent to.
         sender: of the envelope.
         content: all of it.
+        digest: SHA-256 of it: made once, for all recipients.
         header: what a later report, and an answer, need.
         wants_report: the mail server wants to know when it cannot be delivered.
         envelope_id: of the sender's mail system, or ``""``.
@@ -41,6 +42,7 @@ class Mail:
     address: str
     sender: str
     content: bytes
+    digest: bytes
     header: Header
     wants_report: bool
     envelope_id: str
@@ -49,7 +51,7 @@ class Mail:
     @property
     def id(self) -> str:
         """The stanza's id: the same when the mail server, which did not hear our answer, sends the mail again."""
-        seed = f"{self.user.jid}\0{self.sender}\0".encode() + self.content
+        seed = f"{self.user.jid}\0{self.sender}\0".encode() + self.digest
         return hashlib.sha256(seed).hexdigest()[:32]
 
     @property
