@@ -68,5 +68,7 @@ async def check(config: Config) -> AsyncIterator[Finding]:
         yield finding
     async for finding in check_there.ports(config, running):
         yield finding
+    async for finding in check_there.wkd(config):
+        yield finding
     for finding in await check_here.postfix(config):
         yield finding

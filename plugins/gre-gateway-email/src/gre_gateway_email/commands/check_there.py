@@ -12,6 +12,9 @@ import aiosmtplib
 from slixmpp import ComponentXMPP
 from slixmpp.exceptions import IqError, IqTimeout
 
+from gre_core.errors import GreError
+from gre_core.web import HttpsWeb
+from gre_gateway_email.commands.check_limits import stanza_limit
 from gre_gateway_email.commands.findings import Finding, note, ok, wrong
 from gre_gateway_email.commands.shown import moment
 from gre_gateway_email.mail import milter
@@ -30,6 +33,7 @@ _HINTS: Final = {
     "refused: conflict": "a gateway is connected already, perhaps on another machine",
     "refused: host-unknown": "the server has no such component: take the snippet of `init` into its configuration",
 }
+_POLICY: Final = 65_536
 _UPLOAD: Final = "urn:xmpp:http:upload:0"
 
 
@@ -43,20 +47,27 @@ async def xmpp(config: Config, running: Running | None) -> AsyncIterator[Finding
         else:
             yield wrong(f"{where}: the running gateway is not connected; its log says why")
         return
-    component = ComponentXMPP(config.xmpp.domain, config.xmpp.secret, config.xmpp.host, config.xmpp.port)
-    component.register_plugin("xep_0030")
-    problem = await _connect(component)
-    if not problem:
-        yield ok(f"{where} accepts the gateway")
-        if config.files.upload and config.files.service is not None:
-            yield await _upload(component, config.files.service)
-    else:
+
+    async def connect() -> tuple[ComponentXMPP, str]:
+        xmpp = config.xmpp
+        component = ComponentXMPP(xmpp.domain, xmpp.secret, xmpp.host, xmpp.port)
+        component.register_plugin("xep_0030")
+        return component, await _connected(component)
+
+    component, problem = await connect()
+    if problem:
+        component.abort()
         hint = _HINTS.get(problem) or ("is the XMPP server running?" if "reached" in problem else "")
         yield wrong(f"{where} {problem}" + (f" ({hint})" if hint else ""))
+        return
+    yield ok(f"{where} accepts the gateway")
+    if config.files.upload and config.files.service is not None:
+        yield await _upload(component, config.files.service)
     component.abort()
+    yield await stanza_limit(config, connect)
 
 
-async def _connect(component: ComponentXMPP) -> str:
+async def _connected(component: ComponentXMPP) -> str:
     done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def end(text: str) -> None:
@@ -200,6 +211,23 @@ async def ports(config: Config, running: Running | None) -> AsyncIterator[Findin
         where = f"[wkd] {config.wkd.host}:{config.wkd.port}"
         # The running gateway does not say which port this is; the one of the configuration is its own then.
         yield await _port(where, config.wkd.host, config.wkd.port, config.wkd.port if running else None)
+
+
+async def wkd(config: Config) -> AsyncIterator[Finding]:
+    """Tell whether others can reach the published keys, as their programs ask for them."""
+    if not config.wkd.enabled:
+        return
+    for domain in config.mail.domains:
+        url = f"https://openpgpkey.{domain}/.well-known/openpgpkey/{domain}/policy"
+        try:
+            answer = await HttpsWeb(timeout=PATIENCE).get(url, max_size=_POLICY)
+        except GreError as error:
+            yield note(f"[wkd] {url} cannot be read from here ({error.text}): see snippets/nginx-wkd.conf")
+            continue
+        if answer.status == 200:  # noqa: PLR2004 - OK
+            yield ok(f"[wkd] {url} is there")
+        else:
+            yield note(f"[wkd] {url} gives {answer.status}: does the web server pass it on to the gateway?")
 
 
 async def _port(where: str, host: str, port: int, own: int | None) -> Finding:

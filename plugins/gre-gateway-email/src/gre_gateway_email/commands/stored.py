@@ -13,7 +13,6 @@ from slixmpp.jid import InvalidJID
 from gre_core.errors import GreError
 from gre_gateway_email.operate.running import read_running
 from gre_gateway_email.store import default_url, open_store
-from gre_gateway_email.store.upgrade import HEAD, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -53,13 +52,21 @@ async def revision(url: str) -> tuple[str, str | None]:
     Raises:
         StoreError: it cannot be opened.
     """
-    from gre_gateway_email.store.database import Database  # noqa: PLC0415 - few commands wait for it
+    # Only who looks into the database waits for these imports.
+    from gre_gateway_email.store.database import Database  # noqa: PLC0415
+    from gre_gateway_email.store.upgrade import revision_of  # noqa: PLC0415
 
     database = Database(url)
     try:
         return database.name, await database.read(revision_of)
     finally:
         await database.close()
+
+
+async def _is_up_to_date(url: str) -> bool:
+    from gre_gateway_email.store.upgrade import HEAD  # noqa: PLC0415
+
+    return (await revision(url))[1] == HEAD
 
 
 @asynccontextmanager
@@ -79,7 +86,7 @@ async def opened(config: Config) -> AsyncGenerator[Store]:
     if (
         running is not None
         and running.version != version("gre-gateway-email")
-        and (await revision(url))[1] != HEAD
+        and not await _is_up_to_date(url)
     ):
         raise CommandFailed(
             f"Version {running.version} of the gateway runs, and the one that is installed needs other tables: "
