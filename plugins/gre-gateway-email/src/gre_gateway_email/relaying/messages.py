@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from gre_gateway_email.mail.addresses import domain_of
 from gre_gateway_email.relaying.words import so_large
@@ -60,6 +60,21 @@ class Mail:
         return self.sender or f"{POSTMASTER}@{domain_of(self.address)}"
 
 
+class _Common(TypedDict):
+    """What a message says of its mail, of whatever kind it is."""
+
+    id: str
+    user: str
+    address: str
+    size: int
+    wants_report: bool
+    envelope_id: str
+    message_id: str
+    received_at: float
+    next_at: float
+    expires_at: float
+
+
 def derived_id(*parts: str) -> str:
     """Give the id of a message that follows from something: the same whenever it follows again."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -69,21 +84,12 @@ def encrypted_message(mail: Mail, encrypted: Encrypted, retry: Retry) -> Stored:
     """Make an encrypted message."""
     content = encrypted.text.encode("utf-8")
     message = InboundMessage(
-        id=mail.id,
-        user=mail.user.jid,
-        address=mail.address,
-        sender=mail.sender,
         kind="encrypted",
+        sender=mail.sender,
         formatter=encrypted.formatter,
         encrypter=encrypted.encrypter,
         notes=encrypted.notes,
-        size=len(content),
-        wants_report=mail.wants_report and not mail.header.automatic,
-        envelope_id=mail.envelope_id,
-        message_id=mail.header.message_id,
-        received_at=mail.now,
-        next_at=mail.now,
-        expires_at=mail.now + retry.inbound,
+        **_common(mail, content, retry),
     )
     return message, content
 
@@ -92,23 +98,29 @@ def plain_message(mail: Mail, plain: PlainContent, retry: Retry) -> Stored:
     """Make a message of text."""
     content = plain.text.encode("utf-8")
     message = InboundMessage(
-        id=mail.id,
-        user=mail.user.jid,
-        address=mail.address,
-        sender=mail.shown_sender,
         kind="plain",
+        sender=mail.shown_sender,
         subject=plain.subject,
         thread=mail.header.first,
         files=plain.files,
-        size=len(content),
-        wants_report=bool(mail.sender) and mail.wants_report and not mail.header.automatic,
-        envelope_id=mail.envelope_id,
-        message_id=mail.header.message_id,
-        received_at=mail.now,
-        next_at=mail.now,
-        expires_at=mail.now + retry.inbound,
+        **_common(mail, content, retry),
     )
     return message, content
+
+
+def _common(mail: Mail, content: bytes, retry: Retry) -> _Common:
+    return {
+        "id": mail.id,
+        "user": mail.user.jid,
+        "address": mail.address,
+        "size": len(content),
+        "wants_report": bool(mail.sender) and mail.wants_report and not mail.header.automatic,
+        "envelope_id": mail.envelope_id,
+        "message_id": mail.header.message_id,
+        "received_at": mail.now,
+        "next_at": mail.now,
+        "expires_at": mail.now + retry.inbound,
+    }
 
 
 def notice(user: str, address: str, text: str, message_id: str, now: float, seconds: float) -> Stored:

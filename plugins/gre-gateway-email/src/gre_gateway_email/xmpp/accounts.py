@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gre_core.errors import InvalidAddress, Refused
 from gre_core.jid_escape import unescape
 from gre_core.log import get_logger
-from gre_gateway_email.mail.addresses import MAX_LOCAL_PART, check_address, domain_of
+from gre_gateway_email.mail.addresses import check_address, domain_of
 from gre_gateway_email.store.errors import AddressTaken
 from gre_gateway_email.store.records import User
+from gre_gateway_email.xmpp.address_rules import not_acceptable, usable_address
 from gre_gateway_email.xmpp.tries import Tries
 
 if TYPE_CHECKING:
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.config import Config
     from gre_gateway_email.store.store import Store
-
-RESERVED: Final = frozenset(
-    {
-        "abuse", "admin", "administrator", "ftp", "hostmaster", "info", "list", "list-request", "mailer-daemon",
-        "marketing", "news", "no-reply", "noc", "noreply", "postmaster", "root", "sales", "security", "ssladmin",
-        "ssladministrator", "sslwebmaster", "support", "sysadmin", "trouble", "usenet", "uucp", "webmaster", "www",
-    }
-)  # fmt: skip
-"""Names of RFC 2142, and those by which certificate authorities check who owns a domain."""
-
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
-_DOUBLE: Final = re.compile(r"[._-]{2}")
 
 _log = get_logger(__name__)
 
@@ -109,8 +97,8 @@ class Accounts:
         try:
             name = unescape(jid.rpartition("@")[0])
         except InvalidAddress as error:
-            raise _not_acceptable(error.text) from error
-        return self._address(name, self._config.mail.domains[0])
+            raise not_acceptable(error.text) from error
+        return usable_address(name, self._config.mail.domains[0], self._config.registration.reserved)
 
     async def register(
         self, jid: str, address: str, *, encrypted_only: bool = False, publish_key: bool = False
@@ -139,26 +127,8 @@ class Accounts:
             Refused: ``not-acceptable``, with the reason.
         """
         if domain not in self._config.mail.domains:
-            raise _not_acceptable("This gateway has no addresses in that domain. Choose one of the list.")
-        return self._address(name, domain)
-
-    def _address(self, name: str, domain: str) -> str:
-        name = name.lower()
-        if not _NAME.fullmatch(name) or _DOUBLE.search(name) or len(name) > MAX_LOCAL_PART:
-            raise _not_acceptable(
-                "What stands before the @ has letters from a to z, digits, and single dots, hyphens or underscores "
-                f"between them, at most {MAX_LOCAL_PART} characters."
-            )
-        if name in RESERVED or name in self._config.registration.reserved:
-            raise _not_acceptable(
-                f"The name {name} is reserved. Choose another one, or ask the operator of this gateway."
-            )
-        address = f"{name}@{domain}"
-        try:
-            check_address(address)
-        except InvalidAddress as error:
-            raise _not_acceptable(error.text) from error
-        return address
+            raise not_acceptable("This gateway has no addresses in that domain. Choose one of the list.")
+        return usable_address(name, domain, self._config.registration.reserved)
 
     async def _put(self, user: User) -> User:
         """Store a user.
@@ -239,7 +209,7 @@ class Accounts:
             if user.from_config:
                 raise _given_by_operator()
             if address not in user.addresses:
-                raise _not_acceptable("That is not one of your addresses.")
+                raise not_acceptable("That is not one of your addresses.")
             rest = tuple(each for each in user.addresses if each != address)
             return await self._put(replace(user, addresses=(address, *rest)))
 
@@ -280,9 +250,9 @@ class Accounts:
             try:
                 check_address(address)
             except InvalidAddress as error:
-                raise _not_acceptable(error.text) from error
+                raise not_acceptable(error.text) from error
             if domain_of(address).lower() not in self._config.mail.domains:
-                raise _not_acceptable("This gateway has no addresses in that domain.")
+                raise not_acceptable("This gateway has no addresses in that domain.")
             return await self._put(User(jid, (address.lower(),), registered_at=self._now()))
 
     async def block(self, jid: str, *, blocked: bool) -> User:
@@ -326,7 +296,3 @@ def _taken() -> Refused:
         condition="conflict",
         error_type="cancel",
     )
-
-
-def _not_acceptable(text: str) -> Refused:
-    return Refused(text, condition="not-acceptable", error_type="modify")

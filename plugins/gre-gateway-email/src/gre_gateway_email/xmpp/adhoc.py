@@ -1,6 +1,6 @@
 """Ad-hoc commands (XEP-0050): the protocol. Sessions are bounded in number and time; a command is a few functions.
 
-A command begins with ``start`` and goes on with the function that its last :class:`Ask` names, until :class:`Done`.
+What a command is and says stands in :mod:`gre_gateway_email.xmpp.steps`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core.errors import GreError, Refused
@@ -19,12 +18,14 @@ from gre_core.slixmpp.answers import ITEMS
 from gre_core.slixmpp.ports import DISCO
 from gre_core.wire import FORM
 from gre_core.xml_text import clean
-from gre_gateway_email.xmpp.forms import FORM_TAG, BadForm, Form, Values, read_form
+from gre_gateway_email.xmpp.forms import FORM_TAG, BadForm, read_form
+from gre_gateway_email.xmpp.steps import Ask, Caller, Command, Done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from gre_core.slixmpp.requests import Request
+    from gre_gateway_email.xmpp.steps import Severity, Step
 
 COMMANDS: Final = "http://jabber.org/protocol/commands"
 COMMAND_TAG: Final = f"{{{COMMANDS}}}command"
@@ -43,75 +44,7 @@ _DEEPEST: Final = 32
 _ACTIONS: Final = frozenset({"execute", "next", "complete", "prev", "cancel"})
 _LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
-Severity = Literal["info", "warn", "error"]
-
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of a command.
-
-    Arguments:
-        text: what happened, or None.
-        form: results, or None.
-        severity: of the text.
-    """
-
-    text: str | None = None
-    form: Form | None = None
-    severity: Severity = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A form to fill in.
-
-    Arguments:
-        form: what is asked.
-        then: is given what was submitted; raises :class:`~gre_gateway_email.xmpp.forms.BadForm` when the same form has
-            to be filled in again.
-        last: the command completes with it, as a rule.
-        text: said beside the form, or None.
-    """
-
-    form: Form
-    then: Callable[[Values], Awaitable[Step]]
-    last: bool = True
-    text: str | None = None
-
-
-Step = Ask | Done
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who runs a command.
-
-    Arguments:
-        jid: canonical bare JID.
-        full: JID of the client.
-    """
-
-    jid: str
-    full: str
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What can be run.
-
-    Arguments:
-        node: its name for programs.
-        name: its name for people.
-        start: gives the first step.
-        allowed: who sees and runs it.
-    """
-
-    node: str
-    name: str
-    start: Callable[[Caller], Awaitable[Step]]
-    allowed: Callable[[str], Awaitable[bool]]
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from gre_core.jid_escape import canonical
 from gre_gateway_email.mail.addresses import domain_of
 from gre_gateway_email.store.records import InboundMessage
-from gre_gateway_email.xmpp.adhoc import Ask, Command, Done
 from gre_gateway_email.xmpp.forms import BadForm, Field, Form, choice_of, flag_of, text_of, yes_or_no
+from gre_gateway_email.xmpp.steps import Ask, Command, Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import OutboundMail, QueueCount, User
     from gre_gateway_email.store.store import Store
     from gre_gateway_email.xmpp.accounts import Accounts
-    from gre_gateway_email.xmpp.adhoc import Caller, Step
     from gre_gateway_email.xmpp.forms import Values
     from gre_gateway_email.xmpp.relations import Relations
+    from gre_gateway_email.xmpp.steps import Caller, Step
 
 PAGE: Final = 50
 """Rows of one page."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gre_gateway_email.xmpp.adhoc import Ask, Command, Done
 from gre_gateway_email.xmpp.forms import (
     BadForm,
     Field,
@@ -17,6 +16,7 @@ from gre_gateway_email.xmpp.forms import (
 )
 from gre_gateway_email.xmpp.prompt import jid_of
 from gre_gateway_email.xmpp.registration import ENCRYPTED_ONLY_LABEL, PUBLISH_KEY_LABEL, STRICT_GATEWAY
+from gre_gateway_email.xmpp.steps import Ask, Command, Done
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import User
     from gre_gateway_email.store.store import Inbox
     from gre_gateway_email.xmpp.accounts import Accounts
-    from gre_gateway_email.xmpp.adhoc import Caller, Step
     from gre_gateway_email.xmpp.forms import Values
     from gre_gateway_email.xmpp.relations import Relations
     from gre_gateway_email.xmpp.roster import Roster
+    from gre_gateway_email.xmpp.steps import Caller, Step
     from gre_gateway_email.xmpp.tries import Tries
 
     OwnKeySeen = Callable[[User], Awaitable[bool]]
