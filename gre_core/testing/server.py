@@ -146,7 +146,7 @@ class ServerProcess:
         *,
         ports: Sequence[int],
         environment: Mapping[str, str] | None = None,
-        patience: float = 20,
+        patience: float = 60,
         user: str | None = None,
     ) -> None:
         """Start ``arguments`` and return when every port accepts a connection.

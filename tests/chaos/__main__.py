@@ -5,7 +5,7 @@
     python tests/chaos --kills 500 --database postgresql --seed 7
 
 Ends with 0 when nothing that was acknowledged is lost and every message was answered; otherwise tells the whole story of
-each message that shows the opposite.
+each message that shows the opposite. When it is interrupted, it judges what was done until then.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -35,11 +36,12 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gre-chaos-")))
         scene = await stack.enter_async_context(Scene(folder, database, planted))
         killer = Killer(scene, chance)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, killer.stop)
         load = Load(scene, chance)
         await load.start()
         try:
             await killer.strike(kills)
-            print(f"{kills} kills done; everything has to settle now", flush=True)
+            print(f"{killer.count['gateway']} kills done; everything has to settle now", flush=True)
             await load.stop()
             await scene.settle(calm)
             code = await scene.gateway.stop()

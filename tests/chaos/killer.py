@@ -51,6 +51,7 @@ class Killer:
         self._scene = scene
         self._chance = chance
         self._ready = False
+        self._stopping = False
         self._server_was_away = False
         self._deaths = scene.ledger.flight.deaths
 
@@ -58,6 +59,8 @@ class Killer:
         """Kill the gateway so many times; at the end everything runs."""
         begin = time.monotonic()
         for number in range(kills):
+            if self._stopping:
+                break
             await self._begin()
             server = SERVERS.get(number % ROUND)
             if server in self._scene.servers:
@@ -72,6 +75,10 @@ class Killer:
                 )
         await self._begin()
         await self._up()
+
+    def stop(self) -> None:
+        """Kill nothing more."""
+        self._stopping = True
 
     # -- inside --------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ FOUND = {
 
 @pytest.mark.parametrize("bug", FOUND)
 async def test_the_chaos_finds_a_planted_bug(bug):
-    code, text = await run("chaos", "--kills", "12", "--calm", "15", "--plant", bug, "--seed", "5")
+    code, text = await run("chaos", "--kills", "8", "--calm", "15", "--plant", bug, "--seed", "5")
     assert code == 1, text
     assert FOUND[bug] in text.partition("aimed at:")[2], text
 
