@@ -10,6 +10,7 @@ from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from slixmpp.exceptions import IqError, XMPPError
 from slixmpp.stanza import Iq, Message, Presence
 from slixmpp.stanza.error import Error
 from slixmpp.stanza.rootstanza import RootStanza
@@ -44,6 +45,7 @@ def mend_slixmpp() -> None:
     _mend_exception()
     _mend_matching()
     _mend_unhandled()
+    _mend_iq_error()
 
 
 # The package has a function of the same name, which hides the module from an import statement.
@@ -121,6 +123,21 @@ def _mend_unhandled() -> None:
         answer_error(cast("Any", self.stream), self.xml, error)
 
     cast("Any", Iq).unhandled = unhandled
+
+
+def _mend_iq_error() -> None:
+    """Take an error without a known condition for an answer; slixmpp raises, and who asked waits for the time-out."""
+    init: Callable[[IqError, Iq], None] = IqError.__init__
+
+    @wraps(init)
+    def init_anyway(self: IqError, iq: Iq) -> None:
+        try:
+            init(self, iq)
+        except ValueError:
+            XMPPError.__init__(self)
+            self.iq = iq
+
+    cast("Any", IqError).__init__ = init_anyway
 
 
 def mend_sending(xmpp: BaseXMPP) -> None:

@@ -89,11 +89,11 @@ class Form:
     type: Literal["form", "result"] = "form"
 
     def element(self) -> Element:
-        """Make the ``<x/>``. What XML forbids in values is replaced."""
+        """Make the ``<x/>``. What XML forbids, and what misleads, is replaced."""
         x = Element(FORM_TAG, {"type": self.type})
-        SubElement(x, f"{{{FORM}}}title").text = self.title
+        SubElement(x, f"{{{FORM}}}title").text = _shown(self.title)
         if self.instructions:
-            SubElement(x, f"{{{FORM}}}instructions").text = self.instructions
+            SubElement(x, f"{{{FORM}}}instructions").text = _shown(self.instructions)
         if self.form_type:
             _add(x, Field("FORM_TYPE", type="hidden", values=(self.form_type,)))
         for each in self.fields:
@@ -101,25 +101,31 @@ class Form:
         if self.columns:
             reported = SubElement(x, f"{{{FORM}}}reported")
             for var, label in self.columns:
-                SubElement(reported, f"{{{FORM}}}field", {"var": var, "label": label, "type": "text-single"})
+                SubElement(
+                    reported, f"{{{FORM}}}field", {"var": var, "label": _shown(label), "type": "text-single"}
+                )
         for row in self.rows:
             item = SubElement(x, f"{{{FORM}}}item")
             for (var, _), value in zip(self.columns, row, strict=True):
                 entry = SubElement(item, f"{{{FORM}}}field", {"var": var})
-                SubElement(entry, f"{{{FORM}}}value").text = clean(replace_illegal(value))
+                SubElement(entry, f"{{{FORM}}}value").text = _shown(value)
         return x
 
 
+def _shown(text: str) -> str:
+    return clean(replace_illegal(text))
+
+
 def _add(x: Element, entry: Field) -> None:
-    attributes = {"var": entry.var, "label": entry.label, "type": entry.type}
+    attributes = {"var": entry.var, "label": _shown(entry.label), "type": entry.type}
     element = SubElement(x, f"{{{FORM}}}field", {key: value for key, value in attributes.items() if value})
     if entry.required:
         SubElement(element, f"{{{FORM}}}required")
     for value in entry.values:
-        SubElement(element, f"{{{FORM}}}value").text = clean(replace_illegal(value))
+        SubElement(element, f"{{{FORM}}}value").text = _shown(value)
     for label, value in entry.options:
-        option = SubElement(element, f"{{{FORM}}}option", {"label": clean(label)})
-        SubElement(option, f"{{{FORM}}}value").text = clean(replace_illegal(value))
+        option = SubElement(element, f"{{{FORM}}}option", {"label": _shown(label)})
+        SubElement(option, f"{{{FORM}}}value").text = _shown(value)
 
 
 def read_form(x: Element, form_type: str = "") -> Values:
