@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 
+import pytest
+
 DOMAIN = "mail.localhost"
+BOB = "bob\\40example.net@mail.localhost"
 GRE = "{urn:xmpp:gre:0}"
 
 
@@ -50,15 +54,52 @@ async def test_a_wrong_secret_ends_the_gateway_with_a_text(server, relay, tmp_pa
     assert b"Traceback" not in log
 
 
-async def test_sigterm_ends_it_in_order_and_the_log_holds_no_address(start, juliet, relay, kit):
-    gateway = await start()
+@pytest.mark.parametrize("shown", [False, True], ids=["without", "with"])
+async def test_sigterm_ends_it_in_order_and_the_log_holds_addresses_only_when_asked(
+    start, juliet, relay, kit, tmp_path, shown
+):
+    gateway = await start(f'[log]\nlevel = "debug"\nformat = "json"\naddresses = {str(shown).lower()}\n')
     juliet.send(kit.message(kit.openpgp()))
     await juliet.until("{urn:xmpp:receipts}received")
+    juliet.send(
+        f"<message to='{BOB}' type='chat' id='p1'><subject>Rendezvous</subject><body>At nine</body></message>"
+    )
+    for _ in range(2):
+        _, _, mail = await relay.next()
+    assert b"At nine" in mail
     await gateway.deliver(kit.pgp_mime(kit.openpgp()))
     await juliet.until(f"{GRE}encrypted")
+    await gateway.deliver(
+        b"From: Bob <bob@example.net>\r\nSubject: Balcony\r\nTo: juliet@example.org\r\n\r\nAt ten\r\n"
+    )
+    await juliet.until("{jabber:client}body")
+    await gateway.deliver(b"From: bob@example.net\r\n\r\nhi\r\n", to=["nobody@example.org"])
+    relay.answer = "550 5.1.1 bob@example.net is not here"
+    juliet.send(kit.message(kit.openpgp(seed=5), id_="r1"))
+    async with asyncio.timeout(60):
+        while (await juliet.next()).get("type") != "error":
+            pass
     assert await gateway.stop() == 0
     log = gateway.log.read_text()
-    assert "mail-relayed" in log
-    assert "bob@" not in log
-    assert "juliet@" not in log
-    assert "Traceback" not in log
+    lines = [json.loads(line) for line in log.splitlines()]
+    events = {line["event"] for line in lines}
+    assert {"mail-relayed", "mail-taken", "mail-not-relayed"} <= events
+    for never in (
+        "At nine",
+        "At ten",
+        "Rendezvous",
+        "Balcony",
+        "PGP MESSAGE",
+        "Traceback",
+        "library-message",
+    ):
+        assert never not in log
+    if shown:
+        relayed = next(line for line in lines if line["event"] == "mail-relayed")
+        assert (relayed["user"], relayed["address"]) == ("juliet@localhost", "bob@example.net")
+        taken = next(line for line in lines if line["event"] == "mail-taken")
+        assert (taken["user"], taken["address"]) == ("juliet@localhost", "bob@example.net")
+    else:
+        assert "@" not in log
+        assert "juliet" not in log.replace(str(tmp_path), "")
+        assert "bob" not in log

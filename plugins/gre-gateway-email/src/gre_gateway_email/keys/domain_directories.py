@@ -124,7 +124,12 @@ class DomainDirectories:
         except TimeoutError:
             answer = WkdAnswer(WkdOutcome.OFFLINE)
         except Exception as error:  # noqa: BLE001 - whatever a foreign server makes fail is no word about keys
-            _log.warning("wkd-failed", peer_domain=domain_of(address), error_type=type(error).__name__)
+            _log.warning(
+                "wkd-failed",
+                peer_domain=domain_of(address),
+                error_type=type(error).__name__,
+                address=address,
+            )
             answer = WkdAnswer(WkdOutcome.REFUSED)
         ms = round((self._clock() - started) * 1000)
         _log.debug("wkd-asked", peer_domain=domain_of(address), state=str(answer.outcome), ms=ms)

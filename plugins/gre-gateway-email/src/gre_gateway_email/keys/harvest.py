@@ -156,7 +156,12 @@ class Harvest:
         await self._keys.put(key)
         if all(old.data != header.data for old in have):
             self._changed(user, header.address)
-        _log.info("key-harvested", peer_domain=domain_of(header.address), size=len(header.data))
+        _log.info(
+            "key-harvested",
+            peer_domain=domain_of(header.address),
+            size=len(header.data),
+            address=header.address,
+        )
 
     def _counts_more(self, header: Header, old: HarvestedKey) -> bool:
         if old.authenticated and not header.authenticated:

@@ -166,7 +166,12 @@ class Delivery:
         ):
             return
         _log.warning(
-            "delivery-refused", condition=error.condition, stanza_id=message_id, attempt=message.attempts + 1
+            "delivery-refused",
+            condition=error.condition,
+            stanza_id=message_id,
+            attempt=message.attempts + 1,
+            user=message.user,
+            address=message.sender,
         )
         self._receipts.settled(message_id)
         if error.error_type == "wait" or error.condition == _OFFLINE:

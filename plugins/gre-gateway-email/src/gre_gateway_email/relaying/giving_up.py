@@ -142,7 +142,7 @@ class GivingUp:
     async def _bury(self, message: InboundMessage, reason: str, why: str, status: str) -> None:
         report = self._report(message, why, status) if message.wants_report else None
         await written(lambda: self._inbox.bury(message.id, reason, report))
-        _log.error("message-undeliverable", stanza_id=message.id)
+        _log.error("message-undeliverable", stanza_id=message.id, user=message.user, address=message.sender)
         self._events.dead("in")
         if report is not None:
             self._reported()

@@ -160,7 +160,14 @@ class Inbound:
         try:
             answers = await self._answers(sender, recipients, content, options or MailOptions())
         except Unwanted as refusal:
-            _log.info("mail-refused", status=refusal.status, peer_domain=domain_of(sender), size=len(content))
+            _log.info(
+                "mail-refused",
+                status=refusal.status,
+                peer_domain=domain_of(sender),
+                size=len(content),
+                user=", ".join(recipients),
+                address=sender,
+            )
             return [self._refused(refusal)] * len(recipients)
         except StoreError as error:
             return [self._away(error)] * len(recipients)
@@ -199,7 +206,14 @@ class Inbound:
         )
         await self._keep(answers, partial(self._tell, users, sender, content))
         if users:
-            _log.info("mail-taken", peer_domain=domain_of(sender), size=len(content), count=len(users))
+            _log.info(
+                "mail-taken",
+                peer_domain=domain_of(sender),
+                size=len(content),
+                count=len(users),
+                user=", ".join(user.jid for user in users),
+                address=sender,
+            )
         return answers
 
     async def _user(self, address: str, size: int = 0) -> User:

@@ -254,12 +254,13 @@ class Sending:
     async def _sent(self, mail: OutboundMail) -> None:
         await written(lambda: self._outbox.sent(mail))
         self._events.relayed(max(0.0, self._now() - mail.created_at))
-        _log.info("mail-relayed", peer_domain=domain_of(mail.recipients[0]), size=len(mail.mail))
+        _note("mail-relayed", mail)
         if mail.kind != "report":
             self._answers.confirm(self._feed.held.get(mail.id, mail))
 
     async def _refused(self, mail: OutboundMail, error: Refused) -> None:
         if await self._tell(mail, error):
+            _note("mail-not-relayed", mail, error.condition)
             self._events.refused("out", error.condition)
             if mail.kind == "report":
                 # Nobody waits for an answer: only the operator can learn that somebody was not told.
@@ -276,6 +277,7 @@ class Sending:
             error_type="cancel",
         )
         if await self._tell(mail, over):
+            _note("mail-given-up", mail, error.condition)
             self._events.dead("out")
             await written(lambda: self._outbox.bury(mail, error.text))
 
@@ -305,6 +307,17 @@ class Sending:
 
 
 _SETTLING: Final = "settling"
+
+
+def _note(event: str, mail: OutboundMail, condition: str | None = None) -> None:
+    _log.info(
+        event,
+        peer_domain=domain_of(mail.recipients[0]),
+        size=len(mail.mail),
+        condition=condition,
+        user=mail.user,
+        address=", ".join(mail.recipients),
+    )
 
 
 def _broken() -> Refused:
