@@ -6,7 +6,7 @@ import asyncio
 import random
 
 import pytest
-from gre_gateway_email.mail.door import MailOptions
+from gre_gateway_email.mail.door import MailOptions, RecipientOptions
 from gre_gateway_email.mail.dsn import read_report
 from gre_gateway_email.relaying import delivery as module
 from gre_gateway_email.relaying import dispatch as dispatch_module
@@ -327,7 +327,8 @@ async def test_some_errors_lead_to_another_try(post, mail, error):
 
 async def test_other_errors_make_a_dead_letter_and_one_report(post, mail):
     post.courier.receipts = True
-    await post.mail(mail, options=MailOptions(envelope_id="E-1"))
+    original = RecipientOptions(original="rfc822;alias@example.org")
+    await post.mail(mail, options=MailOptions(envelope_id="E-1", recipients={"juliet@example.org": original}))
     await post.sent(1)
     await a_while()
     message = await only(post)
@@ -345,6 +346,7 @@ async def test_other_errors_make_a_dead_letter_and_one_report(post, mail):
     read = read_report(whole.mail)
     assert (read.envelope_id, read.message_id) == ("E-1", "x@example.net")
     assert read.recipients[0].recipient == "juliet@example.org"
+    assert read.recipients[0].original_recipient == "alias@example.org"
     assert b"you are blocked" not in whole.mail, "what was said to us is not for the sender"
 
 

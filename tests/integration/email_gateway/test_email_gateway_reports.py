@@ -15,6 +15,7 @@ from gre_core.testing.prosody import ProsodyServer
 
 UNAL = "\u00fcnal@example.net"
 UNAL_JID = "\u00fcnal\\40example.net@mail.localhost"
+ORCPT = "ORCPT=rfc822;alias@example.com"
 CLIENT = "{jabber:client}"
 MAIL = f"From: {UNAL}\r\nTo: juliet@example.org\r\nMessage-ID: <u1@example.net>\r\nSubject: x\r\n\r\nhello\r\n".encode()
 
@@ -32,7 +33,9 @@ async def send(port, mail, sender, *, lmtp=False):
     def dialogue():
         with (smtplib.LMTP if lmtp else smtplib.SMTP)("127.0.0.1", port, timeout=30) as smtp:
             smtp.ehlo_or_helo_if_needed()
-            smtp.sendmail(sender, ["juliet@example.org"], mail, ["SMTPUTF8", "BODY=8BITMIME", "ENVID=E1"])
+            smtp.sendmail(
+                sender, ["juliet@example.org"], mail, ["SMTPUTF8", "BODY=8BITMIME", "ENVID=E1"], [ORCPT]
+            )
 
     await asyncio.to_thread(dialogue)
 
@@ -56,6 +59,7 @@ async def test_a_sender_beyond_ascii_gets_the_report(mail_system, juliet, far):
     assert mail.get_param("report-type") == "global-delivery-status"
     assert f"To: <{UNAL}>\r\n".encode() in raw
     assert b"Original-Envelope-Id: E1\r\n" in raw
+    assert b"Original-Recipient: rfc822;alias@example.com\r\n" in raw
     assert b"Final-Recipient: rfc822; juliet@example.org\r\n" in raw
     assert raw.count(b"Auto-Submitted: auto-replied\r\n") == 1
 

@@ -193,9 +193,9 @@ class Inbound:
             except Unwanted as refusal:
                 answers.append(_Answer(self._refused(refusal)))
                 continue
-            wanted = options.of(address).wants_report
+            of_one = options.of(address)
             mail = Mail(
-                user, address, sender, content, digest, header, wanted, options.envelope_id, self._now()
+                user, address, sender, content, digest, header, of_one, options.envelope_id, self._now()
             )
             answers.append(_Answer(mail=mail))
         if options.one_answer and (refused := [each for each in answers if each.mail is None]):

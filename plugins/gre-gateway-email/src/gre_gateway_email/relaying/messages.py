@@ -13,6 +13,7 @@ from gre_gateway_email.store.records import InboundMessage
 
 if TYPE_CHECKING:
     from gre_gateway_email.config import Retry
+    from gre_gateway_email.mail.door import RecipientOptions
     from gre_gateway_email.relaying.reading import Encrypted, Header, PlainContent
     from gre_gateway_email.store.records import User
 
@@ -33,7 +34,7 @@ class Mail:
         content: all of it.
         digest: SHA-256 of it: made once, for all recipients.
         header: what a later report, and an answer, need.
-        wants_report: the mail server wants to know when it cannot be delivered.
+        options: what the mail server said about this recipient.
         envelope_id: of the sender's mail system, or ``""``.
         now: seconds since 1970.
     """
@@ -44,7 +45,7 @@ class Mail:
     content: bytes
     digest: bytes
     header: Header
-    wants_report: bool
+    options: RecipientOptions
     envelope_id: str
     now: float
 
@@ -69,6 +70,7 @@ class _Common(TypedDict):
     size: int
     wants_report: bool
     envelope_id: str
+    original_recipient: str
     message_id: str
     received_at: float
     next_at: float
@@ -114,8 +116,9 @@ def _common(mail: Mail, content: bytes, retry: Retry) -> _Common:
         "user": mail.user.jid,
         "address": mail.address,
         "size": len(content),
-        "wants_report": bool(mail.sender) and mail.wants_report and not mail.header.automatic,
+        "wants_report": bool(mail.sender) and mail.options.wants_report and not mail.header.automatic,
         "envelope_id": mail.envelope_id,
+        "original_recipient": mail.options.original,
         "message_id": mail.header.message_id,
         "received_at": mail.now,
         "next_at": mail.now,

@@ -32,6 +32,7 @@ def report_maker(now: Callable[[], float], host: str) -> ReportMaker:
             arrived_at=datetime.fromtimestamp(message.received_at, UTC),
             message_id=message.message_id,
             envelope_id=message.envelope_id,
+            original_recipient=message.original_recipient,
         )
         return OutboundMail(
             id=f"report-{message.id}",

@@ -227,6 +227,7 @@ def _row_of(message: InboundMessage, content: bytes) -> dict[str, Any]:
         "size": message.size,
         "wants_report": message.wants_report,
         "envelope_id": message.envelope_id,
+        "original_recipient": message.original_recipient,
         "message_id": message.message_id,
         "received_at": message.received_at,
         "attempts": message.attempts,

@@ -123,6 +123,7 @@ class InboundMessage:
         size: of the content, in bytes.
         wants_report: a report about a failed delivery may go to the sender (not for the null sender, NOTIFY=NEVER).
         envelope_id: of the sender's mail system (ENVID, RFC 3461), or ``""``.
+        original_recipient: whom the sender wrote to, with its type (ORCPT, RFC 3461), or ``""``.
         message_id: of the mail without angle brackets, or ``""``; for the report, and for answers.
         received_at: in seconds since 1970.
         attempts: how often it was tried.
@@ -146,6 +147,7 @@ class InboundMessage:
     size: int = 0
     wants_report: bool = False
     envelope_id: str = ""
+    original_recipient: str = ""
     message_id: str = ""
     received_at: float = 0.0
     attempts: int = 0

@@ -110,6 +110,7 @@ inbox: Final = Table(
     Column("size", BigInteger, nullable=False),
     Column("wants_report", Boolean, nullable=False),
     Column("envelope_id", MESSAGE_ID, nullable=False),
+    Column("original_recipient", MESSAGE_ID, nullable=False),
     Column("message_id", MESSAGE_ID, nullable=False),
     Column("received_at", Seconds, nullable=False),
     Column("attempts", Integer, nullable=False),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection
 
-HEAD: Final = "3"
+HEAD: Final = "4"
 """The newest revision in ``migrations/versions``."""
 SCRIPTS: Final = "gre_gateway_email.store:migrations"
 
