@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from gre_core.testing.server import LOOPBACK, ServerProcess, TestServerError, find_program, free_port, kick
+from gre_core.testing.managed import XmppProgram
+from gre_core.testing.server import LOOPBACK, ServerProcess, TestServerError, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 UPLOAD_LIMIT = 1024 * 1024
 """Largest file that is shared, in bytes."""
@@ -60,7 +60,7 @@ end).
 """
 
 
-class EjabberdServer:
+class EjabberdServer(XmppProgram):
     """Debian's ejabberd for one test or measurement: ready in about 3 s, gone afterwards.
 
     Example::
@@ -80,11 +80,6 @@ class EjabberdServer:
         component_limit: the same for components.
     """
 
-    host = LOOPBACK
-    c2s_port: int
-    component_port: int
-    upload_port: int
-
     def __init__(
         self,
         domain: str = "localhost",
@@ -96,78 +91,38 @@ class EjabberdServer:
         c2s_limit: int | None = None,
         component_limit: int | None = None,
     ) -> None:
-        self.domain = domain
-        self.accounts: Mapping[str, str] = dict(accounts or {})
-        self.components: Mapping[str, str] = dict(components or {})
-        self.c2s_port = 0
-        self.component_port = 0
-        self.upload_port = 0
-        self._upload = upload
+        super().__init__(
+            ServerProcess("ejabberd", "erl", _INSTALL), domain, accounts, components, upload=upload
+        )
         self._modules = {**_MODULES, **(_ARCHIVE if archive else {})}
         self._limits = (c2s_limit, component_limit)
-        self._control_port = 0
-        self._process = ServerProcess("ejabberd", "erl", _INSTALL)
 
     @staticmethod
     def installed() -> bool:
         """Tell whether ejabberd is on this machine."""
         return find_program("erl") is not None and _libraries() is not None
 
-    @property
-    def upload_host(self) -> str:
-        """Host and port that shared files are at."""
-        return f"localhost:{self.upload_port}"
-
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        return self._process.pid
-
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         erl, libraries = self._process.find(), _libraries()
         if libraries is None:
             message = f"ejabberd is not installed. Install it: {_INSTALL}"
             raise TestServerError(message)
-        self.c2s_port, self.component_port, self._control_port = free_port(), free_port(), free_port()
-        ports = [self.c2s_port, self._control_port]
-        if self.components:
-            ports.append(self.component_port)
-        if self._upload:
-            self.upload_port = free_port()
-            ports.append(self.upload_port)
-        try:
-            directory = self._process.directory
-            config = directory / "ejabberd.yml"
-            config.write_text(json.dumps(self._config()))  # JSON is YAML
-            environment = {
-                "HOME": str(directory),
-                "ERL_LIBS": str(libraries),
-                "ERL_CRASH_DUMP": str(directory / "crash.dump"),
-                "EJABBERD_CONFIG_PATH": str(config),
-                "EJABBERD_LOG_PATH": str(directory / "ejabberd.log"),
-            }
-            startup = directory / "startup.erl"  # a file: the command line can be read by every user
-            startup.write_text(self._startup())
-            arguments = [erl, "-noinput", "+K", "true", "-mnesia", "dir", f'"{directory / "data"}"']
-            arguments += ["-s", "ejabberd", "-eval", f'ok = file:eval("{startup}").']
-            await self._process.start(arguments, ports=ports, environment=environment, patience=60)
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        await self._process.stop()
-
-    async def kick(self, jid_or_domain: str) -> None:
-        """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain.
-
-        Raises:
-            TestServerError: nobody was connected under that name.
-        """
-        await kick(self._control_port, jid_or_domain)
+        self._choose_ports()
+        directory = self._process.directory
+        config = directory / "ejabberd.yml"
+        config.write_text(json.dumps(self._config()))  # JSON is YAML
+        environment = {
+            "HOME": str(directory),
+            "ERL_LIBS": str(libraries),
+            "ERL_CRASH_DUMP": str(directory / "crash.dump"),
+            "EJABBERD_CONFIG_PATH": str(config),
+            "EJABBERD_LOG_PATH": str(directory / "ejabberd.log"),
+        }
+        startup = directory / "startup.erl"  # a file: the command line can be read by every user
+        startup.write_text(self._startup())
+        arguments = [erl, "-noinput", "+K", "true", "-mnesia", "dir", f'"{directory / "data"}"']
+        arguments += ["-s", "ejabberd", "-eval", f'ok = file:eval("{startup}").']
+        await self._process.start(arguments, ports=self._ports, environment=environment, patience=60)
 
     def _config(self) -> dict[str, object]:
         clients: dict[str, object] = {

@@ -6,14 +6,14 @@ import asyncio
 import os
 import pwd
 import shutil
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from gre_core.testing.managed import ProgramServer
 from gre_core.testing.server import LOOPBACK, ServerProcess, TestServerError, find_program, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 _BACKLOG = 100
 
@@ -103,7 +103,7 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class SmtpSink:
+class SmtpSink(ProgramServer):
     """A mail relay that accepts everything, on 127.0.0.1.
 
     Example::
@@ -116,13 +116,11 @@ class SmtpSink:
         options: more options of ``smtp-sink``, such as ``("-r", "RCPT")`` to refuse recipients for now.
     """
 
-    host = LOOPBACK
-
     def __init__(self, *, keep: bool = False, options: Sequence[str] = ()) -> None:
+        super().__init__(ServerProcess("smtp-sink", "smtp-sink", _INSTALL))
         self.port = 0
         self._keep = keep
         self._options = tuple(options)
-        self._process = ServerProcess("smtp-sink", "smtp-sink", "apt-get install postfix")
 
     @staticmethod
     def installed() -> bool:
@@ -130,30 +128,20 @@ class SmtpSink:
         return find_program("smtp-sink") is not None
 
     @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
     def mails(self) -> list[Path]:
         """The kept mails, oldest first: envelope in ``X-`` header fields, then the mail."""
         files = (self._process.directory / "mails").iterdir()
         return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         self._process.find()
         self.port = free_port()
-        try:
-            mails = self._process.directory / "mails"
-            mails.mkdir()
-            if os.geteuid() == 0 and self._keep:
-                self._process.directory.chmod(0o711)
-                mails.chmod(0o733)  # it is written to as nobody
-            await self.start()
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
+        mails = self._process.directory / "mails"
+        mails.mkdir()
+        if os.geteuid() == 0 and self._keep:
+            self._process.directory.chmod(0o711)
+            mails.chmod(0o733)  # it is written to as nobody
+        await self.start()
 
     async def start(self) -> None:
         """Start it again after :meth:`kill`, on the same port."""
@@ -165,17 +153,8 @@ class SmtpSink:
         arguments += [f"{LOOPBACK}:{self.port}", str(_BACKLOG)]
         await self._process.start(arguments, ports=[self.port])
 
-    async def kill(self) -> None:
-        """Kill it (SIGKILL)."""
-        await self._process.kill()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        await self._process.stop()
-
-
-class PostfixServer:
+class PostfixServer(ProgramServer):
     """Debian's Postfix with all its daemons, in a temporary directory, on 127.0.0.1. Needs root.
 
     Mail for its domains goes to an LMTP server after recipient verification; other mail, only from
@@ -198,8 +177,6 @@ class PostfixServer:
         settings: more of ``main.cf``, or other values.
     """
 
-    host = LOOPBACK
-
     def __init__(
         self,
         domains: Sequence[str] = ("example.org",),
@@ -209,6 +186,7 @@ class PostfixServer:
         proxy_port: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(ServerProcess("postfix", "postfix", _INSTALL))
         self.port = free_port()
         """For mail servers from outside: only mail for its domains."""
         self.submission_port = free_port()
@@ -219,17 +197,11 @@ class PostfixServer:
         self._domains = tuple(domains)
         self.settings = dict(settings or {})
         """More of ``main.cf``; used at the next :meth:`start`."""
-        self._process = ServerProcess("postfix", "postfix", _INSTALL)
 
     @staticmethod
     def installed() -> bool:
         """Tell whether there is a ``postfix`` on this machine, and this process may start it."""
         return os.geteuid() == 0 and find_program("postfix") is not None
-
-    @property
-    def pid(self) -> int:
-        """The process id of its master."""
-        return self._process.pid
 
     @property
     def log_file(self) -> Path:
@@ -271,10 +243,6 @@ class PostfixServer:
             patience=60,
         )
 
-    async def kill(self) -> None:
-        """End all its processes at once (SIGKILL); the mails that it holds stay."""
-        await self._process.kill()
-
     async def flush(self) -> None:
         """Let it try to deliver all mails that wait, now."""
         program = find_program("postqueue") or "postqueue"
@@ -290,18 +258,8 @@ class PostfixServer:
         config = str(self._process.directory / "etc")
         return await _run(program, "-c", config, "-bhq", queue_id)
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        await self._process.stop()
+    async def _begin(self) -> None:
+        await self.start()
 
     def _write_files(self, directory: Path) -> Path:
         config, queue, data = (directory / name for name in ("etc", "queue", "data"))

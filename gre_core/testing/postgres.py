@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
+from gre_core.testing.managed import ProgramServer
 from gre_core.testing.server import (
     LOOPBACK,
     ServerProcess,
@@ -21,9 +22,6 @@ from gre_core.testing.server import (
     free_port,
 )
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 _USER: Final = "gre"
 _PASSWORD: Final = "secret"
 _DATABASE: Final = "postgres"  # initdb makes it
@@ -31,7 +29,7 @@ _INSTALL: Final = "apt-get install postgresql"
 _PATIENCE: Final = 60.0
 
 
-class PostgresServer:
+class PostgresServer(ProgramServer):
     """Debian's PostgreSQL for one test: ready in half a second, gone afterwards.
 
     Example::
@@ -43,11 +41,9 @@ class PostgresServer:
     :meth:`kill` and :meth:`restart` show what survives. Differences: few connections, small buffers, no SSL, locale C.
     """
 
-    host = LOOPBACK
-
     def __init__(self) -> None:
         self.port = 0
-        self._process = ServerProcess("postgresql", "postgres", _INSTALL)
+        super().__init__(ServerProcess("postgresql", "postgres", _INSTALL))
 
     @staticmethod
     def installed() -> bool:
@@ -59,35 +55,15 @@ class PostgresServer:
         """The database, with user and password."""
         return f"postgresql://{_USER}:{_PASSWORD}@{LOOPBACK}:{self.port}/{_DATABASE}"
 
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster."""
-        return self._process.pid
-
-    @property
-    def log_file(self) -> Path:
-        """Where the server logs; removed at the end."""
-        return self._process.log_file
-
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         self._process.find()
         self.port = free_port()
-        try:
-            directory = self._process.directory
-            await asyncio.to_thread(_copy, _template(), directory / "data")
-            user = _unprivileged()
-            if user is not None:
-                shutil.chown(directory, user)
-            await self.start()
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        await self._process.stop()
+        directory = self._process.directory
+        await asyncio.to_thread(_copy, _template(), directory / "data")
+        user = _unprivileged()
+        if user is not None:
+            shutil.chown(directory, user)
+        await self.start()
 
     async def start(self) -> None:
         """Start it, after :meth:`kill` or :meth:`stop` on the same data; return when it answers queries.
@@ -118,10 +94,6 @@ class PostgresServer:
     async def stop(self) -> None:
         """Stop it in order (``fast`` shutdown); the data stays."""
         await self._process.end()
-
-    async def kill(self) -> None:
-        """Kill the server and all that serve connections (SIGKILL); the data stays as it is."""
-        await self._process.kill()
 
     async def restart(self) -> None:
         """Kill it and start it again on the same data and port."""

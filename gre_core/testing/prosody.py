@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from gre_core.testing.managed import XmppProgram
 from gre_core.testing.server import (
     C2S_LIMIT,
     COMPONENT_LIMIT,
     LOOPBACK,
     ServerProcess,
     find_program,
-    free_port,
-    kick,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 _CONFIG = """
 run_as_root = true
@@ -90,7 +88,7 @@ module:provides("net", { name = "control"; private = true; listener = listener; 
 """
 
 
-class ProsodyServer:
+class ProsodyServer(XmppProgram):
     """Debian's Prosody for one test: ready in 0.1 to 0.3 s, gone afterwards.
 
     Example::
@@ -113,11 +111,6 @@ class ProsodyServer:
         log_level: ``debug``, ``info``, ``warn`` or ``error``.
     """
 
-    host = LOOPBACK
-    c2s_port: int
-    component_port: int
-    upload_port: int
-
     def __init__(  # noqa: PLR0913 - what a test does not name stays as it is
         self,
         domain: str = "localhost",
@@ -131,18 +124,11 @@ class ProsodyServer:
         component_limit: int = COMPONENT_LIMIT,
         log_level: str = "warn",
     ) -> None:
-        self.domain = domain
-        self.accounts: Mapping[str, str] = dict(accounts or {})
-        self.components: Mapping[str, str] = dict(components or {})
-        self.c2s_port = 0
-        self.component_port = 0
-        self.upload_port = 0
-        self._upload = upload
+        process = ServerProcess("prosody", "prosody", "apt-get install prosody")
+        super().__init__(process, domain, accounts, components, upload=upload)
         self._modules: Sequence[str] = (*_MODULES, *(["mam"] * archive), *(["offline"] * offline))
         self._limits = (c2s_limit, component_limit)
         self._log_level = log_level
-        self._control_port = 0
-        self._process = ServerProcess("prosody", "prosody", "apt-get install prosody")
         self._config: Path | None = None
 
     @staticmethod
@@ -150,64 +136,21 @@ class ProsodyServer:
         """Tell whether there is a ``prosody`` on this machine."""
         return find_program("prosody") is not None
 
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        return self._process.pid
-
-    @property
-    def upload_host(self) -> str:
-        """Host and port that shared files are at."""
-        return f"localhost:{self.upload_port}"
-
-    @property
-    def log_file(self) -> Path:
-        """Where the server logs; removed at the end."""
-        return self._process.log_file
-
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         self._process.find()
-        self.c2s_port, self.component_port, self._control_port = free_port(), free_port(), free_port()
-        if self._upload:
-            self.upload_port = free_port()
-        try:
-            self._config = self._write_files(self._process.directory)
-            await self.start()
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        await self._process.stop()
+        self._choose_ports()
+        self._config = self._write_files(self._process.directory)
+        await self.start()
 
     async def start(self) -> None:
         """Start it again after :meth:`kill`, with the same ports and data."""
-        ports = [self.c2s_port, self._control_port]
-        if self.components:
-            ports.append(self.component_port)
-        if self._upload:
-            ports.append(self.upload_port)
-        await self._process.start([self._process.find(), "--config", str(self._config), "-F"], ports=ports)
-
-    async def kill(self) -> None:
-        """Kill it (SIGKILL); what it has stored stays."""
-        await self._process.kill()
+        arguments = [self._process.find(), "--config", str(self._config), "-F"]
+        await self._process.start(arguments, ports=self._ports)
 
     async def restart(self) -> None:
         """Kill it and start it again."""
         await self.kill()
         await self.start()
-
-    async def kick(self, jid_or_domain: str) -> None:
-        """Cut the connection of a full JID, of all resources of a bare JID, or of a component domain.
-
-        Raises:
-            TestServerError: nobody was connected under that name.
-        """
-        await kick(self._control_port, jid_or_domain)
 
     def _write_files(self, directory: Path) -> Path:
         plugins = directory / "plugins"
