@@ -13,6 +13,7 @@ import platform
 from pathlib import Path
 
 import crypto
+import gateway_rates
 import lookup
 import recipients
 import relay
@@ -39,9 +40,20 @@ GOALS = {
     "seal_100m_peak_vs_payload": ("<=", 1.5),
     "relay_1k_vs_bare": (">=", 0.5),
     "relay_50k_vs_bare": (">=", 0.6),
+    "relay_1k_postgresql_vs_bare": (">=", 0.5),
+    "relay_50k_postgresql_vs_bare": (">=", 0.6),
+    "inbound_vs_outbound": (">=", 1),
+    "inbound_vs_outbound_postgresql": (">=", 1),
+    "outbound_10k_users_vs_100": ("<=", 1.2),
+    "inbound_10k_users_vs_100": ("<=", 1.2),
 }
-# Milliseconds, at most.
-ABSOLUTE_GOALS = {"import_gre_core_ms": 60.0, "contact_lookup_100k_first_ms": 1.0}
+# At most, in the unit that the name ends with.
+ABSOLUTE_GOALS = {
+    "import_gre_core_ms": 60.0,
+    "contact_lookup_100k_first_ms": 1.0,
+    "users_10k_memory_mb": 150.0,
+    "users_10k_start_seconds": 3.0,
+}
 
 
 async def main(target: Path) -> None:
@@ -55,6 +67,9 @@ async def main(target: Path) -> None:
         crypto.large,
         lookup.lookup,
         relay.relay,
+        relay.relay_postgresql,
+        gateway_rates.gateway_rates,
+        gateway_rates.gateway_rates_postgresql,
     ):
         found, figures = await part()
         ratios |= found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gre_core.testing.postfix import SmtpSink
+from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "load"))
@@ -30,7 +31,9 @@ ACTIVE = 100
 """Users who write and get mail while the cost is measured; all others are registered and there."""
 
 WINDOW = 50
-SENDERS = 8
+SENDERS = 20
+"""Connections of the mail server: as many as Postfix opens to one destination."""
+
 SIZE = 700
 ROUNDS = 3
 PATIENCE = 120.0
@@ -111,7 +114,8 @@ async def register(gateway: GatewayProcess, count: int) -> None:
     from gre_gateway_email.config import load
     from gre_gateway_email.store import User, default_url, open_store
 
-    store = await open_store(default_url(load(gateway.config).state))
+    config = load(gateway.config)
+    store = await open_store(config.database or default_url(config.state))
     try:
         await asyncio.gather(
             *(
@@ -123,8 +127,11 @@ async def register(gateway: GatewayProcess, count: int) -> None:
         await store.close()
 
 
-async def with_users(count: int, messages: int) -> Figures:
-    """Measure with so many registered users."""
+async def with_users(count: int, messages: int, database: str | None = None) -> Figures:
+    """Measure with so many registered users.
+
+    Memory is read when every user has sent a message and got one.
+    """
     figures: Figures = {}
     chance = random.Random(count)
     components = {GATEWAY: "secret-of-gateway", DOMAIN: "secret-of-users"}
@@ -132,19 +139,23 @@ async def with_users(count: int, messages: int) -> Figures:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gre-bench-")))
         server = await stack.enter_async_context(ProsodyServer(accounts={}, components=components))
         sink = await stack.enter_async_context(SmtpSink())
-        gateway = GatewayProcess(folder, server, sink.port, {}, extra=_CONFIG)
+        # As an installed program has it: the bytecode is made once, at the first start, which does not count.
+        bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        gateway = GatewayProcess(
+            folder, server, sink.port, {}, database=database, extra=_CONFIG, environment=bytecode
+        )
         stack.push_async_callback(gateway.end)
         await register(gateway, count)
         traffic = Traffic(gateway)
         await traffic.users.start(server)
         stack.push_async_callback(traffic.users.stop)
         starts = []
-        for _ in range(ROUNDS):
+        for _ in range(1 + ROUNDS):
             await gateway.start()
             starts.append(gateway.started_in)
             await gateway.stop()
         await gateway.start()
-        figures["start_seconds"] = sorted(starts)[ROUNDS // 2]
+        figures["start_seconds"] = sorted(starts[1:])[ROUNDS // 2]
         traffic.users.show(count)
         active = chance.sample(range(count), ACTIVE)
         for work in (traffic.outbound, traffic.inbound):  # each user's client and key are asked for once
@@ -180,7 +191,18 @@ async def gateway_rates(messages: int = 2000) -> tuple[Figures, Figures]:
     return ratios, absolute
 
 
+async def gateway_rates_postgresql(messages: int = 2000) -> tuple[Figures, Figures]:
+    """Measure both directions with PostgreSQL."""
+    async with PostgresServer() as postgres:
+        figures = await with_users(100, messages, postgres.url)
+    ratios = {
+        "inbound_vs_outbound_postgresql": figures["inbound_per_second"] / figures["outbound_per_second"]
+    }
+    return ratios, {f"postgresql_{name}": figure for name, figure in figures.items()}
+
+
 if __name__ == "__main__":
-    for found in asyncio.run(gateway_rates(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)):
+    work = gateway_rates_postgresql if "postgresql" in sys.argv else gateway_rates
+    for found in asyncio.run(work()):
         for name, figure in found.items():
             print(f"{name:40} {figure:10.3f}")

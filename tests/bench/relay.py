@@ -1,4 +1,4 @@
-"""Messages a second through the whole gateway, against the slower of its two bare halves.
+"""Messages a second through the whole gateway, against the slower of its two bare halves; on SQLite and on PostgreSQL.
 
 One half is a bare slixmpp component that echoes, on the same server; the other is aiosmtplib alone, which sends the
 same mails to the same sink over as many kept connections.
@@ -24,6 +24,7 @@ from gre_core.api import Attachment
 from gre_core.slixmpp.traps import mend_slixmpp
 from gre_core.testing.ejabberd import EjabberdServer
 from gre_core.testing.postfix import SmtpSink
+from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 from gre_core.testing.slix import make_client, make_component, online
 
@@ -100,11 +101,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def start_gateway(folder: Path, server: XmppServer, sink_port: int) -> asyncio.subprocess.Process:
+async def start_gateway(
+    folder: Path, server: XmppServer, sink_port: int, database: str | None
+) -> asyncio.subprocess.Process:
     """Start the gateway as an operator would, and wait until it is ready."""
     config = folder / "gateway.toml"
+    url = f'[database]\nurl = "{database}"' if database else ""
     config.write_text(
-        f"""
+        f"""{url}
 [xmpp]
 domain = "{GATEWAY}"
 host = "{server.host}"
@@ -128,6 +132,7 @@ megabytes_per_hour = 1000000
 "alice@a.example" = "juliet@{server.domain}"
 """
     )
+    config.chmod(0o600)  # it holds secrets
     command = [sys.executable, "-m", "gre_gateway_email", "run", "--config", str(config)]
     with (folder / "log").open("wb") as log:  # a pipe that nobody reads would fill, and stop the gateway
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=log)
@@ -193,9 +198,14 @@ async def wrapped(stanza: str) -> bytes:
 
 
 async def measure(
-    name: str, make_server: Callable[..., Any], size: int, count: int, window: int
+    name: str,
+    make_server: Callable[..., Any],
+    size: int,
+    count: int,
+    window: int,
+    database: str | None = None,
 ) -> tuple[Figures, Figures]:
-    """Measure one size on one server; give the ratio and the rates, three rounds each, in turn."""
+    """Measure one size on one server and database; give the ratio and the rates, three rounds each, in turn."""
     mend_slixmpp()
     stanza = await sealed_stanza(size)
     mail = await wrapped(stanza)
@@ -207,7 +217,7 @@ async def measure(
             make_server(domain="localhost", accounts={"juliet": "secret"}, components=components) as server,
             SmtpSink() as sink,
         ):
-            gateway = await start_gateway(Path(folder), server, sink.port)
+            gateway = await start_gateway(Path(folder), server, sink.port, database)
             try:
                 echo = await echo_component(server)
                 xmpp = make_client(server, "juliet", "bench")
@@ -247,6 +257,16 @@ async def measure(
 
 async def relay() -> tuple[Figures, Figures]:
     """Measure 1 KB on Prosody and 50 KB on ejabberd (at 50 KB Prosody itself is the limit)."""
-    ratios, absolute = await measure("relay_1k", ProsodyServer, KIB, 2000, 50)
-    more, figures = await measure("relay_50k", EjabberdServer, 50 * KIB, 600, 16)
+    return await _both("")
+
+
+async def relay_postgresql() -> tuple[Figures, Figures]:
+    """Measure the same with the messages in PostgreSQL, which works on the same two cores."""
+    async with PostgresServer() as postgres:
+        return await _both("_postgresql", postgres.url)
+
+
+async def _both(kind: str, database: str | None = None) -> tuple[Figures, Figures]:
+    ratios, absolute = await measure(f"relay_1k{kind}", ProsodyServer, KIB, 2000, 50, database)
+    more, figures = await measure(f"relay_50k{kind}", EjabberdServer, 50 * KIB, 600, 16, database)
     return ratios | more, absolute | figures
