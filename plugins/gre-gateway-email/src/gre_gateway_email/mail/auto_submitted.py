@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from gre_gateway_email.mail.mime_scan import Entity
 
 _BULK: Final = frozenset({"bulk", "list", "junk", "auto_reply"})
-_LIST_FIELDS: Final = ("list-id", "list-post", "list-unsubscribe", "feedback-id")
-_AUTOMATIC_FIELDS: Final = ("x-autoreply", "x-autorespond", "x-auto-response-suppress", "x-failed-recipients")
+_LIST_FIELDS: Final = frozenset({"list-id", "list-post", "list-unsubscribe", "feedback-id"})
+_AUTOMATIC_FIELDS: Final = frozenset(
+    {"x-autoreply", "x-autorespond", "x-auto-response-suppress", "x-failed-recipients"}
+)
 _REPORTS: Final = frozenset(
     {"multipart/report", "message/delivery-status", "message/disposition-notification"}
 )
@@ -41,7 +43,7 @@ def is_automatic(mail: bytes | Entity, sender: str) -> bool:
         return True
     if mime_scan.structured(header.first("content-type"))[0] in _REPORTS:
         return True
-    return any(True for name in (*_LIST_FIELDS, *_AUTOMATIC_FIELDS) for _ in header.values(name))
+    return any(name in _LIST_FIELDS or name in _AUTOMATIC_FIELDS for name, _ in header.fields)
 
 
 def _is_role(sender: str) -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from gre_core.mime_text.charsets import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_HEADER: Final = 128 * 1024
 """Longest header block that is read, in bytes."""
@@ -204,7 +204,13 @@ def structured(value: str) -> tuple[str, dict[str, str]]:
     Returns:
         The lower-case value before the parameters, and the parameters by lower-case name.
     """
-    value = value[:MAX_STRUCTURED]
+    kind, parameters = _structured(value[:MAX_STRUCTURED])
+    return kind, dict(parameters)
+
+
+@lru_cache(maxsize=64)
+def _structured(value: str) -> tuple[str, Mapping[str, str]]:
+    """Split a value; most are the same in all mails, and several look at those of one mail."""
     kind = value.partition(";")[0].partition("(")[0].strip().lower()
     plain: dict[str, str] = {}
     pieces: dict[str, dict[int, bytes]] = {}
