@@ -37,7 +37,7 @@ JULIET: Final = "juliet@capulet.example"
 ROMEO: Final = "romeo@montague.example"
 ROMEO_JID: Final = "romeo\\40montague.example@mail.capulet.example"
 
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
 """How long a process may take to start."""
 
 STEP_SECONDS: Final = 15.0

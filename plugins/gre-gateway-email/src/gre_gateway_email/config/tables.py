@@ -48,10 +48,13 @@ def read_xmpp(table: Table) -> Xmpp:
     domain = _jid(table, "domain", table.text("domain"), "the domain of the component")
     if domain.user:
         raise table.error("domain", "a domain without @", str(domain))
+    host, port = table.text("host", "127.0.0.1"), table.whole("port", 5347, 1, MAX_PORT)
     secret = table.secret("secret")
     if secret is None:
+        # Noted last: what is wrong with the other keys is told too, and a secret that is written wrongly.
+        table.done()
         raise ConfigError(f"{table.where('secret')} has to be given, or secret_file")
-    return Xmpp(domain.bare, table.text("host", "127.0.0.1"), table.whole("port", 5347, 1, MAX_PORT), secret)
+    return Xmpp(domain.bare, host, port, secret)
 
 
 def read_smtp(table: Table) -> Smtp:
