@@ -158,6 +158,15 @@ def test_all_mistakes_are_told_at_once(write):
     ]
 
 
+def test_a_secret_that_is_written_wrongly_is_recognised(write):
+    text = SMALL.replace('secret = "s3cret"', 'secrt = "s3cret"\nport = 0')
+    assert problems_of(write(text)) == [
+        ":2: [xmpp] secret has to be given, or secret_file",
+        ':4: [xmpp] secrt is not known: did you mean "secret"?',
+        ":5: [xmpp] port has to be a whole number from 1 to 65535, not 0",
+    ]
+
+
 def test_the_environment_goes_before_the_file(write, tmp_path):
     (tmp_path / "hidden").write_text("from-file\n")
     config = load(

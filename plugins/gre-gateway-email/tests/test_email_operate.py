@@ -197,7 +197,9 @@ async def test_operations_follow_the_gateway(tmp_path, monkeypatch):
         assert read_running(config.state).connected_at is None
     finally:
         await operations.stop()
-        heard.close()
+    while (word := await hear()) != "STOPPING=1":
+        assert word in {"WATCHDOG=1", "STATUS=works", "STATUS=waits for the XMPP server"}
+    heard.close()
     assert read_running(config.state) is None
 
 

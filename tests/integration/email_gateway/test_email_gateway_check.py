@@ -1,15 +1,18 @@
-"""``check`` before the gateway runs: what it finds out about real servers, and what it says that an operator can do."""
+"""``check`` before the gateway runs, and its health while it does: what it finds out about real servers, and what it says that an operator can do."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 
+import aiohttp
 import pytest
 from gre_gateway_email.__main__ import main
+from gre_gateway_email.operate.running import read_running
 
 from gre_core.testing import require
 from gre_core.testing.ejabberd import EjabberdServer
+from gre_core.testing.postgres import PostgresServer
 from gre_core.testing.prosody import ProsodyServer
 
 DOMAIN = "mail.localhost"
@@ -83,3 +86,42 @@ async def test_everything_that_is_away_is_told_at_once(check):
     assert "is Postfix running there" in smtp
     assert f"127.0.0.1:{used}" in listen
     assert "Another program has it (ss -ltnp), or choose another port" in listen
+
+
+async def test_ready_means_that_xmpp_and_database_work(kit, tmp_path, relay):
+    require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
+    require(PostgresServer.installed(), "PostgreSQL (apt-get install postgresql)")
+    async with PostgresServer() as database, ProsodyServer(components={DOMAIN: "s3cret"}) as server:
+        gateway = kit.GatewayProcess(
+            tmp_path,
+            f'[xmpp]\ndomain = "{DOMAIN}"\nport = {server.component_port}\nsecret = "s3cret"\n[smtp]\nport = {relay.port}\n'
+            f'[mail]\ndomains = ["example.org"]\n[listen]\nport = 0\n[http]\nenabled = true\nport = 0\n'
+            f'[database]\nurl = "{database.url}"\n',
+        )
+        await gateway.start()
+        try:
+            port = read_running(gateway.state).http_port
+
+            async def until(status, *problems):
+                async with asyncio.timeout(120), aiohttp.ClientSession() as session:
+                    while True:
+                        async with session.get(f"http://127.0.0.1:{port}/health/ready") as answer:
+                            said = await answer.json()
+                            assert (answer.status == 200) is said["ready"] is (not said["problems"])
+                            if answer.status == status and set(problems) == set(said["problems"]):
+                                return
+                        async with session.get(f"http://127.0.0.1:{port}/health/live") as answer:
+                            assert answer.status == 200
+                        await asyncio.sleep(0.1)
+
+            await until(200)
+            await server.kill()
+            await until(503, "xmpp")
+            await database.kill()
+            await until(503, "xmpp", "database")
+            await database.start()
+            await until(503, "xmpp")
+            await server.start()
+            await until(200)
+        finally:
+            await gateway.stop()
