@@ -154,15 +154,16 @@ async def test_what_was_lost_with_a_client_is_sent_again_when_its_user_comes_bac
 
 
 async def test_receipts_for_what_the_server_had_kept_are_waited_for_before_it_is_sent_again(
-    post, mail, monkeypatch, hasty
+    post, mail, hasty
 ):
     post.courier.receipts = True
     await post.mail(mail)
     await post.sent(1)
     await a_while()
+    message = await only(post)
     post.delivery.user_left("juliet@localhost")
     post.delivery.user_came("juliet@localhost")
-    await post.delivery.receipt((await only(post)).id, "juliet@localhost")
+    await post.delivery.receipt(message.id, "juliet@localhost")
     assert await post.gone()
     await asyncio.sleep(0.1)
     assert len(post.courier.sent) == 1
@@ -189,6 +190,19 @@ async def test_a_ping_proves_nothing_of_a_client_that_left_before_the_answer(pos
     post.delivery.user_came("juliet@localhost")
     await post.sent(2)
     assert await post.gone(), "now a ping is the proof, as its client gives no receipts"
+
+
+async def test_of_a_user_whose_data_were_erased_nothing_is_awaited(post, mail, hasty):
+    post.courier.receipts = True
+    await post.mail(mail)
+    await post.sent(1)
+    await a_while()
+    await post.store.forget("juliet@localhost")
+    post.delivery.forget("juliet@localhost")
+    post.delivery.user_came("juliet@localhost")
+    await asyncio.sleep(0.15)
+    assert len(post.courier.sent) == 1
+    assert not post.delivery._receipts._users
 
 
 async def test_a_receipt_is_awaited_as_long_as_the_user_is_away(post, mail, monkeypatch):

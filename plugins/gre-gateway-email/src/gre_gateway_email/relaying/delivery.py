@@ -137,6 +137,7 @@ class Delivery:
 
     def forget(self, user: str) -> None:
         """Send no message to a user any more whose data were erased."""
+        self._receipts.forget(user)
         for message in self._feed.of_user(user):
             if message.id not in self._leaving.ids and message.id not in self._settling:
                 self._drop(message)

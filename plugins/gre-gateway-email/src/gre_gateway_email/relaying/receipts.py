@@ -59,6 +59,12 @@ class Receipts:
             if not of_user:
                 del self._of[user]
 
+    def forget(self, user: str) -> None:
+        """Await nothing more of a user whose data were erased."""
+        self._stop_waiting(user)
+        for message_id in tuple(self._of.get(user, ())):
+            self.settled(message_id)
+
     def user_came(self, user: str) -> None:
         """Send again what no receipt comes for soon."""
         self._stop_waiting(user)
