@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,15 @@ def test_the_dashboard_uses_metrics_that_there_are_and_queries_that_can_be_read(
         [promtool, "check", "rules", rules], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_holds_this_version_and_runs_without_rights():
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    assert f"ARG VERSION={version('gre-gateway-email')}" in lines
+    last = len(lines) - lines[::-1].index("FROM $PYTHON")
+    assert "USER 10001:10001" in lines[last:]
+    assert "VOLUME /var/lib/gre-email-gateway" in lines[last:]
+    assert 'ENTRYPOINT ["gre-email-gateway"]' in lines[last:]
 
 
 def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path):
