@@ -15,7 +15,7 @@ from gre_core.errors import StoreError
 from gre_core.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Generator
 
 LONGEST_SLEEP: Final = 15.0
 """Seconds after which the database is asked again in any case: other programs write to it, too."""
@@ -91,7 +91,7 @@ class Feed(Generic[T]):
         self._more = asyncio.Event()
 
     @contextlib.contextmanager
-    def storing(self, ids: Iterable[str]) -> Iterator[None]:
+    def storing(self, ids: Iterable[str]) -> Generator[None]:
         """Leave items alone while they are written: who writes them says what becomes of them."""
         ours = set(ids) - self._elsewhere
         self._elsewhere |= ours
