@@ -129,3 +129,56 @@ async def test_a_plain_client_writes_a_plain_mail(start, profanity, relay):
     assert mail.get_body(("plain",)).get_content().strip() == "hello in clear"
     await screen.shows("hello in clear")
     assert relay.count == 1
+
+
+OPEN = """
+[mail]
+domains = ["example.org"]
+[registration]
+servers = ["localhost"]
+address = "choose"
+"""
+
+
+async def test_the_life_of_a_user_with_a_plain_client(start, profanity, relay):
+    """Registers, adds a contact, sees it, writes, gets an answer, asks for the status, and leaves: by keyboard only."""
+    gateway = await start(OPEN, users="")
+    screen = await profanity()
+    await screen.type("/cmd exec register mail.localhost")
+    await screen.shows("register executing")
+    await screen.type("/win 2")
+    await screen.shows("Mail address, the part before the @")
+    await screen.type("/form submit")
+    await screen.shows("Fill in")  # what is wrong, and nothing is lost
+    await screen.type("/win 1")
+    await screen.type("/cmd exec register mail.localhost")
+    await screen.shows("Execute register... ")
+    await screen.type("/win 2")
+    await screen.shows("Mail address, the part before the @")
+    await screen.type("/field1 capulet")
+    await screen.type("/form submit")
+    await screen.shows("Received authorization request from mail.localhost")
+    await screen.type("/sub allow mail.localhost")
+
+    await screen.type(f"/roster add {BOB} Bob")
+    await screen.type(f"/sub request {BOB}")
+    await screen.shows(f"Received authorization request from {BOB}")
+    await screen.type(f"/sub allow {BOB}")
+    await screen.type("/who online")
+    await screen.shows("Bob is online")
+
+    await screen.type(f"/msg {BOB}")
+    await screen.type("hello bob")
+    async with asyncio.timeout(SECONDS):
+        sender, recipients, _ = await relay.mails.get()
+    assert (sender, recipients) == ("capulet@example.org", ["bob@example.net"])
+    mail = b"From: bob@example.net\r\nTo: capulet@example.org\r\nSubject: Re\r\n\r\nhello juliet\r\n"
+    (reply,) = await gateway.deliver(mail, to=["capulet@example.org"])
+    assert reply.startswith("250")
+    await screen.shows("hello juliet")
+
+    await screen.type("/win 1")
+    await screen.type("/cmd exec status mail.localhost")
+    await screen.shows("capulet@example.org")
+    await screen.type("/cmd exec unregister mail.localhost")
+    await screen.shows("unregister executing")

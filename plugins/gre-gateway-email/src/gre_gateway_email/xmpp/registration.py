@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.config import Config
     from gre_gateway_email.store.records import User
     from gre_gateway_email.xmpp.accounts import Accounts
+    from gre_gateway_email.xmpp.forms import Values
     from gre_gateway_email.xmpp.relations import Relations
 
 REGISTER: Final = "jabber:iq:register"
@@ -70,9 +71,16 @@ class Registration:
             else f"You are registered with the address {user.addresses[0]}. The form changes your registration."
         )
         SubElement(query, f"{{{REGISTER}}}instructions").text = instructions
-        fields = (*self._address_fields(jid, user), *self._policy_fields(user))
-        query.append(Form("Email", instructions, fields, REGISTER).element())
+        query.append(Form("Email", instructions, self.fields(jid, user), REGISTER).element())
         return query
+
+    def fields(self, jid: str, user: User | None) -> tuple[Field, ...]:
+        """Give what a user can fill in.
+
+        Raises:
+            Refused: the JID's local part cannot be an address, where nobody may choose.
+        """
+        return (*self._address_fields(jid, user), *self._policy_fields(user))
 
     def _address_fields(self, jid: str, user: User | None) -> tuple[Field, ...]:
         if user is not None and not self._accounts.may_choose(user):
@@ -111,19 +119,13 @@ class Registration:
         values = read_form(x, REGISTER)
         if x.get("type") == "cancel":
             return
-        encrypted_only = flag_of(values, ENCRYPTED_ONLY, default=user is not None and user.encrypted_only)
-        publish_key = flag_of(values, PUBLISH_KEY, default=user is not None and user.publish_key)
-        name = text_of(values, USERNAME)
-        domain = text_of(values, DOMAIN)
         if user is None:
-            new = await self._accounts.register(
-                request.user,
-                self._new_address(request.user, name, domain),
-                encrypted_only=encrypted_only,
-                publish_key=publish_key,
-            )
+            new = await self.enter(request.user, values)
             request.after(lambda: self._relations.welcome(new))
             return
+        encrypted_only = flag_of(values, ENCRYPTED_ONLY, default=user.encrypted_only)
+        publish_key = flag_of(values, PUBLISH_KEY, default=user.publish_key)
+        name, domain = text_of(values, USERNAME), text_of(values, DOMAIN)
         if (name is not None or domain is not None) and self._accounts.may_choose(user):
             now_name, _, now_domain = user.addresses[0].rpartition("@")
             if (name or now_name, domain or now_domain) != (now_name, now_domain):
@@ -131,6 +133,19 @@ class Registration:
                 await self._accounts.set_first(user.jid, address)
         await self._accounts.set_policy(user.jid, encrypted_only=encrypted_only, publish_key=publish_key)
         request.after(lambda: self._relations.refresh(user.jid))
+
+    async def enter(self, jid: str, values: Values) -> User:
+        """Register who filled in :meth:`fields`.
+
+        Raises:
+            Refused: what was filled in cannot be used, or the address is taken.
+        """
+        address = self._new_address(jid, text_of(values, USERNAME), text_of(values, DOMAIN))
+        encrypted_only = flag_of(values, ENCRYPTED_ONLY, default=False)
+        publish_key = flag_of(values, PUBLISH_KEY, default=False)
+        return await self._accounts.register(
+            jid, address, encrypted_only=encrypted_only, publish_key=publish_key
+        )
 
     def _new_address(self, jid: str, name: str | None, domain: str | None) -> str:
         if self._config.registration.address == "same":

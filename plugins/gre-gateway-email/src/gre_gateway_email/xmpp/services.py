@@ -9,6 +9,7 @@ from gre_gateway_email.xmpp import cards
 from gre_gateway_email.xmpp.accounts import Accounts
 from gre_gateway_email.xmpp.adhoc import COMMAND_TAG, COMMANDS, AdHoc
 from gre_gateway_email.xmpp.admin_commands import AdminCommands
+from gre_gateway_email.xmpp.membership import MembershipCommands
 from gre_gateway_email.xmpp.prompt import GATEWAY, Prompt
 from gre_gateway_email.xmpp.prompt import QUERY as GATEWAY_QUERY
 from gre_gateway_email.xmpp.registration import QUERY as REGISTER_QUERY
@@ -73,8 +74,9 @@ class Services:
             tests=Tries(limit=_TESTS_PER_HOUR, seconds=3600.0),
         )
         admins = AdminCommands(accounts, store, self.relations, replayed=replayed)
-        commands = AdHoc((*users.all(), *admins.all()))
         registration = Registration(accounts, config, self.relations)
+        members = MembershipCommands(accounts, registration, self.relations)
+        commands = AdHoc((*members.all(), *users.all(), *admins.all()))
         requests = gateway.requests
         requests.on(REGISTER_QUERY, registration.answer, types=_BOTH)
         requests.on(GATEWAY_QUERY, Prompt(gateway.engine).answer, types=_BOTH)
