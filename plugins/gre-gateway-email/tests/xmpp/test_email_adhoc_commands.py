@@ -47,9 +47,9 @@ async def test_050_2_1_support_is_announced(home):
 @pytest.mark.parametrize(
     ("by", "nodes"),
     [
-        ("juliet@localhost/a", USER_NODES),
-        (ADMIN, ADMIN_NODES),
-        ("stranger@localhost/a", []),
+        ("juliet@localhost/a", ["unregister", *USER_NODES]),
+        (ADMIN, ["register", *ADMIN_NODES]),
+        ("stranger@localhost/a", ["register"]),
         ("localhost", []),
     ],
 )
