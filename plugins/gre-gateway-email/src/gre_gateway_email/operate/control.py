@@ -23,7 +23,7 @@ from gre_core.errors import GreError
 from gre_core.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
     from pathlib import Path
 
     Action = Callable[[str], Awaitable[int]]
@@ -146,7 +146,7 @@ def _may_ask(connection: socket.socket) -> bool:
 
 
 @contextmanager
-def _short_name(folder: Path) -> Iterator[str]:
+def _short_name(folder: Path) -> Generator[str]:
     """Give a name of the socket that is not too long, however long that of its folder is."""
     name = str(folder / FILE)
     if len(os.fsencode(name)) <= _LONGEST_PATH:
