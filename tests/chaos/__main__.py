@@ -86,9 +86,12 @@ async def run(kills: int, database: str, seed: int, calm: float, planted: str) -
         print(f"strange: {line}")
     for line in killer.complaints[:SHOWN]:
         print(f"the gateway: {line}")
+    for aim in killer.never_hit:
+        print(f"never hit: {aim}")
     if code != 0:
         print(f"the gateway ended with {code} when it was asked to stop")
-    proven = verdict.proven and not any(faults.values()) and not killer.complaints and code == 0
+    proven = not (any(faults.values()) or killer.complaints or killer.never_hit)
+    proven = proven and verdict.proven and code == 0
     if not proven:
         print(log)
     print("PROVEN" if proven else f"NOT PROVEN (seed {seed})")

@@ -32,6 +32,7 @@ CUT_EVERY = 3
 """Once in so many kills a client loses its connection."""
 SOME = 3
 """Mails that come for a client between its last look and the end of its connection."""
+MANY = 6
 PATIENCE = 4.0
 """How long a chosen instant is waited for, in seconds."""
 
@@ -75,6 +76,15 @@ class Killer:
                 )
         await self._begin()
         await self._up()
+
+    @property
+    def never_hit(self) -> list[str]:
+        """The instants that were aimed at again and again, and never came: nothing is proven of them."""
+        return [
+            aim
+            for aim, count in self.aims.items()
+            if count >= MANY and self.aims.get(f"{aim}, missed") == count
+        ]
 
     def stop(self) -> None:
         """Kill nothing more."""

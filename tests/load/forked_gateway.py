@@ -51,7 +51,7 @@ class ForkedGateway(GatewayProcess):
         nursery.stdin.write(f"{self.generation}\n".encode())
         await self._pid
 
-    async def ready(self, patience: float = 120) -> bool:
+    async def ready(self, patience: float = 180) -> bool:
         """Wait until it says that it is ready; False when it ended before."""
         return await asyncio.wait_for(asyncio.shield(self._ready), patience)
 

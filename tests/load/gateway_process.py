@@ -117,7 +117,7 @@ wkd = false
                 *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
             )
 
-    async def ready(self, patience: float = 60) -> bool:
+    async def ready(self, patience: float = 180) -> bool:
         """Wait until it says that it is ready; False when it ended before."""
         assert self.process is not None
         assert self.process.stdout is not None

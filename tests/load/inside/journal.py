@@ -20,15 +20,20 @@ import json
 import os
 import re
 import signal
+import sqlite3
+import sqlite3.dbapi2
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 
 from letters import read_mail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MARKER = re.compile(r"[a-z]+-[a-z0-9]+-\d+")
 _GENERATION = os.environ.get("GRE_GENERATION", "0")
@@ -130,19 +135,32 @@ class Trap:
         from sqlalchemy.engine.default import DefaultDialect
 
         signal.signal(signal.SIGUSR2, self._arm)
-        commit = DefaultDialect.do_commit
+        dialect: Any = DefaultDialect
+        commit = dialect.do_commit
+        dialect.do_commit = lambda this, connection: self._around(lambda: commit(this, connection))
 
-        def do_commit(dialect: Any, connection: Any) -> None:
-            here = self._is_here()
-            if here and self._where == "before":
-                _die()
-            if here and self._where == "within":
-                threading.Timer(self._delay, _die).start()
-            commit(dialect, connection)
-            if here:
-                _die()
+        trap, connect = self, sqlite3.connect
 
-        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+        class Connection(sqlite3.Connection):
+            """The driver's own, which cannot be changed itself."""
+
+            def commit(self) -> None:
+                trap._around(super().commit)
+
+        def connect_(*arguments: Any, **named: Any) -> Any:
+            return connect(*arguments, **{"factory": Connection, **named})
+
+        sqlite3.connect = sqlite3.dbapi2.connect = connect_  # type: ignore[assignment]
+
+    def _around(self, commit: Callable[[], None]) -> None:
+        here = self._is_here()
+        if here and self._where == "before":
+            _die()
+        if here and self._where == "within":
+            threading.Timer(self._delay, _die).start()
+        commit()
+        if here:
+            _die()
 
     def _arm(self, *_arguments: object) -> None:
         wish = json.loads(self._path.read_text())
