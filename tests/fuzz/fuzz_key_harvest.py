@@ -14,6 +14,7 @@ from gre_openpgp.certificate_parts import Parts, life_of
 from gre_openpgp.xep0373 import PublicKey
 
 from gre_core.errors import GreError
+from gre_core.testing.fakes import run as drive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ NOW = 1_800_000_000.0
 SENDER = "bob@mail.example"
 
 
-def _vouched(_mail: Entity, _address: str) -> bool:
+async def _vouched(_mail: Entity, _sender: str, _address: str) -> bool:
     return True
 
 
@@ -52,7 +53,7 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     """Read it, and do with the key what serving it does."""
-    header = _HARVEST.read(SENDER, data)
+    header = drive(_HARVEST.read(SENDER, data))
     if header is None:
         return
     check_address(header.address)
