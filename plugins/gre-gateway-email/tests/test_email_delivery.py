@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from types import SimpleNamespace
 
 import pytest
 from gre_gateway_email.mail.door import MailOptions, RecipientOptions
@@ -17,7 +16,6 @@ from gre_gateway_email.relaying import receipts as receipts_module
 from gre_gateway_email.relaying.clock import SteadyClock
 from gre_gateway_email.relaying.words import for_so_long
 from gre_gateway_email.store import InboundMessage, OutboundMail
-from gre_gateway_email.xmpp.courier import XmppCourier
 
 from gre_core.errors import InvalidAddress, PeerError, PeerTimeout, Refused, StoreError
 
@@ -192,45 +190,6 @@ async def test_a_ping_proves_nothing_of_a_client_that_left_before_the_answer(pos
     post.delivery.user_came("juliet@localhost")
     await post.sent(2)
     assert await post.gone(), "now a ping is the proof, as its client gives no receipts"
-
-
-async def test_a_client_that_leaves_while_it_is_asked_what_it_does_may_have_lost_the_message(
-    post, mail, hasty
-):
-    post.courier.answer.clear()
-    await post.mail(mail)
-    await post.courier.asked.wait()
-    post.delivery.user_left("juliet@localhost")
-    post.courier.answer.set()
-    await a_while()
-    assert len(await post.left()) == 1
-    post.delivery.user_came("juliet@localhost")
-    await post.sent(2)
-    assert await post.gone()
-    assert not post.delivery._deciding
-
-
-@pytest.mark.parametrize(
-    ("clients", "awaited"),
-    [
-        ({}, False),
-        ({"juliet@localhost/a": frozenset({"urn:xmpp:gre:0"})}, False),
-        ({"juliet@localhost/a": frozenset({"urn:xmpp:gre:0", "urn:xmpp:receipts"})}, True),
-        ({"juliet@localhost/a": frozenset()}, True),
-        ({"juliet@localhost/a": frozenset({"urn:xmpp:gre:0"}), "juliet@localhost/b": frozenset()}, True),
-    ],
-)
-async def test_receipts_are_awaited_from_a_client_that_does_not_say_what_it_does(clients, awaited):
-    async def features(_user):
-        return clients
-
-    async def features_of(_user):
-        able = [each for each in clients.values() if each]
-        return frozenset.intersection(*able) if able else frozenset()
-
-    there = SimpleNamespace(clients=SimpleNamespace(features=features))
-    gateway = SimpleNamespace(presences=there, features_of=features_of)
-    assert await XmppCourier(gateway, None).gives_receipts("juliet@localhost") is awaited
 
 
 async def test_of_a_user_whose_data_were_erased_nothing_is_awaited(post, mail, hasty):

@@ -102,8 +102,6 @@ class Delivery:
             self._park, lambda message_id: self._background.start(self._send_again(message_id))
         )
         self._leaving = Leaving(inbox, self._feed.release, self._background)
-        self._deciding: dict[str, str] = {}
-        """Users by ids of messages that are proven, while it is asked whether their clients give receipts."""
         self._settling: set[str] = set()
         self._confirmed: set[str] = set()
         self._absent: dict[str, set[str]] = {}
@@ -191,8 +189,7 @@ class Delivery:
 
     def user_left(self, user: str) -> None:
         """Note that the last client of a user is gone: what was just sent to it may be lost."""
-        deciding = [message_id for message_id, of in self._deciding.items() if of == user]
-        self._receipts.user_left(user, [*self._proofs.unproven(user), *deciding])
+        self._receipts.user_left(user, self._proofs.unproven(user))
 
     # -- sending -------------------------------------------------------------------------------------
 
@@ -235,26 +232,16 @@ class Delivery:
 
     async def _proven(self, messages: list[InboundMessage]) -> None:
         receipts: dict[str, bool] = {}
-        self._deciding |= {message.id: message.user for message in messages}
-        try:
-            for message in messages:
-                if message.user not in receipts:
-                    receipts[message.user] = await self._courier.gives_receipts(message.user)
-                self._decide(message, receipts=receipts[message.user])
-        finally:
-            for message in messages:
-                self._deciding.pop(message.id, None)
-
-    def _decide(self, message: InboundMessage, *, receipts: bool) -> None:
-        """Remove a message that its server has, or await its receipt."""
-        del self._deciding[message.id]
-        if message.id not in self._feed.held or message.id in self._leaving.ids:
-            return
-        awaited = receipts or message.id in self._receipts.left
-        if awaited and message.kind != "error":
-            self._receipts.expect(message)
-        else:
-            self._arrived(message)
+        for message in messages:
+            if message.user not in receipts:
+                receipts[message.user] = await self._courier.gives_receipts(message.user)
+            if message.id not in self._feed.held or message.id in self._leaving.ids:
+                continue
+            awaited = receipts[message.user] or message.id in self._receipts.left
+            if awaited and message.kind != "error":
+                self._receipts.expect(message)
+            else:
+                self._arrived(message)
 
     async def _overdue(self, message: InboundMessage) -> None:
         """Wait no longer for a receipt of a user who is there; who is away may give it later."""

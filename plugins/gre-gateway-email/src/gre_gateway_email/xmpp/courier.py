@@ -67,13 +67,8 @@ class XmppCourier:
         await self._gateway.stream.iq(domain, "get", Element(PING))
 
     async def gives_receipts(self, user: str) -> bool:
-        """Tell whether a client of the user is there that sends receipts, or that did not say what it does.
-
-        A client that does not answer may be about to lose its connection, and with it what was just sent to it.
-        """
-        clients = await self._gateway.presences.clients.features(user)
-        silent = any(not features for features in clients.values())
-        return silent or RECEIPTS in await self._gateway.features_of(user)
+        """Tell whether a client of the user is there that sends receipts."""
+        return RECEIPTS in await self._gateway.features_of(user)
 
     def _send_error(self, message: InboundMessage, text: str) -> None:
         condition = message.notes[0] if message.notes else "not-acceptable"
