@@ -8,6 +8,7 @@ import random
 import pytest
 from gre_gateway_email.mail.door import MailOptions, RecipientOptions
 from gre_gateway_email.mail.dsn import read_report
+from gre_gateway_email.relaying import deciding as deciding_module
 from gre_gateway_email.relaying import delivery as module
 from gre_gateway_email.relaying import dispatch as dispatch_module
 from gre_gateway_email.relaying import leaving as leaving_module
@@ -15,7 +16,7 @@ from gre_gateway_email.relaying import proofs as proofs_module
 from gre_gateway_email.relaying import receipts as receipts_module
 from gre_gateway_email.relaying.clock import SteadyClock
 from gre_gateway_email.relaying.words import for_so_long
-from gre_gateway_email.store import InboundMessage, OutboundMail
+from gre_gateway_email.store import InboundMessage, OutboundMail, User
 
 from gre_core.errors import InvalidAddress, PeerError, PeerTimeout, Refused, StoreError
 
@@ -190,6 +191,75 @@ async def test_a_ping_proves_nothing_of_a_client_that_left_before_the_answer(pos
     post.delivery.user_came("juliet@localhost")
     await post.sent(2)
     assert await post.gone(), "now a ping is the proof, as its client gives no receipts"
+
+
+async def test_a_client_that_does_not_say_what_it_can_do_may_be_lost_with_what_it_got(
+    post, mail, monkeypatch, hasty
+):
+    """It hangs, perhaps: what was written to it is not forgotten before it is gone, and is sent again."""
+    monkeypatch.setattr(deciding_module, "PAUSE", 0.01)
+    post.courier.receipts = None
+    await post.mail(mail)
+    await post.sent(1)
+    await a_while()
+    assert len(await post.left()) == 1
+    post.delivery.user_left("juliet@localhost")
+    post.courier.receipts = False
+    await a_while()
+    assert len(await post.left()) == 1
+    post.delivery.user_came("juliet@localhost")
+    await post.sent(2)
+    assert await post.gone()
+
+
+async def test_a_client_that_never_says_what_it_can_do_is_one_whose_receipt_is_awaited(
+    post, mail, monkeypatch
+):
+    monkeypatch.setattr(deciding_module, "PATIENCE", 0.01)
+    monkeypatch.setattr(deciding_module, "PAUSE", 0.01)
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
+    post.courier.receipts = None
+    await post.mail(mail)
+    await post.until(lambda left: left and left[0].next_at > post.clock.now)
+    post.pass_time(3601)
+    assert await post.gone()
+    assert len(post.courier.sent) == 1
+
+
+async def test_one_client_that_hangs_holds_up_nobody_else(post, scripted_mail, kit):
+    asked, answer = [], post.courier.gives_receipts
+
+    async def gives_receipts(user):
+        asked.append(user)
+        if user == "nurse@localhost":
+            await asyncio.sleep(3600)
+        return await answer(user)
+
+    post.courier.gives_receipts = gives_receipts
+    await post.store.users.put(User("nurse@localhost", ("nurse@example.org",)))
+    await post.mail(scripted_mail(kit.openpgp_message()), to=["nurse@example.org"])
+    await post.until(lambda left: asked)
+    await post.mail(scripted_mail(kit.openpgp_message(seed=2)))
+    await post.sent(2)
+    await post.until(lambda left: [message.user for message in left] == ["nurse@localhost"])
+
+
+async def test_what_is_asked_of_an_old_stream_proves_nothing_on_the_next(post, mail):
+    answer = asyncio.get_running_loop().create_future()
+
+    async def gives_receipts(_user):
+        return await asyncio.shield(answer)
+
+    post.courier.gives_receipts = gives_receipts
+    await post.mail(mail)
+    await post.sent(1)
+    await a_while()
+    post.courier.gate.clear()
+    post.delivery.connected()
+    answer.set_result(False)
+    await post.sent(2)
+    await a_while()
+    assert len(await post.left()) == 1
 
 
 async def test_of_a_user_whose_data_were_erased_nothing_is_awaited(post, mail, hasty):

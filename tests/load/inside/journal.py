@@ -150,7 +150,7 @@ class Trap:
         def connect_(*arguments: Any, **named: Any) -> Any:
             return connect(*arguments, **{"factory": Connection, **named})
 
-        sqlite3.connect = sqlite3.dbapi2.connect = connect_  # type: ignore[assignment]
+        sqlite3.connect = sqlite3.dbapi2.connect = connect_
 
     def _around(self, commit: Callable[[], None]) -> None:
         here = self._is_here()

@@ -160,6 +160,7 @@ class XmppSide:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
         self._connected(True)  # noqa: FBT003 - a state, and the only argument
         self.services.relations.greet_all()
+        self.courier.new_stream()
         self.delivery.connected()
         self.session.set()
 

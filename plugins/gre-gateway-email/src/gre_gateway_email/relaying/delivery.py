@@ -18,6 +18,7 @@ from gre_core.errors import GreError, Refused, StoreError
 from gre_core.log import get_logger
 from gre_gateway_email.relaying.background import Background, written
 from gre_gateway_email.relaying.backoff import pause
+from gre_gateway_email.relaying.deciding import Deciding
 from gre_gateway_email.relaying.dispatch import Dispatch
 from gre_gateway_email.relaying.events import NoEvents
 from gre_gateway_email.relaying.feed import STORE_PAUSE, Feed
@@ -101,6 +102,13 @@ class Delivery:
         self._receipts = Receipts(
             self._park, lambda message_id: self._background.start(self._send_again(message_id))
         )
+        self._deciding = Deciding(
+            courier,
+            self._receipts.left,
+            arrived=self._arrived,
+            expect=self._receipts.expect,
+            background=self._background,
+        )
         self._leaving = Leaving(inbox, self._feed.release, self._background)
         self._settling: set[str] = set()
         self._confirmed: set[str] = set()
@@ -147,6 +155,7 @@ class Delivery:
         self._stream = secrets.token_hex(8)
         self._proofs.new_stream()
         self._dispatch.new_stream()
+        self._deciding.new_stream()
         self._receipts.stop()
         self._feed.clear(keep=self._leaving.ids.keys() | self._settling)
 
@@ -189,7 +198,7 @@ class Delivery:
 
     def user_left(self, user: str) -> None:
         """Note that the last client of a user is gone: what was just sent to it may be lost."""
-        self._receipts.user_left(user, self._proofs.unproven(user))
+        self._receipts.user_left(user, (*self._proofs.unproven(user), *self._deciding.of(user)))
 
     # -- sending -------------------------------------------------------------------------------------
 
@@ -231,21 +240,15 @@ class Delivery:
     # -- what became of it ---------------------------------------------------------------------------
 
     async def _proven(self, messages: list[InboundMessage]) -> None:
-        receipts: dict[str, bool] = {}
-        for message in messages:
-            if message.user not in receipts:
-                receipts[message.user] = await self._courier.gives_receipts(message.user)
-            if message.id not in self._feed.held or message.id in self._leaving.ids:
-                continue
-            awaited = receipts[message.user] or message.id in self._receipts.left
-            if awaited and message.kind != "error":
-                self._receipts.expect(message)
-            else:
-                self._arrived(message)
+        self._deciding.put(
+            message
+            for message in messages
+            if message.id in self._feed.held and message.id not in self._leaving.ids
+        )
 
     async def _overdue(self, message: InboundMessage) -> None:
         """Wait no longer for a receipt of a user who is there; who is away may give it later."""
-        if await self._courier.gives_receipts(message.user):
+        if await self._courier.gives_receipts(message.user) is not False:
             self._arrived(message)
         else:
             self._park(message)
@@ -268,6 +271,7 @@ class Delivery:
             self._confirmed.add(message.id)
             return
         self._receipts.settled(message.id)
+        self._deciding.settled(message)
         self._proofs.settled(message)
         self._feed.guard(message)
         self._events.delivered(max(0.0, self._now() - message.received_at))
@@ -284,6 +288,7 @@ class Delivery:
 
     def _settle(self, message: InboundMessage, work: Awaitable[None], *, parked: bool = False) -> None:
         """Write what became of a message, then forget it; one that is parked may have been confirmed meanwhile."""
+        self._deciding.settled(message)
         self._proofs.settled(message)
         self._feed.guard(message)
         self._settling.add(message.id)

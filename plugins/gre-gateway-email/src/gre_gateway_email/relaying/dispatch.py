@@ -38,8 +38,8 @@ class Courier(Pinger, Protocol):
         """
         ...
 
-    async def gives_receipts(self, user: str) -> bool:
-        """Tell whether a client of the user is there that sends receipts."""
+    async def gives_receipts(self, user: str) -> bool | None:
+        """Tell whether a client of the user is there that sends receipts; None: not known."""
         ...
 
 

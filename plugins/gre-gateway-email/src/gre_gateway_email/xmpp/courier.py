@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from gre_gateway_email.mail.reply_ids import ReplyIds
     from gre_gateway_email.store.records import InboundMessage
 
+PRESENCE_SOON: Final = 8.0
+"""So long after the stream began the presence of users may take to come, in seconds."""
 PING: Final = "{urn:xmpp:ping}ping"
 
 
@@ -27,6 +30,7 @@ class XmppCourier:
 
     def __init__(self, gateway: Gateway, reply_ids: ReplyIds) -> None:
         self._gateway = gateway
+        self._since = float("-inf")
         self._reply_ids = reply_ids
 
     @property
@@ -66,9 +70,21 @@ class XmppCourier:
         """Ping a server (XEP-0199)."""
         await self._gateway.stream.iq(domain, "get", Element(PING))
 
-    async def gives_receipts(self, user: str) -> bool:
-        """Tell whether a client of the user is there that sends receipts."""
-        return RECEIPTS in await self._gateway.features_of(user)
+    async def gives_receipts(self, user: str) -> bool | None:
+        """Tell whether a client of the user is there that sends receipts.
+
+        None when that is not known: a client is there that does not answer, or the stream has just begun and no
+        presence came yet.
+        """
+        if RECEIPTS in await self._gateway.features_of(user):
+            return True
+        announced = await self._gateway.presences.clients.features(user)
+        known = all(announced.values()) if announced else monotonic() - self._since > PRESENCE_SOON
+        return False if known else None
+
+    def new_stream(self) -> None:
+        """Note that the stream has begun."""
+        self._since = monotonic()
 
     def _send_error(self, message: InboundMessage, text: str) -> None:
         condition = message.notes[0] if message.notes else "not-acceptable"
