@@ -258,10 +258,12 @@ class Fetches:
 async def test_nothing_is_fetched_for_a_plain_message_that_comes_again(desk, kit):
     fetches = Fetches(desk)
     fetches.gate.clear()
+    desk.relay.gate.clear()
     first = [asyncio.ensure_future(desk.outbound.plain(kit.plain("Hi"))) for _ in range(3)]
     await asyncio.sleep(0)
     fetches.gate.set()
     assert await asyncio.gather(*first) == [LATER] * 3
+    desk.relay.gate.set()
     await desk.confirmed(1)
     await desk.gone()
     assert await desk.outbound.plain(kit.plain("Hi")) is None
