@@ -118,7 +118,10 @@ def _mend_unhandled() -> None:
     """Answer requests that nobody handles with ``service-unavailable`` (RFC 6120, section 8.4), and a text."""
 
     def unhandled(self: Iq) -> None:
-        text = f"There is no answer to requests like this here: {local_name(self.xml[0].tag)[0]}."
+        if self.xml.get("type") not in {"get", "set"}:
+            return  # an answer that nobody waits for
+        kind = f": {local_name(self.xml[0].tag)[0]}" if len(self.xml) else ""
+        text = f"There is no answer to requests like this here{kind}."
         error = Refused(text, condition="service-unavailable", error_type="cancel")
         answer_error(cast("Any", self.stream), self.xml, error)
 

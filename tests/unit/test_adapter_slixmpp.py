@@ -19,6 +19,7 @@ from slixmpp.stanza import Iq, Message
 
 import gre_core.slixmpp
 from gre_core.model import Body
+from gre_core.slixmpp import traps
 from gre_core.slixmpp.traps import (
     COMPONENT,
     _slow_escape,
@@ -181,3 +182,21 @@ def test_a_body_of_a_message_that_is_not_encrypted_stays():
     message.remove(message.find("{urn:xmpp:gre:0}encrypted"))
     hide_fallback(Message(xml=message))
     assert message.findtext(f"{{{CLIENT}}}body")
+
+
+@pytest.mark.parametrize("kind", ["result", "error"])
+def test_an_empty_answer_that_nobody_waits_for_is_passed_over(kind):
+    """RFC 6120, section 8.2.3: a result may be empty. Whatever is raised here would end the stream."""
+    mend_slixmpp()
+    Iq(xml=fromstring(f"<iq xmlns='jabber:client' type='{kind}' id='1' from='a@b.c'/>")).unhandled()
+
+
+@pytest.mark.parametrize("child", ["", "<x xmlns='urn:example:unknown'/>"])
+def test_a_request_that_nobody_handles_is_answered_even_when_it_is_empty(child, monkeypatch):
+    mend_slixmpp()
+    answers = []
+    monkeypatch.setattr(traps, "answer_error", lambda _stream, stanza, error: answers.append((stanza, error)))
+    request = f"<iq xmlns='jabber:client' type='get' id='1' from='a@b.c' to='d@e.f'>{child}</iq>"
+    Iq(xml=fromstring(request)).unhandled()
+    ((stanza, error),) = answers
+    assert (stanza.get("id"), error.condition) == ("1", "service-unavailable")
