@@ -132,7 +132,10 @@ async def test_there_and_back_again(start, juliet, relay, web, files):
     _, _, raw = await relay.next()
     await gateway.deliver(raw)
     text = await juliet.until(BODY)
-    assert (text.findtext(BODY), text.findtext(SUBJECT)) == ("See:", "There")
+    # Bob sent it back as it was: From still names Juliet, and that is said.
+    said, _, body = text.findtext(BODY).partition("\n\n")
+    assert "says that it is from juliet@example.org" in said
+    assert (body, text.findtext(SUBJECT)) == ("See:", "There")
     back = (await juliet.until(URL)).findtext(URL)
     assert back != url
     assert (await web.download(back, max_size=1_000_000)).body == PICTURE
