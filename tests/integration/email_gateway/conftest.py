@@ -266,6 +266,18 @@ class Juliet:
         async with asyncio.timeout(30):
             return await self.inbox.get()
 
+    def watch(self, domain):
+        """Give a list that all presence from a domain is added to, as (from, type)."""
+        seen = []
+
+        def keep(stanza):
+            if stanza.name == "presence" and stanza.xml.get("from", "").endswith(domain):
+                seen.append((stanza.xml.get("from"), stanza.xml.get("type")))
+            return stanza
+
+        self.client.add_filter("in", keep)
+        return seen
+
     async def until(self, tag):
         while True:
             message = await self.next()

@@ -44,19 +44,6 @@ def server_class(request):
     return LoopbackServer
 
 
-def watch(juliet):
-    """Everything that comes as presence from the gateway's domain: (from, type)."""
-    seen = []
-
-    def keep(stanza):
-        if stanza.name == "presence" and stanza.xml.get("from", "").endswith(DOMAIN):
-            seen.append((stanza.xml.get("from"), stanza.xml.get("type")))
-        return stanza
-
-    juliet.client.add_filter("in", keep)
-    return seen
-
-
 async def until(condition):
     async with asyncio.timeout(90):
         while not condition():
@@ -81,7 +68,7 @@ async def test_contacts_are_added_seen_after_a_kill_and_let_go(start, juliet, re
     gateway = await start(OPEN, users="")
     await juliet.client.get_roster(timeout=30)
     juliet.client.auto_authorize, juliet.client.auto_subscribe = True, False
-    seen = watch(juliet)
+    seen = juliet.watch(DOMAIN)
     assert (await juliet.iq(DOMAIN, REGISTER, "set")).get("type") == "result"
     await until(lambda: (DOMAIN, 1, 1) in {(c, 1, a) for c, _, a in rows(gateway)})
 

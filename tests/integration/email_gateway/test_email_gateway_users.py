@@ -53,19 +53,6 @@ def register(**values):
     return f"<query xmlns='jabber:iq:register'>{form(**values)}</query>"
 
 
-def watch(juliet):
-    """Everything that comes as presence from the gateway's domain: (from, type)."""
-    seen = []
-
-    def keep(stanza):
-        if stanza.name == "presence" and stanza.xml.get("from", "").endswith(DOMAIN):
-            seen.append((stanza.xml.get("from"), stanza.xml.get("type")))
-        return stanza
-
-    juliet.client.add_filter("in", keep)
-    return seen
-
-
 async def until(condition):
     async with asyncio.timeout(60):
         while not condition():
@@ -86,7 +73,7 @@ async def test_the_life_of_a_user(start, juliet, relay, kit):
     gateway = await start(OPEN, users="")
     assert await gateway.deliver(b"Subject: x\r\n\r\nx\r\n", to=["capulet@example.org"]) != []
     await juliet.client.get_roster(timeout=10)  # who has not asked for it is told of no subscription
-    seen = watch(juliet)
+    seen = juliet.watch(DOMAIN)
     juliet.client.auto_authorize, juliet.client.auto_subscribe = True, False
 
     # Discovery and registration (XEP-0100, 4.1).
