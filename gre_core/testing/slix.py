@@ -80,7 +80,7 @@ def make_component(
     return component
 
 
-async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 10) -> None:  # noqa: ASYNC109
+async def online(xmpp: ClientXMPP | ComponentXMPP, timeout: float = 60) -> None:  # noqa: ASYNC109
     """Connect, and return when the session has started.
 
     Args:

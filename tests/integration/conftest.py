@@ -57,7 +57,7 @@ async def connect(server: XmppServer) -> AsyncIterator[Connect]:
             shown = asyncio.Event()
             client.add_event_handler("presence_available", lambda _: shown.set(), disposable=True)
             client.send_presence(ppriority=priority)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await shown.wait()
         return client
 

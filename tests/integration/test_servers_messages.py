@@ -27,12 +27,12 @@ class Inbox:
         return stanza
 
     async def next(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.queue.get()
 
     async def all_so_far(self):
         """What came until the server answered a ping: nothing can still be on the way."""
-        await self.client.plugin["xep_0199"].ping("localhost", timeout=5)
+        await self.client.plugin["xep_0199"].ping("localhost", timeout=30)
         return [self.queue.get_nowait() for _ in range(self.queue.qsize())]
 
 
@@ -184,7 +184,7 @@ async def test_no_carbons_of_other_messages(connect, content):
     juliet.send_raw(f"<message to='romeo@localhost' {content}</message>")
     romeo.send_raw(f"<message to='juliet@localhost/first' id='in' {content}</message>")
     assert (await to_first.next()).get("id") == "in"
-    await juliet.plugin["xep_0199"].ping("localhost", timeout=5)
+    await juliet.plugin["xep_0199"].ping("localhost", timeout=30)
     assert await to_second.all_so_far() == []
 
 

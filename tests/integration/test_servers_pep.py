@@ -32,11 +32,11 @@ def options(**fields):
 async def publish(client, node=NODE, text="1", *, item="current", **fields):
     form = options(**fields) if fields else None
     pubsub = client.plugin["xep_0060"]
-    await pubsub.publish(None, node, id=item, payload=payload(text), options=form, timeout=5)
+    await pubsub.publish(None, node, id=item, payload=payload(text), options=form, timeout=30)
 
 
 async def texts(client, node=NODE, **how):
-    answer = await client.plugin["xep_0060"].get_items("juliet@localhost", node, timeout=5, **how)
+    answer = await client.plugin["xep_0060"].get_items("juliet@localhost", node, timeout=30, **how)
     return [item["payload"].text for item in answer["pubsub"]["items"]]
 
 
@@ -52,7 +52,7 @@ async def test_an_open_node_is_read_by_everybody(connect, attach):
 
     gateway = await attach(plugins=("xep_0060",))
     answer = await gateway.plugin["xep_0060"].get_items(
-        "juliet@localhost", NODE, ifrom=r"alice\40example.org@mail.localhost", timeout=5
+        "juliet@localhost", NODE, ifrom=r"alice\40example.org@mail.localhost", timeout=30
     )
     assert answer["pubsub"]["items"]["item"]["payload"].text == "1"
 
@@ -68,10 +68,10 @@ async def test_without_options_a_stranger_is_forbidden_until_subscribed(connect)
             await texts(romeo, node)
         assert refused(error) == ("auth", "forbidden")
     approved = asyncio.Event()
-    await romeo.get_roster(timeout=5)  # answers to requests reach only those who asked for the roster
+    await romeo.get_roster(timeout=30)  # answers to requests reach only those who asked for the roster
     romeo.add_event_handler("presence_subscribed", lambda _: approved.set())
     romeo.send_presence_subscription("juliet@localhost", ptype="subscribe")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await approved.wait()
     assert await texts(romeo) == ["1"]
     with pytest.raises(IqError) as error:
@@ -105,10 +105,10 @@ async def test_a_node_can_be_made_open_afterwards(connect):
     romeo = await connect("romeo", "b", plugins=PLUGINS)
     await publish(juliet)
     pubsub = juliet.plugin["xep_0060"]
-    config = await pubsub.get_node_config(None, NODE, timeout=5)
+    config = await pubsub.get_node_config(None, NODE, timeout=30)
     form = config["pubsub_owner"]["configure"]["form"]
     assert form.get_fields()["pubsub#access_model"]["value"] == "presence"
-    await pubsub.set_node_config(None, NODE, options(access_model="open"), timeout=5)
+    await pubsub.set_node_config(None, NODE, options(access_model="open"), timeout=30)
     assert await texts(romeo) == ["1"]
 
 
@@ -128,12 +128,12 @@ async def test_items_and_nodes_are_removed(connect):
     juliet = await connect("juliet", "a", plugins=PLUGINS)
     await publish(juliet)
     pubsub = juliet.plugin["xep_0060"]
-    await pubsub.retract(None, NODE, "current", timeout=5)
+    await pubsub.retract(None, NODE, "current", timeout=30)
     assert await texts(juliet) == []
     with pytest.raises(IqError) as error:
-        await pubsub.retract(None, NODE, "current", timeout=5)
+        await pubsub.retract(None, NODE, "current", timeout=30)
     assert refused(error) == ("cancel", "item-not-found")
-    await pubsub.delete_node(None, NODE, timeout=5)
+    await pubsub.delete_node(None, NODE, timeout=30)
     with pytest.raises(IqError) as error:
         await texts(juliet)
     assert refused(error) == ("cancel", "item-not-found")
@@ -145,10 +145,10 @@ async def test_a_stranger_changes_nothing(connect):
     await publish(juliet, access_model="open")
     pubsub = romeo.plugin["xep_0060"]
     for attempt in (
-        pubsub.publish("juliet@localhost", NODE, id="current", payload=payload("evil"), timeout=5),
-        pubsub.retract("juliet@localhost", NODE, "current", timeout=5),
-        pubsub.delete_node("juliet@localhost", NODE, timeout=5),
-        pubsub.create_node("juliet@localhost", "urn:other", timeout=5),
+        pubsub.publish("juliet@localhost", NODE, id="current", payload=payload("evil"), timeout=30),
+        pubsub.retract("juliet@localhost", NODE, "current", timeout=30),
+        pubsub.delete_node("juliet@localhost", NODE, timeout=30),
+        pubsub.create_node("juliet@localhost", "urn:other", timeout=30),
     ):
         with pytest.raises(IqError) as error:
             await attempt
@@ -165,7 +165,7 @@ async def test_those_who_announced_their_interest_are_notified(connect):
     other.plugin["xep_0163"].add_interest(NODE)
     await other.plugin["xep_0115"].update_caps()
     other.send_presence()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         first = await events.get()  # the last item, because presence came
         await publish(juliet, text="after")
         second = await events.get()
@@ -175,5 +175,5 @@ async def test_those_who_announced_their_interest_are_notified(connect):
     ]
     assert {str(e["from"]) for e in (first, second)} == {"juliet@localhost"}
     await publish(juliet, "urn:uninteresting", text="other")
-    await other.plugin["xep_0199"].ping("localhost", timeout=5)
+    await other.plugin["xep_0199"].ping("localhost", timeout=30)
     assert events.empty()

@@ -27,7 +27,7 @@ class Presences:
 
     async def until(self, kind, sender):
         seen = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (kind, sender) not in seen:
                 seen.append(await self.queue.get())
         return seen
@@ -36,16 +36,16 @@ class Presences:
 async def test_the_roster_is_kept_and_pushed(connect):
     first = await connect("juliet", "first")
     second = await connect("juliet", "second")
-    await first.get_roster(timeout=5)
-    await second.get_roster(timeout=5)
+    await first.get_roster(timeout=30)
+    await second.get_roster(timeout=30)
     pushes: asyncio.Queue[Any] = asyncio.Queue()
     second.add_event_handler("roster_update", pushes.put_nowait)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await first.update_roster(CONTACT, name="Alice", groups=["Mail"])
         item = (await pushes.get())["roster"]["items"][CONTACT]
         assert (item["name"], item["groups"], item["subscription"]) == ("Alice", ["Mail"], "none")
         third = await connect("juliet", "third")
-        roster = await third.get_roster(timeout=5)
+        roster = await third.get_roster(timeout=30)
         assert roster["roster"]["items"][CONTACT]["groups"] == ["Mail"]
         await first.del_roster_item(CONTACT)
         item = (await pushes.get())["roster"]["items"][CONTACT]
@@ -66,16 +66,16 @@ async def test_strangers_see_nothing(connect):
     seen = Presences(juliet)
     romeo = await connect("romeo", "b", plugins=("xep_0199",))
     romeo.send_presence(pto="juliet@localhost", ptype="probe")
-    await romeo.plugin["xep_0199"].ping("localhost", timeout=5)
-    await juliet.plugin["xep_0199"].ping("localhost", timeout=5)
+    await romeo.plugin["xep_0199"].ping("localhost", timeout=30)
+    await juliet.plugin["xep_0199"].ping("localhost", timeout=30)
     assert seen.queue.empty()
 
 
 async def test_subscription_between_accounts(connect):
     juliet, romeo = await connect("juliet", "a"), await connect("romeo", "b")
     to_juliet, to_romeo = Presences(juliet), Presences(romeo)
-    await juliet.get_roster(timeout=5)
-    await romeo.get_roster(timeout=5)
+    await juliet.get_roster(timeout=30)
+    await romeo.get_roster(timeout=30)
     juliet.send_presence_subscription("romeo@localhost", ptype="subscribe")
     await to_romeo.until("subscribe", "juliet@localhost")
     romeo.send_presence_subscription("juliet@localhost", ptype="subscribed")
@@ -98,7 +98,7 @@ async def test_a_request_waits_for_an_account_that_is_away(connect):
 async def test_subscription_between_a_component_and_an_account(connect, attach):
     juliet, gateway = await connect("juliet", "a"), await attach()
     to_juliet, to_gateway = Presences(juliet), Presences(gateway)
-    await juliet.get_roster(timeout=5)  # answers to requests reach only those who asked for the roster
+    await juliet.get_roster(timeout=30)  # answers to requests reach only those who asked for the roster
     gateway.send_presence(pfrom=CONTACT, pto="juliet@localhost", ptype="subscribe")
     await to_juliet.until("subscribe", CONTACT)
     juliet.send_presence_subscription(CONTACT, ptype="subscribed")

@@ -52,7 +52,7 @@ class Raw:
 
     async def until(self, end, after=b""):
         data = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while end not in data[data.find(after) :] or after not in data:
                 more = await self.reader.read(65536)
                 assert more, f"closed after {data!r}"
@@ -62,7 +62,7 @@ class Raw:
     async def rest(self):
         """Everything until the server closes; a reset connection counts as closed."""
         data = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             try:
                 while more := await self.reader.read(65536):
                     data += more

@@ -87,7 +87,7 @@ class Relay:
 
 async def show(xmpp: ClientXMPP) -> None:
     """Ask for the roster and send presence, as every client does; return when the server has taken it."""
-    await xmpp.get_roster(timeout=5)
+    await xmpp.get_roster(timeout=30)
     shown = asyncio.Event()
 
     def see(presence: Any) -> None:
@@ -96,7 +96,7 @@ async def show(xmpp: ClientXMPP) -> None:
 
     xmpp.add_event_handler("presence_available", see)
     xmpp.send_presence()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await shown.wait()
     xmpp.del_event_handler("presence_available", see)
 
@@ -148,7 +148,7 @@ class World:
         if connect:
             await online(xmpp)
             await show(xmpp)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await user.gre.ready.wait()
         return user
 

@@ -64,7 +64,7 @@ def texts(user: Any) -> list[str]:
 
 
 async def next_text(user: Any) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         received = await user.received.get()
     text: str = received.message.text
     return ("> " if received.direction is Direction.SENT else "") + text
@@ -131,7 +131,7 @@ async def test_a_message_that_waits_for_its_receipt_is_known_to_be_our_own(world
     gateway.relay = hang
     user = await world.user(store=store)
     await user.gre.send(CONTACT, "on its way")
-    await user.xmpp.plugin["xep_0030"].get_info(jid="localhost", timeout=5)
+    await user.xmpp.plugin["xep_0030"].get_info(jid="localhost", timeout=30)
     await leave(user)
     user = await world.user(store=store)
     await caught_up(user)
@@ -149,7 +149,7 @@ async def test_what_came_while_no_device_was_there_is_confirmed_once_it_is_safe(
     await caught_up(user)
     await asyncio.sleep(0.3)  # ejabberd delivers it from its offline storage as well
     assert texts(user) == ["while you were away"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await gateway.receipts.get() == ("juliet@localhost", "id-away")
 
 
@@ -278,7 +278,7 @@ async def test_without_a_handler_for_messages_the_archive_is_left_alone(world: A
     xmpp = make_client(world.server, "juliet", "second")
     gre = attach_client(xmpp, Plugins.of(toy_formatter(), toy_encrypter()), store=store)
     await online(xmpp)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await gre.caught_up.wait()
     await offline(xmpp)
     second = await world.user("second", store=store)

@@ -20,7 +20,7 @@ CONTACT = rf"bob\40example.net@{DOMAIN}"
 CAPS = "{http://jabber.org/protocol/caps}c"
 
 
-async def until(condition, timeout=5):
+async def until(condition, timeout=30):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.01)
@@ -49,7 +49,7 @@ async def test_slixmpp_accepts_the_capabilities_of_the_gateway(world, encrypted_
     relay.gre.presences.greet(USER)
     caps = plain.plugin["xep_0115"]
     version = relay.gre.announced.version(contact=False, encrypted_only=encrypted_only)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await caps.get_verstring(DOMAIN) != version:
             await asyncio.sleep(0.01)
         info = await caps.get_caps(DOMAIN)
@@ -73,7 +73,7 @@ async def test_a_registered_user_may_subscribe_and_sees_presence_at_each_login(w
     await until(lambda: (jid, "available") in seen_there)
     await asyncio.sleep(0.3)
     assert (jid, "unsubscribed") not in seen + seen_there
-    roster = await other.get_roster(timeout=5)
+    roster = await other.get_roster(timeout=30)
     # A contact asked back (XEP-0100, section 4.6), and slixmpp agrees to whom it asked itself.
     wanted = "to" if jid == DOMAIN else "both"
     assert roster["roster"]["items"][jid]["subscription"] == wanted
@@ -233,7 +233,7 @@ async def test_the_first_presence_of_a_client_has_capabilities_that_verify(world
     await until(lambda: full)
     caps = full[0].xml.find(CAPS)
     assert caps is not None, "the very first one"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await watcher.plugin["xep_0115"].get_verstring(user.xmpp.boundjid.full) != caps.get("ver"):
             await asyncio.sleep(0.01)
         info = await watcher.plugin["xep_0115"].get_caps(user.xmpp.boundjid.full)
@@ -249,7 +249,7 @@ async def test_after_a_reconnect_a_client_announces_the_same(world, server, monk
     await server.kick(user.xmpp.boundjid.full)
     await until(lambda: not user.gre.ready.is_set())
     await until(user.gre.ready.is_set)
-    info = await plain.plugin["xep_0030"].get_info(user.xmpp.boundjid.full, timeout=5, cached=False)
+    info = await plain.plugin["xep_0030"].get_info(user.xmpp.boundjid.full, timeout=30, cached=False)
     assert {GRE, *map(str, world.pair)} <= info["disco_info"]["features"]
 
 

@@ -153,7 +153,7 @@ async def test_the_gateway_refuses_to_deliver_while_it_is_down_and_delivers_afte
         relay.deliver("down", "m1")
     await until(lambda: relay.gre.stream.up)
     relay.deliver("up", "m2")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await user.received.get()).id == "m2"
     assert user.received.empty()
 
@@ -224,7 +224,7 @@ async def test_trap_06_the_server_restarts(server_class, make_world):
         )
         world = make_world(address)
         relay, user = await world.gateway(), await world.user()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await user.gre.settled(await user.gre.send(CONTACT, "before"), 5)
         for door in doors:
             door.close()
@@ -236,7 +236,7 @@ async def test_trap_06_the_server_restarts(server_class, make_world):
         await doors[1].open(ports[1])
         await until(lambda: relay.gre.stream.up)
         await doors[0].open(ports[0])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await user.gre.settled(queued, 8)).state is SendState.RELAYED
         assert relay.relayed.qsize() == 2
         await world.close()

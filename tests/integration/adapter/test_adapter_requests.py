@@ -19,7 +19,7 @@ STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 
 async def ask(raw, to, type_="get", payload=ASK, id_="q1"):
     raw.write(f"<iq type='{type_}' id='{id_}' to='{to}'>{payload}</iq>")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (answer := await raw.read()).get("id") != id_:
             pass
     return answer
@@ -130,7 +130,7 @@ async def test_the_answer_is_on_the_stream_before_the_work_that_follows_it(world
     relay.gre.requests.on(TAG, answer)
     raw = await world.raw()
     raw.write(f"<iq type='get' id='q1' to='{DOMAIN}'>{ASK}</iq>")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         got = [await raw.read(), await raw.read()]
     assert [each.tag.rpartition("}")[2] for each in got] == ["iq", "presence"]
 

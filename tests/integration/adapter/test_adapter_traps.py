@@ -35,7 +35,7 @@ async def test_trap_01_policy_violation_goes_out_and_is_read(world):
     plain = await world.plain()
     errors = await errors_of(plain)
     plain.send_message(CONTACT, "not encrypted", mtype="chat")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         error = (await errors.get())["error"]
     assert (error["condition"], error["type"]) == ("policy-violation", "modify")
     assert "encrypted" in error["text"]
@@ -54,7 +54,7 @@ async def test_trap_01_policy_violation_is_raised_by_slixmpp_itself(world):
     relay.component.register_handler(Callback("host", StanzaPath("iq@type=get/software_version"), refuse))
     plain = await world.plain("juliet", "plain", "xep_0092")
     with pytest.raises(IqError) as caught:
-        await plain.plugin["xep_0092"].get_version(DOMAIN, timeout=5)
+        await plain.plugin["xep_0092"].get_version(DOMAIN, timeout=30)
     assert caught.value.iq["error"]["condition"] == "policy-violation"
 
 
@@ -62,13 +62,13 @@ async def test_trap_02_component_and_client_of_one_process_both_read_errors(worl
     relay = await world.gateway()
     plain = await world.plain("juliet", "plain", "xep_0030")
     with pytest.raises(IqError) as caught:
-        await plain.plugin["xep_0030"].get_info(rf"\20bad@{DOMAIN}", timeout=5, cached=False)
+        await plain.plugin["xep_0030"].get_info(rf"\20bad@{DOMAIN}", timeout=30, cached=False)
     assert caught.value.iq["error"]["condition"] == "jid-malformed"
     # A component reads the errors that others send, and its own code sees them too.
     iq = relay.component.make_iq_get(ito=f"{USER}/nobody", ifrom=DOMAIN)
     iq.append(Element("{urn:test}query"))
     with pytest.raises(IqError) as caught:
-        await iq.send(timeout=5)
+        await iq.send(timeout=30)
     assert caught.value.iq["error"]["condition"] == "service-unavailable"
     with pytest.raises(PeerError) as refused:
         await relay.gre.stream.iq(f"{USER}/nobody", "get", Element("{urn:test}query"))
@@ -77,7 +77,7 @@ async def test_trap_02_component_and_client_of_one_process_both_read_errors(worl
 
 async def test_trap_04_a_message_without_body_arrives(world):
     relay, user = await world.gateway(), await world.user()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         sent = await user.gre.send(CONTACT, "no body outside")
         relayed = await relay.relayed.get()
         assert relayed.id == sent.id
@@ -90,7 +90,7 @@ async def test_trap_04_the_host_never_takes_the_fallback_for_a_message(world):
     bodies = []
     user.xmpp.add_event_handler("message", lambda stanza: bodies.append(stanza["body"]))
     relay.deliver("read me", "m1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         received = await user.received.get()
     assert (received.message.text, received.id) == ("read me", "m1")
     assert bodies == []
@@ -99,7 +99,7 @@ async def test_trap_04_the_host_never_takes_the_fallback_for_a_message(world):
 async def test_trap_08_case_is_folded_and_the_answer_finds_its_way(world):
     relay, user = await world.gateway(), await world.user()
     relay.gre.deliver(USER, "Bob@Example.NET", world.pair, world.body("hello"), "m1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         received = await user.received.get()
         assert received.peer == CONTACT
         await user.gre.send(received.peer, "answer")
@@ -154,7 +154,7 @@ async def test_trap_11_disco_answers_on_the_domain_and_on_each_contact(world, ji
     version = relay.gre.announced.version(contact="@" in jid, encrypted_only=True)
     node = f"urn:xmpp:gre:gateway#{version}"
     for asked in (None, node):
-        info = (await plain.plugin["xep_0030"].get_info(jid, asked, timeout=5, cached=False))["disco_info"]
+        info = (await plain.plugin["xep_0030"].get_info(jid, asked, timeout=30, cached=False))["disco_info"]
         assert {GRE, ENCRYPTED_ONLY, *map(str, world.pair)} <= info["features"]
         assert ("gateway", "smtp", None, "Gateway") in info["identities"]
         assert info["node"] == (asked or "")
@@ -172,7 +172,7 @@ async def test_trap_11_disco_refuses_other_nodes_and_no_contacts(world, jid, nod
     await world.gateway()
     plain = await world.plain("juliet", "plain", "xep_0030")
     with pytest.raises(IqError) as caught:
-        await plain.plugin["xep_0030"].get_info(jid, node, timeout=5, cached=False)
+        await plain.plugin["xep_0030"].get_info(jid, node, timeout=30, cached=False)
     assert caught.value.iq["error"]["condition"] == condition
     assert caught.value.iq["error"]["text"]
 
@@ -201,7 +201,7 @@ async def test_trap_14_a_host_handler_that_raises_leaves_the_session(world):
 
     user.gre.on_received(broken)
     relay.deliver("first", "m1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await user.received.get()
         # What the host could not take is not confirmed, and given again when the gateway repeats it.
         user.gre._handlers[type(calls[0])].remove(broken)
@@ -252,7 +252,7 @@ async def test_trap_14_an_iq_handler_of_the_host_that_raises_is_answered(world):
     relay.component.register_handler(Callback("host", StanzaPath("iq@type=get/query"), broken))
     raw = await world.raw()
     raw.write(f"<iq type='get' id='q' to='{DOMAIN}'><x xmlns='urn:host'/></iq>")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answers = await raw.until_pong()
     assert [(a.get("id"), a.get("type")) for a in answers] == [("q", "error")]
 
@@ -273,6 +273,6 @@ async def test_trap_14_errors_are_never_answered_with_errors(world):
         f"<iq type='error' id='e2' to='{DOMAIN}'>{error}</iq><iq type='result' id='e3' to='{CONTACT}'/>"
     )
     raw.write(f"<message type='error' id='e4' to='{user.xmpp.boundjid}'><body>x</body>{error}</message>")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await raw.until_pong() == []
         assert (await relay.errors.get())[1] == "e1"

@@ -92,7 +92,7 @@ async def test_a_client_with_receipts_has_the_last_word(start, juliet, kit):
             await asyncio.sleep(0.05)
     await gateway.deliver(kit.pgp_mime(kit.openpgp()))
     got = await juliet.until(f"{GRE}encrypted")
-    await juliet.client.plugin["xep_0199"].ping(DOMAIN, timeout=5)
+    await juliet.client.plugin["xep_0199"].ping(DOMAIN, timeout=30)
     await asyncio.sleep(0.3)
     assert gateway.waiting() == 1
     juliet.send(

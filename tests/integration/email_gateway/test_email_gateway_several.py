@@ -153,13 +153,13 @@ async def test_three_recipients_and_a_blind_copy(world, relay, people):
         assert not key_ids(people[BOB], blind) & people[address].ids
     assert not key_ids(people[BOB], together) & people[DAVE].ids
     assert key_ids(people[DAVE], blind) & people[DAVE].ids
-    assert b"dave" not in together.lower()
+    assert DAVE.encode() not in together.lower()
 
     for address in (BOB, CAROL, ERIN):
         people[address].learn(together)
         inside, said = people[address].open(together)
         assert b"GOODSIG" in said
-        assert b"dave" not in inside.lower()
+        assert DAVE.encode() not in inside.lower()
         assert people[address].open(blind)[0] is None
         read = message_from_bytes(inside, policy=policy.default)
         assert [each.addr_spec for each in read["To"].addresses] == [BOB, CAROL]

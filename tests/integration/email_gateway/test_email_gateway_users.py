@@ -72,7 +72,7 @@ async def policy(juliet, value):
 async def test_the_life_of_a_user(start, juliet, relay, kit):
     gateway = await start(OPEN, users="")
     assert await gateway.deliver(b"Subject: x\r\n\r\nx\r\n", to=["capulet@example.org"]) != []
-    await juliet.client.get_roster(timeout=10)  # who has not asked for it is told of no subscription
+    await juliet.client.get_roster(timeout=30)  # who has not asked for it is told of no subscription
     seen = juliet.watch(DOMAIN)
     juliet.client.auto_authorize, juliet.client.auto_subscribe = True, False
 
@@ -140,7 +140,7 @@ async def test_the_life_of_a_user(start, juliet, relay, kit):
     seen.clear()
     assert (await juliet.iq(DOMAIN, REMOVE, "set")).get("type") == "result"
     await until(lambda: (DOMAIN, "unavailable") in seen)
-    roster = await juliet.client.get_roster(timeout=10)
+    roster = await juliet.client.get_roster(timeout=30)
     found = roster["roster"]["items"].get(DOMAIN)
     assert found is None or found["subscription"] == "none"
     (reply,) = await gateway.deliver(b"Subject: x\r\n\r\nx\r\n", to=["capulet@example.org"])
