@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Double, LargeBinary, Text, TypeDecorator
 
-from gre_core.errors import StoreError
+from gre_gateway_email.store.errors import NotStorable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -54,7 +54,7 @@ class Identity(_AnyText):
         if value is None:
             return None
         if len(value) > self.limit:
-            raise StoreError(
+            raise NotStorable(
                 f"A name of {len(value):,} characters cannot be stored; {self.limit:,} are the most."
             )
         return storable(value)

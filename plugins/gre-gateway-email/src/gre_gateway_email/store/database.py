@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import bindparam, event, select, update
+from sqlalchemy import bindparam, event, literal_column, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from gre_core.errors import StoreError
 from gre_gateway_email.store.claim import SETTINGS, FileClaim, SessionClaim
 from gre_gateway_email.store.failures import CommitUnknown, is_away, is_passing, told
+from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.schema import versions
 from gre_gateway_email.store.sqlite_thread import SqliteThread
 
@@ -47,7 +48,11 @@ _READERS: Final = 3
 _OPTIONS: Final = {"host", "port", "ssl", "passfile"}
 """What may stand behind the ? of a URL of PostgreSQL: ``host`` may be the folder of its socket."""
 
-_MARK: Final = update(versions).where(versions.c.name == "commit").values(number=bindparam("mark"))
+_MARK: Final = Prepared(
+    lambda: (
+        update(versions).where(versions.c.name == literal_column("'commit'")).values(number=bindparam("mark"))
+    )
+)
 _MARKED: Final = select(versions.c.number).where(versions.c.name == "commit").with_for_update()
 """Waits for a transaction that is still being committed."""
 
@@ -58,6 +63,7 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA secure_delete=ON",
+    "PRAGMA wal_autocheckpoint=4000",  # pages of 4 KiB: most mails are gone again before their pages are copied
     "PRAGMA journal_size_limit=16777216",
     "PRAGMA cache_size=-8192",  # KiB
     "PRAGMA temp_store=MEMORY",
@@ -165,7 +171,7 @@ class Database:
         async with self._writing.connect() as connection:
             transaction = await connection.begin()
             if mark is not None:
-                await _watched(connection, lambda sync: sync.execute(_MARK, {"mark": mark}))
+                await _watched(connection, lambda sync: _MARK.run_all(sync, [{"mark": mark}]))
             result = await _watched(connection, work)
             try:
                 await transaction.commit()

@@ -23,3 +23,7 @@ class NoRoom(StoreError):
     """The disk of the database is full."""
 
     code = "store-full"
+
+
+class NotStorable(StoreError):
+    """A value does not fit into its column. It alone is refused, not what is stored at the same time."""

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from gre_core.errors import GreError, StoreError
-from gre_gateway_email.store.errors import NoRoom
+from gre_gateway_email.store.errors import NoRoom, NotStorable
 
 _AWAY: Final = ("08", "57P", "25006")
 """SQLSTATE of PostgreSQL: connection lost, it starts or stops, read-only (it became a standby)."""
@@ -69,7 +69,9 @@ def is_passing(error: BaseException) -> bool:
 
 def is_of_a_row(error: BaseException) -> bool:
     """Tell whether what was to be stored is to blame, not the database."""
-    return not isinstance(error, StoreError) and not (
+    if isinstance(error, StoreError):
+        return isinstance(error, NotStorable)
+    return not (
         is_away(error) or is_passing(error) or _sqlite_name(error) or sqlstate(error).startswith(_NO_ROOM)
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, func, insert, literal_column, select, union_all, update
 
+from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import InboundMessage
 from gre_gateway_email.store.remembered import remember
 from gre_gateway_email.store.schema import inbox, relayed
@@ -27,17 +28,20 @@ HEAD: Final = tuple(column for column in inbox.c if column.name != "content")
 """All but the content."""
 
 _ALIVE: Final = ("waiting", "held")
-_INSERT: Final = insert(inbox)
-_KNOWN: Final = union_all(
-    select(inbox.c.id, inbox.c.state, literal_column("NULL").label("hash")).where(
-        inbox.c.id.in_(some("ids"))
+_INSERT: Final = Prepared(lambda: insert(inbox))
+_KNOWN: Final = Prepared(
+    lambda ids, hashes: union_all(
+        select(inbox.c.id, inbox.c.state, literal_column("NULL").label("hash")).where(inbox.c.id.in_(ids)),
+        select(literal_column("''"), literal_column("'done'"), relayed.c.hash).where(
+            relayed.c.hash.in_(hashes)
+        ),
     ),
-    select(literal_column("''"), literal_column("'done'"), relayed.c.hash).where(
-        relayed.c.hash.in_(some("hashes"))
-    ),
+    ids=inbox.c.id,
+    hashes=relayed.c.hash,
 )
-_DROP: Final = delete(inbox).where(inbox.c.id.in_(some("ids")))
-_TAKE: Final = _DROP.returning(inbox.c.id, inbox.c.jid)
+_TAKE: Final = Prepared(
+    lambda ids: delete(inbox).where(inbox.c.id.in_(ids)).returning(inbox.c.id, inbox.c.jid), ids=inbox.c.id
+)
 _LATER: Final = (
     update(inbox)
     .where(inbox.c.id == bindparam("of_id"), inbox.c.state.in_(_ALIVE))
@@ -165,9 +169,9 @@ class SqlInbox:
                     rows.append(_row_of(message, content))
             answers.append(tuple(each))
         if dead:
-            connection.execute(_DROP, {"ids": padded(dead)})
+            _TAKE.run(connection, ids=dead)
         if rows:
-            connection.execute(_INSERT, rows)
+            _INSERT.run_all(connection, rows)
         return answers
 
     def _known(self, connection: Connection, ids: Iterable[str]) -> tuple[dict[str, Added], list[str]]:
@@ -175,8 +179,7 @@ class SqlInbox:
         hashes = {self._hashes.inbound(identity): identity for identity in ids}
         known: dict[str, Added] = {}
         dead: list[str] = []
-        values = {"ids": padded(hashes.values()), "hashes": padded(hashes)}
-        for identity, state, hashed in connection.execute(_KNOWN, values):
+        for identity, state, hashed in _KNOWN.run(connection, ids=hashes.values(), hashes=hashes):
             if state == "done":
                 known[hashes[hashed]] = "done"
             elif state == "dead":
@@ -186,8 +189,7 @@ class SqlInbox:
         return known, dead
 
     def _arrived(self, connection: Connection, groups: Sequence[Sequence[str]]) -> list[None]:
-        ids = padded(one for group in groups for one in group)
-        there = connection.execute(_TAKE, {"ids": ids}).all()
+        there = _TAKE.run(connection, ids=(one for group in groups for one in group))
         remember(
             connection,
             self._now(),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, insert, literal_column, select, union_all, update
 
+from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import OutboundMail
 from gre_gateway_email.store.remembered import remember
 from gre_gateway_email.store.schema import outbox, relayed
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
 HEAD: Final = tuple(column for column in outbox.c if column.name != "mail")
 """All but the mail itself."""
 
-_INSERT: Final = insert(outbox)
-_KNOWN: Final = union_all(
-    select(outbox.c.key, outbox.c.id, outbox.c.state).where(outbox.c.key.in_(some("keys"))),
-    select(relayed.c.hash, literal_column("''"), literal_column("'done'")).where(
-        relayed.c.hash.in_(some("hashes"))
+_INSERT: Final = Prepared(lambda: insert(outbox))
+_KNOWN: Final = Prepared(
+    lambda keys, hashes: union_all(
+        select(outbox.c.key, outbox.c.id, outbox.c.state).where(outbox.c.key.in_(keys)),
+        select(relayed.c.hash, literal_column("''"), literal_column("'done'")).where(
+            relayed.c.hash.in_(hashes)
+        ),
     ),
+    keys=outbox.c.key,
+    hashes=relayed.c.hash,
 )
-_DROP: Final = delete(outbox).where(outbox.c.id.in_(some("ids")))
-_TAKE: Final = _DROP.returning(outbox.c.id)
+_TAKE: Final = Prepared(
+    lambda ids: delete(outbox).where(outbox.c.id.in_(ids)).returning(outbox.c.id), ids=outbox.c.id
+)
 _LATER: Final = (
     update(outbox)
     .where(outbox.c.id == bindparam("of_id"), outbox.c.state == "waiting")
@@ -149,9 +155,9 @@ class SqlOutbox:
                 if there:
                     dead.append(there)
         if dead:
-            connection.execute(_DROP, {"ids": padded(dead)})
+            _TAKE.run(connection, ids=dead)
         if rows:
-            connection.execute(_INSERT, rows)
+            _INSERT.run_all(connection, rows)
         return answers
 
     def _add(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[Added]:
@@ -161,9 +167,7 @@ class SqlOutbox:
         """Give (id, answer) of keys that are there. A dead letter is known, and gives way to a new mail."""
         hashes = {self._hashes.key(key): key for key in keys}
         found: dict[bytes, tuple[str, Added]] = {}
-        for key, identity, state in connection.execute(
-            _KNOWN, {"keys": padded(hashes.values()), "hashes": padded(hashes)}
-        ):
+        for key, identity, state in _KNOWN.run(connection, keys=hashes.values(), hashes=hashes):
             if state == "done":
                 found[hashes[key]] = "", "done"
             else:
@@ -171,7 +175,7 @@ class SqlOutbox:
         return found
 
     def _sent(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[None]:
-        there = set(connection.scalars(_TAKE, {"ids": padded(mail.id for mail in mails)}))
+        there = {identity for (identity,) in _TAKE.run(connection, ids=(mail.id for mail in mails))}
         # One that is not there was sent before, or its user was forgotten: then nothing is kept of it either.
         remember(
             connection,
@@ -189,7 +193,7 @@ class SqlOutbox:
         return [None] * len(mails)
 
     def _refused(self, connection: Connection, ids: Sequence[str]) -> list[None]:
-        connection.execute(_DROP, {"ids": padded(ids)})
+        _TAKE.run(connection, ids=ids)
         return [None] * len(ids)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import bindparam
 
+from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.schema import relayed
 from gre_gateway_email.store.statements import padded, some
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _KEEP: Final = {
-    "sqlite": sqlite.insert(relayed).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(relayed).on_conflict_do_nothing(),
+    "sqlite": Prepared(lambda: sqlite.insert(relayed).on_conflict_do_nothing()),
+    "postgresql": Prepared(lambda: postgresql.insert(relayed).on_conflict_do_nothing()),
 }
 _SLICE: Final = 5_000
 _OLD: Final = delete(relayed).where(
@@ -37,7 +38,7 @@ def remember(connection: Connection, now: float, pairs: Iterable[tuple[bytes, by
     """Keep hashes, each with the hash of its user."""
     rows = [{"hash": hashed, "user_hash": user, "at": int(now)} for hashed, user in pairs]
     if rows:
-        connection.execute(_KEEP[connection.dialect.name], rows)
+        _KEEP[connection.dialect.name].run_all(connection, rows)
 
 
 def prune_slice(connection: Connection, bounds: Sequence[tuple[float, float]]) -> list[bool]:
