@@ -226,6 +226,17 @@ async def test_a_client_that_never_says_what_it_can_do_is_one_whose_receipt_is_a
     assert len(post.courier.sent) == 1
 
 
+async def test_what_cannot_be_found_out_is_not_forgotten(post, mail, monkeypatch):
+    monkeypatch.setattr(receipts_module, "SOON", 0.01)
+
+    async def gives_receipts(_user):
+        raise RuntimeError
+
+    post.courier.gives_receipts = gives_receipts
+    await post.mail(mail)
+    await post.until(lambda left: left and left[0].next_at > post.clock.now)
+
+
 async def test_one_client_that_hangs_holds_up_nobody_else(post, scripted_mail, kit):
     asked, answer = [], post.courier.gives_receipts
 

@@ -6,6 +6,9 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from gre_gateway_email.mail.reply_ids import ReplyIds
+from gre_gateway_email.xmpp import courier as courier_module
+from gre_gateway_email.xmpp.courier import XmppCourier
 
 ROSTERX = "http://jabber.org/protocol/rosterx"
 R = f"{{{ROSTERX}}}"
@@ -46,6 +49,19 @@ async def test_100_8_on_startup_all_users_get_presence_and_on_shutdown_too(home,
     home.sent.clear()
     await home.services.relations.leave_all()
     assert home.presences(kit.JULIET) == home.presences("u24@localhost") == [(kit.DOMAIN, "unavailable")]
+
+
+async def test_who_has_receipts_is_known_only_after_all_users_were_asked(home, kit, monkeypatch):
+    courier = XmppCourier(home.gateway, ReplyIds(bytes(16)))
+    monkeypatch.setattr(courier_module, "PRESENCE_SOON", 0.0)
+    courier.new_stream()
+    assert await courier.gives_receipts(kit.JULIET) is None
+    home.services.relations.greet_all(courier.all_asked)
+    await home.until(lambda: (kit.DOMAIN, "subscribe") in home.presences(kit.JULIET))
+    await home.until(lambda: courier._asked_at < float("inf"))
+    assert await courier.gives_receipts(kit.JULIET) is False
+    monkeypatch.setattr(courier_module, "PRESENCE_SOON", 3600.0)
+    assert await courier.gives_receipts(kit.JULIET) is None, "its presence is on its way, perhaps"
 
 
 async def test_contacts_that_a_user_watches_come_and_go_with_the_gateway(home, kit):

@@ -159,8 +159,8 @@ class XmppSide:
     def _on_session(self, _event: object = None) -> None:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
         self._connected(True)  # noqa: FBT003 - a state, and the only argument
-        self.services.relations.greet_all()
         self.courier.new_stream()
+        self.services.relations.greet_all(self.courier.all_asked)
         self.delivery.connected()
         self.session.set()
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gre_core.log import get_logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
     from gre_gateway_email.relaying.background import Background
     from gre_gateway_email.store.records import InboundMessage
 
-PATIENCE: Final = 10.0
-"""So long it is asked again what is not known, in seconds; then a receipt is awaited."""
+_log = get_logger(__name__)
+
+PATIENCE: Final = 90.0
+"""So long it is asked again what is not known, in seconds; then a receipt is awaited. All users are greeted by then."""
 PAUSE: Final = 1.0
 
 
@@ -80,10 +84,14 @@ class Deciding:
     async def _decide(self, user: str, open_: dict[str, InboundMessage]) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
-        while (receipts := await self._asked.gives_receipts(user)) is None and loop.time() < deadline:
-            await asyncio.sleep(PAUSE)
-            if not open_:
-                break
+        receipts: bool | None = None
+        try:
+            while (receipts := await self._asked.gives_receipts(user)) is None and loop.time() < deadline:
+                await asyncio.sleep(PAUSE)
+                if not open_:
+                    break
+        except Exception as error:  # noqa: BLE001 - not known then: nothing is forgotten
+            _log.error("receipts-unknown", error_type=type(error).__name__)
         if self._open.get(user) is open_:
             del self._open[user]
         for message in tuple(open_.values()):

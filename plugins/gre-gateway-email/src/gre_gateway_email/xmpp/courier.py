@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.records import InboundMessage
 
 PRESENCE_SOON: Final = 8.0
-"""So long after the stream began the presence of users may take to come, in seconds."""
+"""So long the presence of users may take to come after all of them were asked for it, in seconds."""
 PING: Final = "{urn:xmpp:ping}ping"
 
 
@@ -30,7 +30,7 @@ class XmppCourier:
 
     def __init__(self, gateway: Gateway, reply_ids: ReplyIds) -> None:
         self._gateway = gateway
-        self._since = float("-inf")
+        self._asked_at = float("inf")
         self._reply_ids = reply_ids
 
     @property
@@ -73,18 +73,22 @@ class XmppCourier:
     async def gives_receipts(self, user: str) -> bool | None:
         """Tell whether a client of the user is there that sends receipts.
 
-        None when that is not known: a client is there that does not answer, or the stream has just begun and no
-        presence came yet.
+        None when that is not known: a client is there that does not answer, or no presence came and the users were not
+        all asked for it on this stream, or only just.
         """
         if RECEIPTS in await self._gateway.features_of(user):
             return True
         announced = await self._gateway.presences.clients.features(user)
-        known = all(announced.values()) if announced else monotonic() - self._since > PRESENCE_SOON
+        known = all(announced.values()) if announced else monotonic() > self._asked_at + PRESENCE_SOON
         return False if known else None
 
     def new_stream(self) -> None:
         """Note that the stream has begun."""
-        self._since = monotonic()
+        self._asked_at = float("inf")
+
+    def all_asked(self) -> None:
+        """Note that all users were asked for their presence."""
+        self._asked_at = monotonic()
 
     def _send_error(self, message: InboundMessage, text: str) -> None:
         condition = message.notes[0] if message.notes else "not-acceptable"

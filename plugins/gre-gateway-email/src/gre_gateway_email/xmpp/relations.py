@@ -11,7 +11,7 @@ from gre_core.log import get_logger
 from gre_core.slixmpp.ports import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gre_core.slixmpp.gateway import Gateway
     from gre_gateway_email.store.records import User
@@ -51,12 +51,16 @@ class Relations:
         self._roster = roster
         self._greeting: asyncio.Task[None] | None = None
 
-    def greet_all(self) -> None:
-        """Begin to tell all users that the gateway is there (XEP-0100, section 8, rule 6). Call it in each session."""
-        self._stop_greeting()
-        self._greeting = asyncio.create_task(self._greet_all())
+    def greet_all(self, done: Callable[[], None] = lambda: None) -> None:
+        """Begin to tell all users that the gateway is there (XEP-0100, section 8, rule 6). Call it in each session.
 
-    async def _greet_all(self) -> None:
+        Arguments:
+            done: called when all were told, and asked for their presence.
+        """
+        self._stop_greeting()
+        self._greeting = asyncio.create_task(self._greet_all(done))
+
+    async def _greet_all(self, done: Callable[[], None]) -> None:
         number = 0
         presences = self._gateway.presences
         try:
@@ -71,6 +75,8 @@ class Relations:
                 await self._drained()
         except GreError as error:
             _log.warning("greeting-cut", code=error.code, count=number)
+        else:
+            done()
 
     async def leave_all(self) -> None:
         """Tell all users that the gateway goes away. Returns when the stanzas are handed to the stream."""
