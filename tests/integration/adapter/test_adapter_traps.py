@@ -1,4 +1,4 @@
-"""The traps of slixmpp that show on the wire, by their numbers in the design notes (xmpp.md)."""
+"""The traps of slixmpp that show on the wire."""
 
 from __future__ import annotations
 

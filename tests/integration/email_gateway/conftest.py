@@ -1,6 +1,6 @@
 """The email gateway as a process of its own, and a client that shares no code with ours.
 
-The client is slixmpp alone; what it sends is written as XML, as ``wire.md`` and the specification say.
+The client is slixmpp alone; what it sends is written as XML, as the specification says.
 """
 
 from __future__ import annotations
@@ -283,6 +283,21 @@ class Juliet:
             message = await self.next()
             if message.find(tag) is not None:
                 return message
+
+    async def choose(self, **policy):
+        """Choose a policy by the gateway's command (XEP-0050)."""
+        node = "xmlns='http://jabber.org/protocol/commands' node='policy'"
+        started = await self.iq(DOMAIN, f"<command {node}/>", "set")
+        fields = "".join(
+            f"<field var='{var}'><value>{value}</value></field>" for var, value in policy.items()
+        )
+        done = await self.iq(
+            DOMAIN,
+            f"<command {node} sessionid='{started[0].get('sessionid')}'>"
+            f"<x xmlns='jabber:x:data' type='submit'>{fields}</x></command>",
+            "set",
+        )
+        assert done[0].get("status") == "completed", ET.tostring(done)
 
     async def iq(self, to, payload, type_="get"):
         iq = self.client.make_iq(ito=to, itype=type_)

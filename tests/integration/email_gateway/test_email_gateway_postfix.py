@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+from email import message_from_bytes
 
 import pytest
 
@@ -98,6 +99,32 @@ async def test_behind_the_queue_a_refused_mail_comes_back_as_a_bounce(mail_syste
     sender, to, mail = await far.next()
     assert (sender, to) == ("", ["bob@example.net"])
     assert b"523 5.7.10" in mail
+
+
+async def test_behind_the_queue_each_recipient_has_an_answer_of_their_own(
+    mail_system, juliet, far, connect, kit
+):
+    """RFC 2033, section 4.2: one takes the mail, the other one comes back."""
+    system = await mail_system()
+    romeo = kit.Juliet(await connect("romeo", "orchard"))
+    await juliet.choose(encrypted_only="true")
+    assert (
+        await send(system.postfix.port, PLAIN, to=["juliet@example.org", "romeo@example.org"])
+    ).startswith("250")
+    body = await romeo.until(f"{CLIENT}body")
+    assert body.findtext(f"{CLIENT}body") == "hello"
+    sender, to, report = await far.next()
+    assert (sender, to) == ("", ["bob@example.net"])
+    per_recipient = [
+        part
+        for part in message_from_bytes(report).walk()
+        if part.get("Final-Recipient") or part.get("Original-Recipient")
+    ]
+    (failed,) = per_recipient
+    assert "juliet@example.org" in failed["Final-Recipient"]
+    assert failed["Status"] == "5.7.10"
+    assert far.mails.empty()
+    await until(lambda: not system.postfix.queued, "Postfix keeps a mail.")
 
 
 async def test_what_no_mail_may_have_is_refused_or_mended_while_its_sender_is_there(mail_system, juliet, far):

@@ -59,16 +59,6 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def policy(juliet, value):
-    started = await juliet.iq(DOMAIN, f"<command xmlns='{COMMANDS}' node='policy'/>", "set")
-    session = started[0].get("sessionid")
-    payload = form(encrypted_only=value)
-    done = await juliet.iq(
-        DOMAIN, f"<command xmlns='{COMMANDS}' node='policy' sessionid='{session}'>{payload}</command>", "set"
-    )
-    assert done[0].get("status") == "completed", ET.tostring(done)
-
-
 async def test_the_life_of_a_user(start, juliet, relay, kit):
     gateway = await start(OPEN, users="")
     assert await gateway.deliver(b"Subject: x\r\n\r\nx\r\n", to=["capulet@example.org"]) != []
@@ -117,7 +107,7 @@ async def test_the_life_of_a_user(start, juliet, relay, kit):
 
     # The policy of the user, in both directions.
     seen.clear()
-    await policy(juliet, "true")
+    await juliet.choose(encrypted_only="true")
     await until(lambda: {(DOMAIN, None), (BOB, None)} <= set(seen))
     info = await juliet.iq(BOB, INFO)
     assert "urn:xmpp:gre:encrypted_only:0" in {each.get("var") for each in info[0]}
