@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 COMPONENT: Final = "jabber:component:accept"
 
+_TOGETHER: Final = 65_536
+"""Bytes of stanzas that are written at once."""
+
 _log = get_logger(__name__)
 _mended = False
 
@@ -144,19 +147,38 @@ def _mend_iq_error() -> None:
 
 
 def mend_sending(xmpp: BaseXMPP) -> None:
-    """Drop what is still in the send queue once the stream is down; slixmpp logs a traceback for each stanza.
+    """Write stanzas that were sent at the same time together; slixmpp asks the kernel for each.
 
+    What is still in the send queue once the stream is down is dropped; slixmpp logs a traceback for each stanza.
     Nothing is lost by that: messages are kept until they are confirmed, and who waits for an answer gets a time-out.
     """
     stream = cast("Any", xmpp)
     send_raw: Callable[[str | bytes], None] = stream.send_raw
+    together = bytearray()
+    meant_for: list[object] = [None]
 
-    @wraps(send_raw)
-    def send_if_connected(data: str | bytes) -> None:
-        if stream.transport is not None:
+    def write() -> None:
+        data = bytes(together)
+        together.clear()
+        if data and meant_for[0] is stream.transport:
             send_raw(data)
 
-    stream.send_raw = send_if_connected
+    @wraps(send_raw)
+    def send_with_the_next(data: str | bytes) -> None:
+        if stream.transport is None:
+            return
+        if meant_for[0] is not stream.transport:
+            together.clear()
+            meant_for[0] = stream.transport
+        first = not together
+        together.extend(data.encode() if isinstance(data, str) else data)
+        if stream.waiting_queue.empty() or len(together) >= _TOGETHER:
+            write()
+        elif first:
+            # The next may be held up by a filter, or dropped.
+            stream.loop.call_soon(write)
+
+    stream.send_raw = send_with_the_next
 
 
 def plugin(xmpp: BaseXMPP, name: str) -> Any:

@@ -126,6 +126,64 @@ async def test_a_stanza_that_the_stream_did_not_survive_is_dropped_in_silence(cl
     assert not caplog.records
 
 
+class Pipe(asyncio.Transport):
+    def __init__(self):
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data):
+        self.written.append(data)
+
+
+async def run_queue(client, *stanzas):
+    for stanza in stanzas:
+        client.waiting_queue.put_nowait((stanza, False))
+    queue = asyncio.ensure_future(client.run_filters())
+    await asyncio.wait_for(client.waiting_queue.join(), 5)
+    queue.cancel()
+
+
+async def test_stanzas_that_are_sent_at_the_same_time_are_written_together_and_in_order(client):
+    mend_sending(client)
+    client.transport = pipe = Pipe()
+    await run_queue(client, "<a/>", "<b/>", "<c>\u00e9</c>")
+    assert pipe.written == ["<a/><b/><c>\u00e9</c>".encode()]
+    await run_queue(client, "<d/>")
+    client.send_raw("</stream:stream>")
+    assert pipe.written[1:] == [b"<d/>", b"</stream:stream>"]
+
+
+async def test_a_stanza_does_not_wait_for_one_that_never_comes(client):
+    mend_sending(client)
+    client.transport = pipe = Pipe()
+    client.waiting_queue.put_nowait(("<held/>", False))
+    client.send_raw("<a/>")
+    assert pipe.written == []
+    await asyncio.sleep(0)
+    assert pipe.written == [b"<a/>"]
+
+
+async def test_a_lot_is_written_in_parts(client):
+    mend_sending(client)
+    client.transport = pipe = Pipe()
+    await run_queue(client, *["<a>" + "x" * 10_000 + "</a>"] * 20)
+    assert b"".join(pipe.written) == (b"<a>" + b"x" * 10_000 + b"</a>") * 20
+    assert max(map(len, pipe.written)) < 80_000
+
+
+async def test_what_waits_for_an_old_connection_is_not_written_to_the_next_one(client):
+    mend_sending(client)
+    client.transport = Pipe()
+    client.waiting_queue.put_nowait(("<held/>", False))
+    client.send_raw("<old/>")
+    client.transport = pipe = Pipe()
+    client.send_raw("<stream:stream>")
+    client.waiting_queue.get_nowait()
+    client.send_raw("<new/>")
+    await asyncio.sleep(0)
+    assert pipe.written == [b"<stream:stream><new/>"]
+
+
 async def test_trap_12_plugins_are_registered_once(client):
     first = plugin(client, "xep_0199")
     assert plugin(client, "xep_0199") is first
