@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import functools
+import logging
 import os
 import random
 import re
@@ -28,10 +29,13 @@ from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, key_item, metadata_items
 from gre_core.api import Body, Recipient, encrypter, formatter
 from gre_core.errors import PeerError
 from gre_core.gateway import Plain, Relayed
+from gre_core.log import show_personal
 from gre_core.testing import require
 from gre_core.testing.postgres import PostgresServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gre_gateway_email.store.records import User
 
 ROOT = Path(__file__).parents[3]
@@ -217,6 +221,23 @@ def database_url(request, tmp_path) -> str:
 
     asyncio.run(clean())
     return url
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """Undo what a test does to the logging of this process."""
+    root = logging.getLogger()
+    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
+    levels = [(each, each.level) for each in loggers]
+    known = set(root.manager.loggerDict)
+    handlers = root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    for logger, level in levels:
+        logger.setLevel(level)
+    for name in set(root.manager.loggerDict) - known:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    show_personal(False)
 
 
 @pytest.fixture

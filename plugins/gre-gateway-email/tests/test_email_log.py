@@ -10,36 +10,19 @@ import pytest
 from gre_gateway_email.config import Log
 from gre_gateway_email.operate.log import set_up_logging
 
-from gre_core.log import get_logger, show_personal
+from gre_core.log import get_logger
 
 
 @pytest.fixture
-def log_as():
+def log_as(logging_restored):
     """``log_as(format="json")`` sets up the log of this process, and gives what is written."""
-    root = logging.getLogger()
-    names = [
-        "",
-        "gre_core",
-        "gre_gateway_email",
-        "gre_openpgp",
-        "slixmpp",
-        "mail.log",
-        "aiohttp.access",
-        "asyncio",
-    ]
-    levels = {name: logging.getLogger(name).level for name in names}
-    handlers = root.handlers[:]
 
     def set_up(**settings):
         stream = io.StringIO()
         set_up_logging(Log(**({"level": "info", "format": "json", "addresses": False} | settings)), stream)
         return stream
 
-    yield set_up
-    root.handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    show_personal(False)
+    return set_up
 
 
 LOG = get_logger("gre_gateway_email.example")

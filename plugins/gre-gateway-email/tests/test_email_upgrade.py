@@ -103,6 +103,7 @@ async def test_nothing_is_lost_on_the_way_from_an_older_version(database_url, re
     await store.close()
 
 
+@pytest.mark.usefixtures("logging_restored")
 def test_commands_and_the_gateway_refuse_a_newer_database_in_words(tmp_path, capsys):
     config = tmp_path / "gateway.toml"
     config.write_text(
