@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 _GARBAGE: Final = 20_000
-"""New objects before cycles among them are looked for. Messages leave few; at 700, as Python has it, a sixth of the time
-went into looking."""
+"""New objects before cycles among them are looked for. Messages leave few; at 700, as Python has it, a sixth of the
+time went into looking."""
 
 
 def run(options: argparse.Namespace) -> int:
