@@ -89,7 +89,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def toy_formatter(version: int = 0, *, name: str = TOY, dynamic_data: bool = False) -> FormatterProvider:
     """Give a provider of the INSECURE, test-only formatter: ``urn:xmpp:gre:formatter:test:0``."""
     return FormatterProvider(
-        formatter(name, version), InsecureToyFormatter, "INSECURE toy formatter for tests", dynamic_data
+        formatter(name, version), InsecureToyFormatter, "GRE Formatter: Test (INSECURE)", dynamic_data
     )
 
 
@@ -108,7 +108,7 @@ def toy_encrypter(
     def make() -> InsecureToyEncrypter:
         return InsecureToyEncrypter(keys=keys)
 
-    return EncrypterProvider(encrypter(name, version), make, "INSECURE toy encrypter for tests", dynamic_data)
+    return EncrypterProvider(encrypter(name, version), make, "GRE Encrypter: Test (INSECURE)", dynamic_data)
 
 
 class FakeNetwork:

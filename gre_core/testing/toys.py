@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final
 from gre_core.errors import (
     BadEncrypted,
     DecryptFailed,
+    FormatFailed,
     NotForUs,
     NoUsableKey,
     ParseFailed,
     PeerError,
     PolicyChanged,
 )
+from gre_core.mime_text.file_names import safe_name
 from gre_core.model import (
     Attachment,
     Body,
@@ -51,10 +53,13 @@ class InsecureToyFormatter:
     """Writes a message as JSON. For tests only."""
 
     def format(self, message: Message, job: SealJob, /) -> bytes:
-        """Give the message as JSON, with ``sender_id`` as its claimed sender."""
+        """Give the message as JSON, with ``sender_id`` as its claimed sender; raises :class:`FormatFailed`."""
         to = message.to or tuple(recipient.legacy_id for recipient in job.recipients)
         named = replace(message, to=to, message_id=self.message_id(job), date=job.date)
-        return toy_payload(named, job.data.sender_id)
+        try:
+            return toy_payload(named, job.data.sender_id)
+        except OSError as error:
+            raise FormatFailed("An attachment cannot be read. Attach it again.") from error
 
     def message_id(self, job: SealJob, /) -> str:
         """Give the id that a message will have."""
@@ -65,37 +70,71 @@ class InsecureToyFormatter:
         try:
             fields = json.loads(payload)
             files = tuple(
-                Attachment.from_bytes(name, kind, base64.b64decode(content))
-                for name, kind, content in fields["files"]
+                _toy_file(*map(_text, each[:3]), *each[3:]) for each in _list(fields["files"])
             )
             when = fields.get("date")
             return Message(
-                fields["text"],
-                None,
-                fields["subject"],
+                _text(fields["text"]),
+                _maybe(fields.get("html")),
+                _maybe(fields["subject"]),
                 files,
-                tuple(fields.get("to", ())),
-                tuple(fields.get("cc", ())),
-                fields["from"],
-                fields.get("id"),
-                fields.get("answers"),
-                tuple(fields.get("references", ())),
-                None if when is None else datetime.fromisoformat(when),
+                tuple(map(_text, _list(fields.get("to", [])))),
+                tuple(map(_text, _list(fields.get("cc", [])))),
+                _maybe(fields["from"]),
+                _maybe(fields.get("id")),
+                _maybe(fields.get("answers")),
+                tuple(map(_text, _list(fields.get("references", [])))),
+                None if when is None else _date(when),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ParseFailed(f"This is no payload of the toy formatter ({type(error).__name__}).") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ParseFailed(f"This is no payload of the toy formatter ({type(error).__name__}).") from None
+
+
+def _toy_file(name: str, kind: str, content: str, inline: object = False, cid: object = None) -> Attachment:  # noqa: FBT002
+    if not isinstance(inline, bool):
+        raise TypeError
+    plain = base64.b64decode(content, validate=True)
+    return Attachment.from_bytes(safe_name(name, kind), kind, plain, inline=inline, content_id=_maybe(cid))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _maybe(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _date(value: object) -> datetime:
+    date = datetime.fromisoformat(_text(value))
+    if date.tzinfo is None:
+        raise ValueError
+    return date
 
 
 def toy_payload(message: Message, sender_id: str | None) -> bytes:
     """Give the payload of a message as the toy formatter writes it, for tests that play the legacy side."""
     files = [
-        (file.name, file.media_type, base64.b64encode(file.read()).decode()) for file in message.attachments
+        (file.name, file.media_type, base64.b64encode(file.read()).decode(), *_shown(file))
+        for file in message.attachments
     ]
     fields = {"from": sender_id, "text": message.text, "subject": message.subject, "files": files}
     date = None if message.date is None else message.date.isoformat()
     more = {"to": message.to, "cc": message.cc, "id": message.message_id, "date": date}
-    more |= {"answers": message.in_reply_to, "references": message.references}
+    more |= {"answers": message.in_reply_to, "references": message.references, "html": message.html}
     return json.dumps(fields | {name: value for name, value in more.items() if value}).encode()
+
+
+def _shown(file: Attachment) -> tuple[object, ...]:
+    return (file.inline, file.content_id) if file.inline or file.content_id else ()
 
 
 class InsecureToyEncrypter:

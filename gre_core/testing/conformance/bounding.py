@@ -1,0 +1,153 @@
+"""Runs a plugin on hostile input in a process of its own, with limits of processor time and memory.
+
+Processor time, not that of the wall: a busy machine changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import pytest
+
+from gre_core.testing.conformance.rules import demand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Outcome = Literal["done", "time", "memory"]
+
+_PATIENCE: Final = 40.0
+"""How many seconds of the wall may pass for one of processor time, before a sleeper is ended."""
+
+
+def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
+    """Give hostile inputs of a size in bytes, named: depth, repetition, delimiters, endless lines.
+
+    Arguments:
+        valid: what a well-behaved peer sends; parts of it are repeated.
+        size: of each.
+    """
+    pieces = [bytes([code]) for code in b"[{(<\"'\\=-&;:,\r\n \0\xff%A"]
+    pieces += [b'{"a":', b"[[{", b"<a>", b"<!--", b"--\r\n", b"a: b\r\n", b"=?utf-8?q?a?=", b"\r\n ", b"; a=b"]
+    cut = len(valid) // 3
+    pieces += [piece for piece in (valid, valid[:cut], valid[cut : 2 * cut], valid[-cut:]) if piece]
+    made = [(f"{piece[:12]!r} repeated", (piece * (size // len(piece) + 1))[:size]) for piece in pieces]
+    return [*made, ("the beginning, then one endless line", valid[: 2 * cut] + b"a" * size)]
+
+
+def bounded(
+    inputs: Iterable[tuple[str, bytes]], work: Callable[[bytes], object], seconds: float, memory: int
+) -> None:
+    """Demand that each input is dealt with within the limits; what ``work`` raises does not matter here.
+
+    Arguments:
+        inputs: named.
+        work: what is called with each.
+        seconds: of processor time for each.
+        memory: how many bytes more than now the process may take.
+    """
+    __tracebackhide__ = True
+    if not hasattr(os, "fork"):
+        pytest.skip("limits of time and memory need a system with fork()")
+    rest = list(inputs)
+    while rest:
+        outcome, at = _in_child(rest, work, seconds, memory)
+        if outcome == "done":
+            return
+        name = rest[at][0]
+        demand(outcome != "time", "bounded-time", f"{name}: more than {seconds:g} s of processor time")
+        demand(outcome != "memory", "bounded-memory", f"{name}: more than {memory >> 20} MiB more than before")
+
+
+def _in_child(
+    inputs: list[tuple[str, bytes]], work: Callable[[bytes], object], seconds: float, memory: int
+) -> tuple[Outcome, int]:
+    """Give how it went, and the number of the input that was worked on last."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        _child(inputs, work, seconds, memory, writing)
+    os.close(writing)
+    told = b""
+    while select.select([reading], [], [], _PATIENCE * seconds)[0]:
+        piece = os.read(reading, 65536)
+        if not piece:
+            break
+        told += piece
+    else:
+        os.kill(pid, signal.SIGKILL)
+    os.close(reading)
+    _, status = os.waitpid(pid, 0)
+    at = max(told.count(b"."), 1) - 1
+    if told.endswith(b"m"):
+        return "memory", at
+    ended = os.waitstatus_to_exitcode(status)
+    if ended == 0:
+        return "done", at
+    # Ended by a signal: of the limit of time, else by a library that did not get its memory.
+    return ("time" if -ended in {signal.SIGXCPU, signal.SIGKILL} else "memory"), at
+
+
+def _child(
+    inputs: list[tuple[str, bytes]],
+    work: Callable[[bytes], object],
+    seconds: float,
+    memory: int,
+    writing: int,
+) -> None:
+    """Work through the inputs; never returns. A dot is told before each, and ``m`` when memory ran out."""
+    import resource  # noqa: PLC0415 - only where there is fork()
+
+    try:
+        _quiet()
+        used = _address_space()
+        if used:
+            resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for _, data in inputs:
+            spent = resource.getrusage(resource.RUSAGE_SELF)
+            end = math.ceil(spent.ru_utime + spent.ru_stime + seconds)
+            resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
+            os.write(writing, b".")
+            _one(work, data)
+    except MemoryError:
+        os.write(writing, b"m")
+    finally:
+        os._exit(0)
+
+
+def _one(work: Callable[[bytes], object], data: bytes) -> None:
+    try:
+        work(data)
+    except MemoryError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - other rules judge what is raised
+        # A plugin may have turned the lack of memory into an error of its own.
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, MemoryError):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+
+
+def _quiet() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nowhere, number)
+
+
+def _address_space() -> int:
+    """Give how many bytes of address space this process takes; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0

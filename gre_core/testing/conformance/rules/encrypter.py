@@ -1,0 +1,9 @@
+"""What holds for encrypters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gre_core.testing.conformance.rules.rule import Rule
+
+RULES: Final[tuple[Rule, ...]] = ()

@@ -1,0 +1,9 @@
+"""What holds for packages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gre_core.testing.conformance.rules.rule import Rule
+
+RULES: Final[tuple[Rule, ...]] = ()

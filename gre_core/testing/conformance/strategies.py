@@ -1,0 +1,103 @@
+"""Hypothesis strategies for messages and payloads, for the tests of authors as well.
+
+::
+
+    from hypothesis import given
+    from gre_core.testing.conformance import strategies
+
+
+    @given(strategies.messages())
+    def test_mine(message): ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import strategies as st
+
+from gre_core.model import Attachment, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+ALL: Final = frozenset({"html", "subject", "attachments", "inline", "replies", "addresses"})
+"""What messages may have."""
+
+characters: Final = st.characters(exclude_categories=["Cc", "Cs", "Cn"]) | st.sampled_from("\t\n")
+"""What people write: all of Unicode that is assigned, without control characters."""
+
+texts: Final = st.text(characters, max_size=400)
+"""Texts of messages."""
+
+subjects: Final = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Zl", "Zp"]), max_size=150).map(
+    lambda text: " ".join(text.split())
+)
+"""Subjects: one line, no spaces at the ends or twice."""
+
+names: Final = st.builds(
+    "{}.{}".format,
+    st.text(st.characters(categories=["Lu", "Ll", "Lo", "Nd"]) | st.sampled_from("-_ "), min_size=1, max_size=30)
+    .map(str.strip)
+    .filter(bool),
+    st.sampled_from(["txt", "pdf", "png", "tar", "odt"]),
+)
+"""Names of files as people give them."""
+
+media_types: Final = st.sampled_from(
+    ["text/plain", "text/csv", "image/png", "application/pdf", "video/mp4", "application/octet-stream"]
+)
+"""Ordinary media types."""
+
+contents: Final = st.binary(max_size=300)
+"""Contents of files."""
+
+payloads: Final = st.binary(max_size=2000)
+"""What an encrypter is given."""
+
+ids: Final = st.builds("{}@example.org".format, st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=30).filter(lambda text: not set(".-") & {text[0], text[-1]} and ".." not in text))
+"""Ids of messages."""
+
+
+def attachments(*, inline: bool = True) -> st.SearchStrategy[Attachment]:
+    """Give attachments.
+
+    Arguments:
+        inline: some of them are shown inside the text.
+    """
+    shown = st.booleans() if inline else st.just(value=False)
+    return st.builds(_attachment, names, media_types, contents, shown, ids)
+
+
+def _attachment(name: str, kind: str, content: bytes, inline: bool, content_id: str) -> Attachment:  # noqa: FBT001
+    return Attachment.from_bytes(
+        name, kind, content, inline=inline, content_id=content_id if inline else None
+    )
+
+
+def messages(
+    can: Collection[str] = ALL, addresses: Collection[str] = ("juliet@capulet.example",)
+) -> st.SearchStrategy[Message]:
+    """Give messages.
+
+    Arguments:
+        can: what they may have, of :data:`ALL`.
+        addresses: legacy ids for their recipients.
+    """
+    html = st.none() | st.builds("<p>{}</p>".format, texts) if "html" in can else st.none()
+    subject = st.none() | subjects if "subject" in can else st.none()
+    inline = {"inline", "html"} <= set(can)
+    files = st.lists(attachments(inline=inline), max_size=3).map(tuple)
+    some = st.lists(st.sampled_from(sorted(addresses)), max_size=3, unique=True).map(tuple)
+    nothing = st.just(())
+    return st.builds(
+        Message,
+        text=texts,
+        html=html,
+        subject=subject,
+        attachments=files if "attachments" in can else nothing,
+        to=some if "addresses" in can else nothing,
+        cc=some if "addresses" in can else nothing,
+        in_reply_to=st.none() | ids if "replies" in can else st.none(),
+        references=st.lists(ids, max_size=5).map(tuple) if "replies" in can else nothing,
+    )
