@@ -8,10 +8,10 @@ announce them on a real network.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
+import secrets
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -178,43 +178,54 @@ class InsecureToyEncrypter:
 
     async def encrypt(self, payload: bytes, keys: dict[str, Any], _ports: Ports, /) -> Body:
         """Disguise and sign the payload."""
-        return toy_body(payload, to=keys["to"], signer=keys["by"])
+        return toy_body(payload, to=keys["to"], signer=keys["by"], salt=secrets.token_hex(8))
 
     async def open_keys(self, body: Body, job: OpenJob, _ports: Ports, /) -> dict[str, Any]:
-        """Read the envelope; raises :class:`BadEncrypted`."""
-        try:
-            envelope: dict[str, Any] = json.loads(base64.b64decode(body.text, validate=True))
-            envelope["sealed"] = bytes.fromhex(envelope["sealed"])
-        except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
-            raise BadEncrypted("This is no body of the toy encrypter.") from error
-        return envelope | {"job": job}
+        """Look whether it is a body of ours; raises :class:`BadEncrypted`."""
+        _envelope(body)
+        return {"job": job}
 
-    async def decrypt(self, _body: Body, keys: dict[str, Any], _ports: Ports, /) -> Opened:
+    async def decrypt(self, body: Body, keys: dict[str, Any], _ports: Ports, /) -> Opened:
         """Undo the disguise and judge the signature; raises :class:`NotForUs`, :class:`DecryptFailed`."""
         job: OpenJob = keys["job"]
-        if job.account not in keys["to"]:
+        envelope = _envelope(body)
+        if job.account not in envelope["to"]:
             raise NotForUs("The message is not for us.")
-        payload = _xor(keys["sealed"])
-        if keys.get("sum") != hashlib.sha256(payload).hexdigest():
+        payload = _xor(envelope["sealed"], str(envelope.get("salt", "")))
+        if envelope.get("sum") != hashlib.sha256(payload).hexdigest():
             raise DecryptFailed("The message is damaged.")
-        return Opened(payload, _judge(payload, keys.get("by"), keys.get("mac"), job))
+        return Opened(payload, _judge(payload, envelope.get("by"), envelope.get("mac"), job))
 
 
-def toy_body(payload: bytes, *, to: list[str], signer: str | None) -> Body:
+def _envelope(body: Body) -> dict[str, Any]:
+    try:
+        envelope: dict[str, Any] = json.loads(base64.b64decode(body.text, validate=True))
+        envelope["sealed"] = bytes.fromhex(envelope["sealed"])
+        if not isinstance(envelope["to"], list):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BadEncrypted("This is no body of the toy encrypter.") from None
+    return envelope
+
+
+def toy_body(payload: bytes, *, to: list[str], signer: str | None, salt: str = "") -> Body:
     """Make a body as the toy encrypter does, for tests that play the legacy side.
 
     Arguments:
         payload: the formatted message.
         to: who may open it: legacy ids and bare JIDs.
         signer: who signs; None leaves it unsigned.
+        salt: what makes two bodies of the same payload different.
     """
     envelope = {
         "to": to,
         "by": signer,
         "mac": None if signer is None else _mac(payload, signer),
         "sum": hashlib.sha256(payload).hexdigest(),
-        "sealed": _xor(payload).hex(),
+        "sealed": _xor(payload, salt).hex(),
     }
+    if salt:
+        envelope["salt"] = salt
     return Body(base64.b64encode(json.dumps(envelope).encode()).decode())
 
 
@@ -232,7 +243,7 @@ def _mac(payload: bytes, signer: str) -> str:
     return hmac.new(_PUBLIC_SECRET, signer.encode() + b"\0" + payload, "sha256").hexdigest()
 
 
-def _xor(data: bytes) -> bytes:
-    """XOR with a fixed key stream: done twice it is undone."""
-    stream = hashlib.shake_256(_PUBLIC_SECRET).digest(len(data))
+def _xor(data: bytes, salt: str) -> bytes:
+    """XOR with a key stream that everybody can compute: done twice it is undone."""
+    stream = hashlib.shake_256(_PUBLIC_SECRET + salt.encode("utf-8", "replace")).digest(len(data))
     return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")

@@ -14,7 +14,9 @@ Needs the extra ``gre-core[testing]``: pytest and hypothesis.
 
 from __future__ import annotations
 
+from gre_core.testing.conformance.encrypters.suite import EncrypterConformance
 from gre_core.testing.conformance.formatters.suite import FormatterConformance
+from gre_core.testing.conformance.people import Party, People
 from gre_core.testing.conformance.provider import ProviderConformance
 from gre_core.testing.conformance.rules import RULES, TABLES, NonConformance, Rule, demand
 from gre_core.testing.conformance.running import Report, run_suite
@@ -22,8 +24,11 @@ from gre_core.testing.conformance.running import Report, run_suite
 __all__ = [
     "RULES",
     "TABLES",
+    "EncrypterConformance",
     "FormatterConformance",
     "NonConformance",
+    "Party",
+    "People",
     "ProviderConformance",
     "Report",
     "Rule",

@@ -30,6 +30,8 @@ class ProviderConformance:
             are found are tested; set, they must be exactly these.
         seconds: of processor time for half a megabyte of hostile input.
         memory: how many bytes half a megabyte of hostile input may cost.
+        hostile_size: length of each hostile input, in bytes.
+        examples: how many random messages are tried; five times as many bits are flipped.
         methods: what the object must have: name, number of arguments, and whether it is a coroutine.
     """
 
@@ -38,6 +40,8 @@ class ProviderConformance:
     abilities: ClassVar[tuple[type, ...] | None] = None
     seconds: ClassVar[float] = 20.0
     memory: ClassVar[int] = 512 << 20
+    hostile_size: ClassVar[int] = 1 << 19
+    examples: ClassVar[int] = 60
     methods: ClassVar[tuple[tuple[str, int, bool], ...]] = ()
 
     # -- making ------------------------------------------------------------------------------------

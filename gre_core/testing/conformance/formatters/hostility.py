@@ -30,7 +30,7 @@ class Hostility(Contract):
 
     def test_damaged_payloads_raise_our_own_errors_only(self) -> None:
         made, payload = self.make(), self._valid()
-        damaged = [*flipped(payload, 300), *truncated(payload, 80), *extended(payload), *rubbish()]
+        damaged = [*flipped(payload, 5 * self.examples), *truncated(payload, self.examples), *extended(payload), *rubbish()]
         for doing, bad in damaged:
             read = self.try_parse(made, bad, doing)
             if isinstance(read, Message):
@@ -39,7 +39,7 @@ class Hostility(Contract):
     def test_random_payloads_raise_our_own_errors_only(self) -> None:
         made = self.make()
 
-        @settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
         @given(st.binary(max_size=400))
         def check(payload: bytes) -> None:
             self.try_parse(made, payload, f"{payload[:60]!r}")
@@ -103,7 +103,7 @@ class Hostility(Contract):
         made, job = self.make(), self.open_job()
         own = [(f"hostile[{number}]", bad) for number, bad in enumerate(self.hostile)]
         bounded(
-            [*own, *hostile(self._valid())], lambda bad: made.parse(bad, job), self.seconds, self.memory
+            [*own, *hostile(self._valid(), self.hostile_size)], lambda bad: made.parse(bad, job), self.seconds, self.memory
         )
 
     def _valid(self) -> bytes:

@@ -101,7 +101,7 @@ class RoundTrips(FormatterSuite):
     def test_random_messages(self) -> None:
         made, can = self.make(), self.can()
 
-        @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
         @given(strategies.messages(can, self.legacy_ids[1:]))
         def check(message: Message) -> None:
             self._comes_back(made, message, "a random message")
@@ -131,7 +131,7 @@ class RoundTrips(FormatterSuite):
             if isinstance(payload, FormatFailed):
                 continue
             read = self.parse(made, payload)
-            told = bool(read.attachments) if switch == "attachments" else "Wherefore" in read.text
+            told = bool(read.attachments) if switch == "attachments" else "Wherefore" in f"{read.text}{read.html}"
             demand(
                 told, "loses-nothing-silently", f"a message with {switch} was formatted without, and no error"
             )

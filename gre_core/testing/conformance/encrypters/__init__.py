@@ -1,0 +1,1 @@
+"""The suite for encrypters, in its parts."""

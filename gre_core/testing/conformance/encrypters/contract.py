@@ -1,0 +1,258 @@
+"""The contract of the methods: ports only, no state of messages in the object, silent, the same in a worker."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gre_core.api import AddsFields, FileEncrypter, UsesWorker
+from gre_core.errors import GreError, OpenError, PeerTimeout, RemoteProtocolError, StoreError
+from gre_core.model import Body, DataForm, Direction, Opened
+from gre_core.testing.conformance.calling import drive
+from gre_core.testing.conformance.encrypters.base import EncrypterSuite
+from gre_core.testing.conformance.encrypters.bodies import damaged, with_unknown_child
+from gre_core.testing.conformance.leaks import CANARY, forms, listening, shows, texts_of
+from gre_core.testing.conformance.people import PASSPHRASE
+from gre_core.testing.conformance.rules import demand
+from gre_core.testing.conformance.taking_turns import PAUSE, pausing, take_turns
+from gre_core.testing.conformance.together import in_threads
+from gre_core.testing.conformance.watching import hands_off
+from gre_core.worker_functions import allow, get
+
+if TYPE_CHECKING:
+    from gre_core.testing.conformance.people import Party, People
+
+
+class Contract(EncrypterSuite):
+    """What ``gre_core.api.Encrypter`` promises to hosts."""
+
+    def test_no_file_socket_clock_or_event_loop(self) -> None:
+        people = self.people()
+        self.open(people, "juliet", "romeo", self.seal(people, "romeo", "juliet"))  # once, to load what is needed
+        with hands_off("sealing"):
+            body = self.seal(people, "romeo", "juliet")
+        with hands_off("opening"):
+            self.open(people, "juliet", "romeo", body)
+
+    def test_eight_messages_in_progress(self) -> None:
+        people = self.new_people()
+        for party in people.all.values():
+            party.ports = pausing(party.ports)
+
+        async def work(number: int) -> tuple[int, bytes]:
+            sender, reader = (("romeo", "juliet"), ("juliet", "romeo"))[number % 2]
+            payload = f"message {number}".encode()
+            one, other = people[sender], people[reader]
+            keys = await one.encrypter.seal_keys(people.seal_job(sender, reader), one.ports)
+            await PAUSE
+            body = await one.encrypter.encrypt(payload, keys, one.ports)
+            await PAUSE
+            job = people.open_job(reader, sender)
+            opening = await other.encrypter.open_keys(body, job, other.ports)
+            await PAUSE
+            return number, (await other.encrypter.decrypt(body, opening, other.ports)).payload
+
+        for result in take_turns([work(number) for number in range(8)]):
+            demand(not isinstance(result, BaseException), "interleaved", f"one of them got {result!r:.300}")
+            assert isinstance(result, tuple)
+            number, read = result
+            right = read == f"message {number}".encode()
+            demand(right, "interleaved", f"message {number} came out as {read[:40]!r}")
+
+    def test_eight_threads_with_an_object_each(self) -> None:
+        groups = [self.new_people() for _ in range(8)]
+
+        def work(number: int) -> bytes:
+            people = groups[number]
+            payload = f"message {number}".encode()
+            for _ in range(5):
+                body = self.seal(people, "romeo", "juliet", payload=payload)
+                if self.open(people, "juliet", "romeo", body).payload != payload:
+                    return b"another payload"
+            return payload
+
+        for number, result in enumerate(in_threads(work)):
+            right = result == f"message {number}".encode()
+            demand(right, "thread-per-object", f"thread {number} got {result!r:.300}")
+
+    def test_a_new_session_goes_on(self) -> None:
+        people = self.new_people()
+        body = self.seal(people, "romeo", "juliet", payload=b"before")
+        people.restart("juliet")
+        people.restart("romeo")
+        opened = self.open(people, "juliet", "romeo", body, rule="restart")
+        demand(opened.payload == b"before", "restart", "another payload came out")
+        result = self.try_seal(people, people.seal_job("romeo", "juliet"), people["romeo"])
+        demand(isinstance(result, Body), "restart", f"a new session cannot seal: {result!r:.200}")
+
+    def test_keys_of_another_body(self) -> None:
+        people = self.people()
+        juliet, job = people["juliet"], people.open_job("juliet", "romeo")
+        first = self.seal(people, "romeo", "juliet", payload=b"first")
+        second = self.seal(people, "romeo", "juliet", payload=b"second")
+        keys = drive(juliet.encrypter.open_keys(first, job, juliet.ports))
+        try:
+            payload = drive(juliet.encrypter.decrypt(second, keys, juliet.ports)).payload
+        except GreError:
+            return
+        demand(payload == b"second", "keys-fit-body", f"the second body opened as {payload!r}")
+
+    def test_unknown_data_is_ignored(self) -> None:
+        people = self.people()
+        body = self.seal(people, "romeo", "juliet")
+        job = people.open_job("juliet", "romeo")
+        opened = self.try_open(people["juliet"], with_unknown_child(body), job)
+        same = isinstance(opened, Opened) and opened.payload == b"Wherefore"
+        demand(same, "unknown-children-ignored", f"with a child nobody knows: {opened!r:.200}")
+        namespace = self.provider.namespace
+        strange = {
+            "{urn:example:unknown}field": ("value", "second"),
+            f"{{{namespace}}}not-known-yet": ("value",),
+        }
+        options = {"{urn:example:unknown}wish": "yes", f"{{{namespace}}}not-known-yet": "yes"}
+        data = DataForm(people["romeo"].address, strange)
+        sealing = people.seal_job("romeo", "juliet", data=data, options=options)
+        sealed = self.try_seal(people, sealing, people["romeo"])
+        demand(isinstance(sealed, Body), "unknown-fields-ignored", f"with unknown fields: {sealed!r:.200}")
+
+    def test_ports_that_fail(self) -> None:
+        for failing in ("pubsub", "store"):
+            people = self.new_people()
+            body = self.seal(people, "romeo", "juliet")
+            for name in ("romeo", "juliet"):
+                people.restart(name)
+                party = people[name]
+                party.ports = _failing(party, failing)
+                try:
+                    drive(party.encrypter.seal_keys(people.seal_job(name, "nurse"), party.ports))
+                    drive(self.opening(party, body, people.open_job(name, "romeo")))
+                except GreError:
+                    continue
+                except Exception as error:  # noqa: BLE001 - that is what is looked for
+                    found = f"with a {failing} that fails: {error!r:.200}"
+                    demand(condition=False, rule="port-failures", found=found)
+
+    # -- secrets -----------------------------------------------------------------------------------
+
+    def test_no_secret_in_logs_errors_or_reprs(self) -> None:
+        payload, shown = CANARY.encode(), list[object]()
+        with listening() as heard:
+            people = self.new_people()
+            romeo, juliet = people["romeo"], people["juliet"]
+            keys = drive(romeo.encrypter.seal_keys(people.seal_job("romeo", "juliet"), romeo.ports))
+            body = drive(romeo.encrypter.encrypt(payload, keys, romeo.ports))
+            job = people.open_job("juliet", "romeo")
+            opening = drive(juliet.encrypter.open_keys(body, job, juliet.ports))
+            opened = drive(juliet.encrypter.decrypt(body, opening, juliet.ports))
+            shown += [romeo.encrypter, juliet.encrypter, opened, opened.verdict, body]
+            if not isinstance(keys, dict):  # whoever hands over a dictionary shows it
+                shown += [keys, opening]
+            errors = [self.try_open(juliet, bad, job, doing) for doing, bad in damaged(body, self.examples)]
+            errors.append(self.try_open(people["mallory"], body, people.open_job("mallory", "romeo")))
+        secrets = forms(CANARY.encode()) | {PASSPHRASE}
+        demand(not shows(heard.getvalue(), secrets), "no-secret-in-log", "a secret stands in the log or the output")
+        for error in errors:
+            told = texts_of(error) if isinstance(error, OpenError | RemoteProtocolError) else ""
+            demand(not shows(told, secrets), "no-secret-in-errors", f"{type(error).__name__} quotes a secret")
+        for each in shown:
+            demand(not shows(repr(each), secrets), "no-secret-in-repr", f"repr of {type(each).__name__} shows it")
+        self._no_passphrase_in_store(people)
+
+    def _no_passphrase_in_store(self, people: People) -> None:
+        for party in people.all.values():
+            for key in drive(party.ports.store.keys("")):
+                value = drive(party.ports.store.get(key)) or b""
+                found = f"the store of {party.name} holds the passphrase under {key}"
+                demand(PASSPHRASE.encode() not in value, "passphrase-kept-nowhere", found)
+
+    # -- optional abilities ------------------------------------------------------------------------
+
+    def test_with_a_worker_the_same_comes_out(self) -> None:
+        people, made = self.people(worker=True), self.make()
+        declared = set(made.worker_functions) if isinstance(made, UsesWorker) else set[str]()
+        allow(declared)
+        for name in declared:
+            try:
+                get(name)
+            except GreError as error:
+                demand(condition=False, rule="worker-declared", found=f"{name}: {error}")
+        for payload in (b"", b"Wherefore", bytes(300_000)):
+            body = self.seal(people, "romeo", "juliet", payload=payload)
+            opened = self.open(people, "juliet", "romeo", body)
+            demand(opened.payload == payload, "worker-same", "another payload came out")
+            here = self.open(self._without_worker(people), "juliet", "romeo", body)
+            same = here.verdict == opened.verdict
+            demand(same, "worker-same", f"verdict {opened.verdict} with a worker, {here.verdict} without")
+        called = {name for party in people.all.values() if party.worker for name in party.worker.calls}
+        extra = sorted(called - declared)
+        demand(not extra, "worker-declared", f"called, but not named by worker_functions: {extra}")
+
+    @staticmethod
+    def _without_worker(people: People) -> People:
+        from copy import copy  # noqa: PLC0415
+        from dataclasses import replace  # noqa: PLC0415
+
+        other = copy(people)
+        other.all = {
+            name: replace(party, ports=replace(party.ports, worker=None)) for name, party in people.all.items()
+        }
+        return other
+
+    def test_protected_fields_are_pairs_of_lines(self) -> None:
+        people = self.people()
+        romeo, job = people["romeo"], people.seal_job("romeo", "juliet")
+        made: Any = romeo.encrypter
+        if not isinstance(made, AddsFields):
+            return
+        keys = drive(romeo.encrypter.seal_keys(job, romeo.ports))
+        for each in made.protected_fields(keys, job):
+            fine = (
+                isinstance(each, tuple)
+                and len(each) == 2
+                and all(isinstance(part, str) and not set(part) & set("\r\n\0") for part in each)
+                and each[0].isascii()
+            )
+            demand(fine, "protected-fields", f"{each!r:.100}")
+
+    def test_files(self) -> None:
+        people = self.people()
+        romeo, juliet = people["romeo"], people["juliet"]
+        made: Any = romeo.encrypter
+        if not isinstance(made, FileEncrypter):
+            return
+        keys = drive(made.seal_keys(people.seal_job("romeo", "juliet"), romeo.ports))
+        job = people.open_job("juliet", "romeo", Direction.RECEIVED)
+        content = bytes(range(256)) * 2000
+        with tempfile.TemporaryDirectory() as folder:
+            plain, coded, read = (Path(folder, name) for name in ("plain", "coded", "read"))
+            plain.write_bytes(content)
+            drive(made.encrypt_file(plain, coded, keys, romeo.ports))
+            drive(juliet.encrypter.decrypt_file(coded, read, job, juliet.ports))  # type: ignore[attr-defined]
+            demand(read.read_bytes() == content, "file-encryption", "another content came out")
+            private = read.stat().st_mode & 0o077 == 0
+            demand(private, "file-encryption", "others can read the decrypted file")
+            read.unlink()
+            whole = coded.read_bytes()
+            coded.write_bytes(whole[: len(whole) // 2])
+            try:
+                drive(juliet.encrypter.decrypt_file(coded, read, job, juliet.ports))  # type: ignore[attr-defined]
+            except GreError:
+                demand(not read.exists(), "file-encryption", "half a file was left after a failure")
+            else:
+                demand(condition=False, rule="file-encryption", found="half a file opened")
+
+
+def _failing(party: Party, what: str) -> Any:
+    from dataclasses import replace  # noqa: PLC0415
+
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            async def fail(*_args: object, **_options: object) -> Any:
+                if what == "store":
+                    raise StoreError("The disk is broken.")
+                raise PeerTimeout("The stream is down.")
+
+            return fail
+
+    return replace(party.ports, **{what: Failing()})

@@ -1,0 +1,86 @@
+"""What a hostile peer may do to an encrypter."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gre_core.model import Body, Opened, Signature
+from gre_core.testing.conformance.bounding import bounded, hostile
+from gre_core.testing.conformance.calling import drive
+from gre_core.testing.conformance.damaging import rubbish
+from gre_core.testing.conformance.encrypters.base import EncrypterSuite
+from gre_core.testing.conformance.encrypters.bodies import damaged
+from gre_core.testing.conformance.rules import demand
+
+_LEGAL: Final = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn"]) | st.sampled_from("\t\n"), max_size=200)
+
+
+class Hostility(EncrypterSuite):
+    """Damage is noticed, only our own errors come out, in bounded time and memory."""
+
+    def test_damage_is_noticed(self) -> None:
+        people = self.people()
+        for sender in ("romeo", "nurse"):
+            payload = f"from {sender}".encode()
+            body = self.seal(people, sender, "juliet", payload=payload)
+            job = people.open_job("juliet", "romeo")
+            before = self.try_open(people["juliet"], body, job)
+            was_good = isinstance(before, Opened) and before.verdict.signature is Signature.GOOD
+            for doing, bad in damaged(body, 5 * self.examples):
+                opened = self.try_open(people["juliet"], bad, job, doing)
+                if isinstance(opened, Opened):
+                    found = f"{doing}: it opened as another plaintext"
+                    demand(opened.payload == payload, "damage-detected", found)
+                    better = opened.verdict.signature is Signature.GOOD and not was_good
+                    demand(not better, "damage-detected", f"{doing}: the verdict became good")
+
+    def test_rubbish_raises_our_own_errors_only(self) -> None:
+        people = self.people()
+        job = people.open_job("juliet", "romeo")
+        bodies = [Body(data.decode("latin-1")) for _, data in rubbish() if b"\0" not in data]
+        bodies += [Body(base64.b64encode(data).decode()) for _, data in rubbish()]
+        bodies += [Body(children=(Element("{urn:example:unknown}a"),)), Body("a", (Element("a"), Element("b")))]
+        for body in bodies:
+            result = self.try_open(people["juliet"], body, job, f"{body.text[:20]!r}")
+            demand(not isinstance(result, Opened), "damage-detected", f"{body.text[:20]!r} opened")
+
+    def test_random_bodies_raise_our_own_errors_only(self) -> None:
+        people = self.people()
+        job = people.open_job("juliet", "romeo")
+
+        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
+        @given(_LEGAL | st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()))
+        def check(text: str) -> None:
+            self.try_open(people["juliet"], Body(text), job, f"{text[:40]!r}")
+
+        check()
+
+    def test_hostile_bodies_take_bounded_time_and_memory(self) -> None:
+        people = self.people()
+        juliet, job = people["juliet"], people.open_job("juliet", "romeo")
+        valid = self.seal(people, "romeo", "juliet")
+        # The bodies go by number: a body is no bytes.
+        bodies = list(self.hostile)
+        names = [f"hostile[{number}]" for number in range(len(bodies))]
+        for name, data in hostile(valid.text.encode(), self.hostile_size):
+            bodies += [Body(data.decode("latin-1")), Body(base64.b64encode(data).decode())]
+            names += [f"text: {name}", f"base64 of: {name}"]
+        try:
+            raw = base64.b64decode(valid.text, validate=True)
+        except ValueError:
+            raw = b""
+        for name, data in hostile(raw, self.hostile_size) if raw else ():
+            bodies.append(Body(base64.b64encode(data).decode()))
+            names.append(f"base64 of: {name}")
+
+        def work(number: bytes) -> None:
+            drive(self.opening(juliet, bodies[int(number)], job))
+
+        bounded(
+            [(name, b"%d" % number) for number, name in enumerate(names)], work, self.seconds, self.memory
+        )

@@ -1,0 +1,11 @@
+"""The encrypter keeps what the conformance kit demands."""
+
+from __future__ import annotations
+
+from gre_encrypter_openpgp.plugin import gre_encrypters
+
+from gre_core.testing.conformance import EncrypterConformance
+
+
+class TestOpenPGP(EncrypterConformance):
+    provider = next(iter(gre_encrypters()))
