@@ -8,13 +8,13 @@ keys elsewhere overrides ``introduce`` of the suite.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gre_core.jid_escape import escape
 from gre_core.model import DataForm, Direction, OpenJob, Recipient, SealJob
 from gre_core.namespaces import Namespace, formatter
-from gre_core.ports import Ports, refuse
+from gre_core.ports import Ports
 from gre_core.stores import MemoryStore
 from gre_core.testing.fakes import FakePubSub, InlineWorker
 
@@ -63,7 +63,7 @@ class Party:
         encrypter: made by the provider, for this person alone.
         pubsub: the port, with ``put`` to let somebody have a node.
         worker: the worker, when the host has one; ``calls`` says what was called.
-        questions: what the user was asked. Everything is refused.
+        questions: what the user was asked; the answer is :attr:`People.answer`.
         times: how often the person began anew with an empty store.
     """
 
@@ -91,6 +91,10 @@ class People:
         namespace: of the encrypter.
         accounts: account and address by name, as :data:`ACCOUNTS`.
         worker: hosts have a worker process.
+
+    Attributes:
+        answer: what users say to every question: yes while they are introduced, no from then on.
+        all: everybody by name.
     """
 
     def __init__(
@@ -103,8 +107,7 @@ class People:
     ) -> None:
         self._make, self._accounts, self._worker = make, accounts, worker
         self.namespace = namespace
-        # Keys that are made now must not seem to come from the future.
-        self.now = datetime.now(UTC) + timedelta(minutes=1)
+        self.answer = False
         self._nodes: dict[tuple[str, str], dict[str, Element | None]] = {}
         self._who = {f"{escape(address)}@{GATEWAY}": account for account, address in accounts.values()}
         self.all: dict[str, Party] = {name: self._party(name) for name in accounts}
@@ -116,18 +119,23 @@ class People:
 
         async def decide(question: Question) -> bool:
             party.questions.append(question)
-            return await refuse(question)
+            return self.answer
 
         async def passphrase(_request: PassphraseRequest) -> str | None:
             return PASSPHRASE
 
-        ports = Ports(MemoryStore(), pubsub, decide, lambda: self.now, worker, passphrase=passphrase)
+        ports = Ports(MemoryStore(), pubsub, decide, self.now, worker, passphrase=passphrase)
         party = Party(name, account, address, ports, self._make(), pubsub, worker)
         return party
 
     def __getitem__(self, name: str) -> Party:
         """Give somebody by name."""
         return self.all[name]
+
+    @staticmethod
+    def now() -> datetime:
+        """Give the present time: libraries that sign look at the system's clock."""
+        return datetime.now(UTC)
 
     def restart(self, name: str) -> None:
         """Let somebody begin a new session: a new encrypter, the same store."""
@@ -151,7 +159,7 @@ class People:
             formatter=formatter("conformance"),
             encrypter=self.namespace,
             origin_id="5d2f6c1a-9a0e-4b57",
-            date=self.now,
+            date=self.now(),
         )
         return replace(job, **changes)
 
@@ -168,6 +176,6 @@ class People:
             encrypter=self.namespace,
             expected_sender=self[sender].address if received else None,
             stanza_id="stanza-1",
-            received=self.now,
+            received=self.now(),
         )
         return replace(job, **changes)

@@ -41,7 +41,7 @@ class ProviderConformance:
     seconds: ClassVar[float] = 20.0
     memory: ClassVar[int] = 512 << 20
     hostile_size: ClassVar[int] = 1 << 19
-    examples: ClassVar[int] = 60
+    examples: ClassVar[int] = 40
     methods: ClassVar[tuple[tuple[str, int, bool], ...]] = ()
 
     # -- making ------------------------------------------------------------------------------------

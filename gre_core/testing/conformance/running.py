@@ -10,6 +10,7 @@ import pytest
 from gre_core.testing.conformance.rules import NonConformance
 
 if TYPE_CHECKING:
+    from gre_core.testing.conformance.package import PackageConformance
     from gre_core.testing.conformance.provider import ProviderConformance
 
 
@@ -35,7 +36,7 @@ class Report:
         return {failure.rule.id for failure in self.broken.values()}
 
 
-def run_suite(suite: type[ProviderConformance]) -> Report:
+def run_suite(suite: type[ProviderConformance | PackageConformance]) -> Report:
     """Call every test of a suite, each on an instance of its own."""
     report = Report()
     for name in sorted(name for name in dir(suite) if name.startswith("test_")):

@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from gre_core.testing.conformance.rules import NonConformance
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +23,9 @@ def in_threads(work: Callable[[int], T]) -> list[T | BaseException]:
 
     Result:
         What each gave or raised, in the order of the numbers.
+
+    Raises:
+        NonConformance: one of them broke a rule of its own.
     """
     results: list[T | BaseException] = [RuntimeError("the thread did not end")] * THREADS
     start = threading.Barrier(THREADS)
@@ -42,4 +47,7 @@ def in_threads(work: Callable[[int], T]) -> list[T | BaseException]:
             thread.join(600)
     finally:
         sys.setswitchinterval(before)
+    for result in results:
+        if isinstance(result, NonConformance):
+            raise result
     return results

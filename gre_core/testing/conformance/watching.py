@@ -45,6 +45,9 @@ _CLOCKS: Final = frozenset(
     {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"}
 )
 _DATES: Final = frozenset({"now", "utcnow", "today"})
+_OWN: Final = ("hypothesis.", "gre_core.testing.conformance.people")
+"""Who may look at the clock itself: Hypothesis measures garbage collections, and the people's hosts have a clock."""
+
 _NOT_COUNTED: Final = frozenset({"linecache", "logging", "structlog", "warnings"})
 
 
@@ -60,8 +63,8 @@ _installed: Final[list[bool]] = []
 
 def _counts(frame: FrameType | None) -> bool:
     """Tell whether something happened on behalf of the plugin itself."""
-    if frame is not None and str(frame.f_globals.get("__name__", "")).startswith("hypothesis."):
-        return False  # it measures garbage collections
+    if frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_OWN):
+        return False
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen "):  # importlib, zipimport
             return False

@@ -78,13 +78,17 @@ class EncrypterSuite(ProviderConformance):
         """Give people of whom Romeo, Juliet and the nurse know each other, and Mallory nobody."""
         __tracebackhide__ = True
         people = People(self.make, self.provider.namespace, self.accounts, worker=worker)
-        call(
-            lambda: self.introduce(people, "romeo", "juliet", "nurse"),
-            own=(),
-            rule="seals",
-            doing="introducing people to each other",
-        )
+        self.meet(people, "romeo", "juliet", "nurse")
         return people
+
+    def meet(self, people: People, *names: str) -> None:
+        """Introduce people, who say yes to what they are asked meanwhile."""
+        __tracebackhide__ = True
+        people.answer = True
+        call(
+            lambda: self.introduce(people, *names), own=(), rule="seals", doing="introducing people to each other"
+        )
+        people.answer = False
 
     def people(self, *, worker: bool = False) -> People:
         """Give people that all tests of the class share: for tests that change nothing."""

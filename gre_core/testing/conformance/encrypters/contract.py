@@ -177,7 +177,7 @@ class Contract(EncrypterSuite):
                 get(name)
             except GreError as error:
                 demand(condition=False, rule="worker-declared", found=f"{name}: {error}")
-        for payload in (b"", b"Wherefore", bytes(300_000)):
+        for payload in (b"", b"Wherefore", b"Wherefore" * 30_000):
             body = self.seal(people, "romeo", "juliet", payload=payload)
             opened = self.open(people, "juliet", "romeo", body)
             demand(opened.payload == payload, "worker-same", "another payload came out")

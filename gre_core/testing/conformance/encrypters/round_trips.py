@@ -138,7 +138,7 @@ class RoundTrips(EncrypterSuite):
         people = self.new_people()
         self.seal(people, "romeo", "juliet")
         people.renew("juliet")
-        self.introduce(people, "juliet", "nurse")
+        self.meet(people, "juliet", "nurse")
         self.look_again(people, "romeo", "juliet")
         result = self.try_seal(people, people.seal_job("romeo", "juliet"), people["romeo"])
         section(self, "asks_about_changed_keys", lambda: not isinstance(result, Body))

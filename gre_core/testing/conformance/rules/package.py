@@ -1,4 +1,4 @@
-"""What holds for packages."""
+"""What holds for packages with plugins."""
 
 from __future__ import annotations
 
@@ -6,4 +6,61 @@ from typing import Final
 
 from gre_core.testing.conformance.rules.rule import Rule
 
-RULES: Final[tuple[Rule, ...]] = ()
+_NAMES: Final = "the page Writing a plugin, names"
+
+RULES: Final = (
+    Rule(
+        "installed",
+        "importlib.metadata",
+        "The distribution is installed where the tests run.",
+        "Install it (`pip install -e .`), and correct `distribution` in the test class.",
+    ),
+    Rule(
+        "entry-point",
+        "gre_core.api, ENTRY_POINT_GROUP",
+        "An entry point in the group gre.v1 leads to a module with hooks, and all of it loads without a problem.",
+        '[project.entry-points."gre.v1"] name = "my_package.plugin", and @hookimpl on its functions.',
+    ),
+    Rule(
+        "distribution-name",
+        _NAMES,
+        "The distribution is named gre-formatter-NAME or gre-encrypter-NAME, as its namespace is.",
+        "Rename it: users look for this name, and the core names it when the plugin is missing.",
+    ),
+    Rule(
+        "import-name",
+        _NAMES,
+        "The distribution gre-formatter-foo imports as gre_formatter_foo.",
+        "Rename the folder below src/, and the entry point.",
+    ),
+    Rule(
+        "light-import",
+        "gre_core.api, providers",
+        "Importing the plugin and asking its hooks loads no library: neither its dependencies nor asyncio, socket, ssl.",
+        "Import them inside make(), or in the module that make() imports.",
+    ),
+    Rule(
+        "version-bounds",
+        "gre_core.api, ENTRY_POINT_GROUP: the ABI",
+        "The requirement of gre-core has a lower and an upper bound.",
+        '"gre-core>=0.1,<0.2" in the dependencies.',
+    ),
+    Rule(
+        "hook-repeats",
+        "gre_core.hookspecs",
+        "A hook gives the same providers each time, as something that can be gone through.",
+        "Build the list from constants, and return it (no generator that is kept).",
+    ),
+    Rule(
+        "hook-quick",
+        "gre_core.hookspecs",
+        "A hook answers at once: it runs at each start of each host.",
+        "Move work into make().",
+    ),
+    Rule(
+        "typed",
+        "PEP 561",
+        "The package has a file py.typed: hosts check their code against it.",
+        "Put an empty py.typed into the package, and into the wheel.",
+    ),
+)

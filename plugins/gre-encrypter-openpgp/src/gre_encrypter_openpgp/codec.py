@@ -1,7 +1,7 @@
 """What stands inside ``<encrypted/>``: base64 of the binary OpenPGP message (RFC 4648, section 4).
 
 Written is only that. Read are also white space in it, an ``<openpgp/>`` child that holds it (XEP-0373), and
-armor.
+armor. Other children are ignored, as XMPP ignores what it does not know (RFC 6120, section 8.4).
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ def message_of(body: Body) -> bytes:
     """Give the binary message of a body, not yet looked into.
 
     Raises:
-        BadEncrypted: no base64, no armor, more than one child, or too large.
+        BadEncrypted: no base64, no armor, more than one message, or too large.
     """
     text = body.text
-    for child in body.children:
-        if len(body.children) > 1 or child.tag != _OPENPGP or text.strip():
+    children = [child for child in body.children if child.tag == _OPENPGP] if body.children else ()
+    for child in children:
+        if len(children) > 1 or text.strip():
             raise BadEncrypted(
                 "The encrypted part must hold base64 text, or one <openpgp/> element and nothing else"
             )

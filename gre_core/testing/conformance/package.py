@@ -1,0 +1,194 @@
+"""The suite for a package: its name, its entry point, its metadata, and what importing it costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import pytest
+
+from gre_core.api import ENTRY_POINT_GROUP
+from gre_core.namespaces import package_for
+from gre_core.registry import Plugins
+from gre_core.testing.conformance.calling import describe
+from gre_core.testing.conformance.rules import demand
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+HEAVY: Final = ("asyncio", "socket", "ssl", "http", "urllib.request", "multiprocessing", "concurrent.futures")
+"""Modules of the standard library that cost time and that no plugin needs before it is made."""
+
+_SECONDS: Final = 1.0
+_HOOKS: Final = ("gre_formatters", "gre_encrypters", "gre_data_fields")
+_PROGRAM: Final = """
+import json, sys
+import gre_core.api, gre_core.hookspecs
+before = set(sys.modules)
+from importlib import import_module
+for name in sys.argv[1:]:
+    module = import_module(name)
+    for hook in {hooks!r}:
+        if hasattr(module, hook):
+            list(getattr(module, hook)())
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+class PackageConformance:
+    """Everything that a package with plugins must keep.
+
+    ::
+
+        class TestPackage(PackageConformance):
+            distribution = "gre-formatter-my-format"
+
+    Attributes:
+        distribution: the name of your distribution. Set it.
+        heavy: further modules that must not be loaded before ``make()``.
+        named_for_its_namespace: the distribution is named as its namespace is; off for a second implementation of a
+            namespace, and for what several packages share.
+    """
+
+    distribution: ClassVar[str]
+    heavy: ClassVar[tuple[str, ...]] = ()
+    named_for_its_namespace: ClassVar[bool] = True
+
+    def found(self) -> Distribution:
+        """Give the installed distribution."""
+        __tracebackhide__ = True
+        name: str | None = getattr(type(self), "distribution", None)
+        if not isinstance(name, str):
+            pytest.fail(f"Set `distribution` in {type(self).__name__}", pytrace=False)
+        try:
+            return distribution(name)
+        except PackageNotFoundError:
+            demand(condition=False, rule="installed", found=f"there is no distribution {name}")
+            raise
+
+    def entry_points(self) -> list[EntryPoint]:
+        """Give the entry points of its plugins."""
+        __tracebackhide__ = True
+        points = list(self.found().entry_points.select(group=ENTRY_POINT_GROUP))
+        demand(points, "entry-point", f"no entry point in the group {ENTRY_POINT_GROUP}")
+        return points
+
+    def modules(self) -> list[Any]:
+        """Give the modules of its plugins."""
+        __tracebackhide__ = True
+        loaded = []
+        for point in self.entry_points():
+            try:
+                loaded.append(point.load())
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                demand(condition=False, rule="entry-point", found=f"{point.value}: {describe(error)}")
+        return loaded
+
+    # -- tests -------------------------------------------------------------------------------------
+
+    def test_its_entry_point_loads(self) -> None:
+        name = self.found().metadata["Name"]
+        self.modules()
+        plugins = Plugins.discover(allow={name})
+        problems = "; ".join(f"{each.plugin}: {each.error}" for each in plugins.problems)
+        demand(not problems, "entry-point", problems)
+        something = plugins.formatters or plugins.encrypters or plugins.data_providers
+        demand(something, "entry-point", "its hooks give no provider")
+
+    def test_its_name_says_what_it_is(self) -> None:
+        name = _normal(self.found().metadata["Name"])
+        plugins = Plugins.discover(allow={name})
+        namespaces = [*plugins.formatters, *plugins.encrypters]
+        if not namespaces or not self.named_for_its_namespace:
+            pytest.skip("it is not named for a namespace")
+        wanted = {_normal(package_for(namespace)) for namespace in namespaces}
+        demand(name in wanted, "distribution-name", f"it is named {name}, and provides for {sorted(wanted)}")
+
+    def test_it_imports_as_it_is_named(self) -> None:
+        wanted = _normal(self.found().metadata["Name"]).replace("-", "_")
+        for point in self.entry_points():
+            top = point.value.partition(".")[0].partition(":")[0]
+            demand(top == wanted, "import-name", f"{point.value} begins with {top}, not with {wanted}")
+
+    def test_nothing_heavy_is_loaded_before_it_is_made(self) -> None:
+        names = [point.value.partition(":")[0] for point in self.entry_points()]
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM.format(hooks=_HOOKS), *names],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        demand(done.returncode == 0, "entry-point", done.stderr.strip()[-300:])
+        loaded = json.loads(done.stdout.strip().splitlines()[-1])
+        heavy = {*HEAVY, *self.heavy, *self._dependencies()}
+        found = sorted(name for name in loaded if name in heavy or name.partition(".")[0] in heavy)
+        demand(not found, "light-import", f"loaded before make(): {', '.join(found[:10])}")
+
+    def test_its_requirement_of_the_core_has_bounds(self) -> None:
+        required = [each for each in self.found().requires or () if _normal(_name(each)) == "gre-core"]
+        demand(required, "version-bounds", "it does not require gre-core at all")
+        bounds = re.findall(r"(~=|==|>=|<=|<|>)", required[0].partition(";")[0])
+        lower, upper = {">=", ">", "~=", "=="} & set(bounds), {"<", "<=", "~=", "=="} & set(bounds)
+        demand(lower and upper, "version-bounds", f"the requirement is {required[0]!r}")
+
+    def test_its_hooks_repeat_themselves(self) -> None:
+        for module in self.modules():
+            for hook in _hooks_of(module):
+                first, second = (
+                    [(type(each), str(each.namespace), each.title) for each in getattr(module, hook)()]
+                    for _ in range(2)
+                )
+                demand(first == second, "hook-repeats", f"{hook} gave {first}, then {second}")
+
+    def test_its_hooks_are_quick(self) -> None:
+        for module in self.modules():
+            for hook in _hooks_of(module):
+                taken = []
+                for _ in range(3):
+                    start = time.perf_counter()
+                    list(getattr(module, hook)())
+                    taken.append(time.perf_counter() - start)
+                demand(min(taken) < _SECONDS, "hook-quick", f"{hook} took {min(taken):.1f} s at best")
+
+    def test_it_is_typed(self) -> None:
+        for module in self.modules():
+            package = sys.modules[module.__name__.partition(".")[0]]
+            folders = [Path(path) for path in getattr(package, "__path__", ())]
+            there = any((folder / "py.typed").is_file() for folder in folders)
+            demand(there, "typed", f"no py.typed in {package.__name__}")
+
+    def _dependencies(self) -> set[str]:
+        """Give the modules that its dependencies install, but for the core and what the core needs."""
+        mine = {_normal(_name(each)) for each in self.found().requires or () if "extra ==" not in each}
+        modules: set[str] = set()
+        for name in mine:
+            if name.startswith("gre-"):
+                continue
+            try:
+                files = distribution(name).files or ()
+            except PackageNotFoundError:
+                continue
+            tops = {file.parts[0] for file in files if file.suffix in {".py", ".so", ".pyd"}}
+            modules |= {top.partition(".")[0] for top in tops}
+        return modules - {"pluggy", "structlog", "typing_extensions", "__pycache__"}
+
+
+def _hooks_of(module: object) -> list[str]:
+    return [hook for hook in _HOOKS if hasattr(module, hook)]
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found[0] if found else ""
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
