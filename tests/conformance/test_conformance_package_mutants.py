@@ -68,7 +68,7 @@ PACKAGES = [
         Package("kit-once", plugin=PLUGIN.replace("title=", "title=str(object()) + ").replace("object()", "next(N)")
                 .replace("@hookimpl", "from itertools import count\nN = count()\n\n@hookimpl")),
     ),
-    ("hook-quick", Package("kit-slow", plugin=PLUGIN.replace("    return", "    __import__('time').sleep(1.1)\n    return"))),
+    ("hook-quick", Package("kit-slow", plugin=PLUGIN.replace("    return", "    __import__('time').sleep(0.2)\n    return"))),
     ("typed", Package("kit-untyped", typed=False)),
 ]  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_a_package_breaks_its_rule_and_no_other(
 ) -> None:
     distribution = package.write(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    suite: Any = type("Suite", (PackageConformance,), {"distribution": distribution})
+    suite: Any = type("Suite", (PackageConformance,), {"distribution": distribution, "hook_seconds": 0.15})
     report = run_suite(suite)
     assert not report.foreign, report.foreign
     wanted = {rule} - {""}

@@ -104,6 +104,7 @@ class DataContributorConformance(ProviderConformance):
             demand(first == second, "fields-repeat", f"{first!r:.150}, then {second!r:.150}")
 
     def test_ports_that_fail(self) -> None:
+        self.make()
         made = self.provider.make(Ports(_Failing(), _Failing()))
         for request in self.requests():
             call(

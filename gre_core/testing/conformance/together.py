@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 THREADS: Final = 8
-_INTERVAL: Final = 1e-5
+_INTERVAL: Final = 1e-4
 """Seconds after which another thread gets its turn: short, so that they meet."""
 
 T = TypeVar("T")

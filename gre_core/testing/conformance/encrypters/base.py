@@ -74,11 +74,13 @@ class EncrypterSuite(ProviderConformance):
                 except (NoUsableKey, PolicyChanged):
                     continue
 
-    def new_people(self, *, worker: bool = False) -> People:
-        """Give people of whom Romeo, Juliet and the nurse know each other, and Mallory nobody."""
+    def new_people(
+        self, *names: str, worker: bool = False
+    ) -> People:
+        """Give people of whom some know each other (Romeo, Juliet and the nurse otherwise), and Mallory nobody."""
         __tracebackhide__ = True
         people = People(self.make, self.provider.namespace, self.accounts, worker=worker)
-        self.meet(people, "romeo", "juliet", "nurse")
+        self.meet(people, *(names or ("romeo", "juliet", "nurse")))
         return people
 
     def meet(self, people: People, *names: str) -> None:

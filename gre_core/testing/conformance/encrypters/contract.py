@@ -61,12 +61,12 @@ class Contract(EncrypterSuite):
             demand(right, "interleaved", f"message {number} came out as {read[:40]!r}")
 
     def test_eight_threads_with_an_object_each(self) -> None:
-        groups = [self.new_people() for _ in range(8)]
+        groups = [self.new_people("romeo", "juliet") for _ in range(8)]
 
         def work(number: int) -> bytes:
             people = groups[number]
             payload = f"message {number}".encode()
-            for _ in range(5):
+            for _ in range(3):
                 body = self.seal(people, "romeo", "juliet", payload=payload)
                 if self.open(people, "juliet", "romeo", body).payload != payload:
                     return b"another payload"

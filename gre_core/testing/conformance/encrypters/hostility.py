@@ -31,7 +31,7 @@ class Hostility(EncrypterSuite):
             job = people.open_job("juliet", "romeo")
             before = self.try_open(people["juliet"], body, job)
             was_good = isinstance(before, Opened) and before.verdict.signature is Signature.GOOD
-            for doing, bad in damaged(body, 5 * self.examples):
+            for doing, bad in damaged(body, 3 * self.examples):
                 opened = self.try_open(people["juliet"], bad, job, doing)
                 if isinstance(opened, Opened):
                     found = f"{doing}: it opened as another plaintext"
