@@ -69,9 +69,7 @@ class InsecureToyFormatter:
         """Read what :func:`toy_payload` wrote; raises :class:`ParseFailed`."""
         try:
             fields = json.loads(payload)
-            files = tuple(
-                _toy_file(*map(_text, each[:3]), *each[3:]) for each in _list(fields["files"])
-            )
+            files = tuple(_toy_file(*map(_text, each[:3]), *each[3:]) for each in _list(fields["files"]))
             when = fields.get("date")
             return Message(
                 _text(fields["text"]),

@@ -101,7 +101,12 @@ def negotiation() -> str:
         ("no feature of GRE itself", [f0, e0], [f0, e0], []),
         ("no formatter in common", ["0", "formatter:other:0", e0], [f0, e0], []),
         ("no encrypter in common", ["0", f0, e1], [f0, e0], []),
-        ("malformed features are ignored", ["0", f0, e0, "formatter:mime:01", "formatter:MIME:9"], [f0, e0], []),
+        (
+            "malformed features are ignored",
+            ["0", f0, e0, "formatter:mime:01", "formatter:MIME:9"],
+            [f0, e0],
+            [],
+        ),
         ("a refused pair", ["0", f0, f1, e0], [f0, f1, e0], [f"{f1} {e0}"]),
         ("all pairs refused", ["0", f0, e0], [f0, e0], [f"{f0} {e0}"]),
         ("by name without a preference", ["0", "formatter:a:0", f0, e0], ["formatter:a:0", f0, e0], []),
@@ -174,7 +179,10 @@ def encrypted() -> str:
     cases = [
         ("text", f"<encrypted xmlns='urn:xmpp:gre:0' {pair}>aGVsbG8=</encrypted>"),
         ("a child", f"<encrypted xmlns='urn:xmpp:gre:0' {pair}><a xmlns='urn:example'>b</a></encrypted>"),
-        ("no encrypter", "<encrypted xmlns='urn:xmpp:gre:0' formatter='urn:xmpp:gre:formatter:mime:0'>a</encrypted>"),
+        (
+            "no encrypter",
+            "<encrypted xmlns='urn:xmpp:gre:0' formatter='urn:xmpp:gre:formatter:mime:0'>a</encrypted>",
+        ),
         ("kinds exchanged", f"<encrypted xmlns='urn:xmpp:gre:0' {_swapped(pair)}>a</encrypted>"),
         ("empty", f"<encrypted xmlns='urn:xmpp:gre:0' {pair}/>"),
         ("another namespace", f"<encrypted xmlns='urn:xmpp:gre:1' {pair}>a</encrypted>"),
@@ -207,7 +215,9 @@ def _element(xml: str) -> Any:
 # -- MIME ----------------------------------------------------------------------------------------------
 
 MIME, OPENPGP = formatter("mime"), encrypter("openpgp")
-OPEN_JOB = OpenJob("romeo@xmpp.example", r"juliet\40capulet.example@gateway.example", Direction.RECEIVED, MIME, OPENPGP)
+OPEN_JOB = OpenJob(
+    "romeo@xmpp.example", r"juliet\40capulet.example@gateway.example", Direction.RECEIVED, MIME, OPENPGP
+)
 SEAL_JOB = SealJob(
     "juliet@xmpp.example",
     (Recipient(r"romeo\40montague.example@gateway.example", "romeo@montague.example"),),
@@ -220,22 +230,33 @@ SEAL_JOB = SealJob(
 
 
 def messages() -> Iterator[tuple[str, Message]]:
-    picture = Attachment.from_bytes("pixel.png", "image/png", TINY_PNG, inline=True, content_id="pixel@example.org")
+    picture = Attachment.from_bytes(
+        "pixel.png", "image/png", TINY_PNG, inline=True, content_id="pixel@example.org"
+    )
     file = Attachment.from_bytes
     yield "empty", Message()
     yield "plain text", Message("Wherefore art thou Romeo?\n", subject="Balcony")
     yield "every script", Message("\n".join(SCRIPTS.values()), subject=SCRIPTS["Korean"])
     yield "text and HTML", Message("Wherefore", "<p>Wherefore</p>")
-    yield "a picture inside HTML", Message("Look", '<img src="cid:pixel@example.org">', attachments=(picture,))
-    yield "files", Message(
-        "See there",
-        attachments=(
-            file("Ďáblův plán.pdf", "application/pdf", b"%PDF-"),
-            file("計画.txt", "text/plain", b"a\r\nb\n"),
-            file("empty.bin", "application/octet-stream", b""),
+    yield (
+        "a picture inside HTML",
+        Message("Look", '<img src="cid:pixel@example.org">', attachments=(picture,)),
+    )
+    yield (
+        "files",
+        Message(
+            "See there",
+            attachments=(
+                file("Ďáblův plán.pdf", "application/pdf", b"%PDF-"),
+                file("計画.txt", "text/plain", b"a\r\nb\n"),
+                file("empty.bin", "application/octet-stream", b""),
+            ),
         ),
     )
-    yield "an answer", Message("Yes", in_reply_to="a@example.org", references=("z@example.org", "a@example.org"))
+    yield (
+        "an answer",
+        Message("Yes", in_reply_to="a@example.org", references=("z@example.org", "a@example.org")),
+    )
     yield "lines that look like mail", Message("From me\n.\n--=_x\n>From you\n-- \n")
 
 
@@ -278,7 +299,11 @@ sender, recipient, id and date given, has to read as the same fields; boundaries
 
 # -- OpenPGP -------------------------------------------------------------------------------------------
 
-PEOPLE = {"romeo": "romeo@montague.example", "juliet": "juliet@capulet.example", "nurse": "nurse@capulet.example"}
+PEOPLE = {
+    "romeo": "romeo@montague.example",
+    "juliet": "juliet@capulet.example",
+    "nurse": "nurse@capulet.example",
+}
 
 
 def secret(name: str) -> bytes:
@@ -334,7 +359,11 @@ def openpgp_messages() -> str:
     for name, to, by, payload, verdict in cases:
         message = kept("openpgp-messages", name, "body", lambda t=to, b=by, p=payload: seal(t, b, p))  # type: ignore[misc]
         block = [("name", name), ("reader", "romeo"), ("from", "juliet"), ("body-base64", b64(message))]
-        block += [("error", verdict)] if verdict == "not-for-us" else [("verdict", verdict), ("payload-base64", b64(payload))]
+        block += (
+            [("error", verdict)]
+            if verdict == "not-for-us"
+            else [("verdict", verdict), ("payload-base64", b64(payload))]
+        )
         blocks.append(block)
         if name == "good":
             good = message
@@ -349,7 +378,15 @@ def openpgp_messages() -> str:
         ("no OpenPGP at all", b"Wherefore", "bad-encrypted"),
         ("not encrypted", bytes([0xCB, 6]) + b"b\0\0\0\0\0", "bad-encrypted"),
     ]:
-        blocks.append([("name", name), ("reader", "romeo"), ("from", "juliet"), ("body-base64", b64(message)), ("error", error)])
+        blocks.append(
+            [
+                ("name", name),
+                ("reader", "romeo"),
+                ("from", "juliet"),
+                ("body-base64", b64(message)),
+                ("error", error),
+            ]
+        )
     head = """OpenPGP messages: body-base64 is, as it stands, the text of <encrypted/>. The reader holds his own secret key, and
 knows the public key of the contact in `from`. verdict: good, unsigned, or not-good (anything that is not good).
 error: not-for-us, decrypt-failed or bad-encrypted; any: one of them, and never a payload."""

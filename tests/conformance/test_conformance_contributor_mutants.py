@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,7 +108,7 @@ class ChokesOnChildren(Toy):
 @breaks("no-io")
 class OpensAFile(Toy):
     def given(self, request: DataRequest) -> list[Any]:
-        with open(os.devnull, "rb"):
+        with Path(os.devnull).open("rb"):
             return []
 
 

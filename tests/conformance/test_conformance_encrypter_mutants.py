@@ -10,7 +10,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -40,7 +40,7 @@ class ToySuite(EncrypterConformance):
     huge = 20_000
     examples = 6
     hostile_size = 1 << 12
-    accounts = {
+    accounts: ClassVar = {
         name: (address, address)
         for name, address in (
             ("romeo", "romeo@montague.example"),

@@ -9,6 +9,7 @@ import logging
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ import pytest
 from gre_core.api import FormatterProvider, Message, encrypter, formatter
 from gre_core.errors import FormatFailed, ParseFailed
 from gre_core.message_codec import encode_message
-from gre_core.model import Attachment
 from gre_core.testing.conformance import FormatterConformance
 from gre_core.testing.toys import InsecureToyFormatter, toy_payload
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gre_core.api import OpenJob, SealJob
+    from gre_core.model import Attachment
 
 MUTANTS: list[tuple[str, type[FormatterConformance]]] = []
 """The suites over the mutants, each with the rule that it breaks."""
@@ -165,7 +166,7 @@ class LooksAtTheClock(Toy):
 @breaks("no-io")
 class OpensAFile(Toy):
     def read(self, message: Message) -> Message:
-        with open(os.devnull, "rb"):
+        with Path(os.devnull).open("rb"):
             return message
 
 
@@ -386,7 +387,11 @@ class GivesLists(Toy):
 @breaks("parse-types")
 class ForgetsTheZone(Toy):
     def read(self, message: Message) -> Message:
-        return replace(message, date=datetime(2026, 11, 23)) if not message.text else message
+        return (
+            replace(message, date=message.date and message.date.replace(tzinfo=None))
+            if not message.text
+            else message
+        )
 
 
 class Unclosed(io.BytesIO):

@@ -47,7 +47,9 @@ class Package:
         info = place / f"{distribution.replace('-', '_')}-0.1.dist-info"
         info.mkdir()
         requires = f"Requires-Dist: {self.requires}\n" if self.requires else ""
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.1\n{requires}")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.1\n{requires}"
+        )
         (info / "entry_points.txt").write_text(f"[{self.group}]\ntest = {top}.plugin\n")
         return distribution
 

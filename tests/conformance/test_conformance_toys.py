@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gre_core.testing.conformance import EncrypterConformance, FormatterConformance
 from gre_core.testing.fakes import KEY_NODE, toy_encrypter, toy_formatter
@@ -19,7 +19,7 @@ class TestToyEncrypter(EncrypterConformance):
     """Its keys are names, which others put into a node."""
 
     provider = toy_encrypter(keys=True)
-    accounts = {
+    accounts: ClassVar = {
         name: (address, address)
         for name, address in (
             ("romeo", "romeo@montague.example"),

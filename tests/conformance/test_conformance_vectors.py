@@ -20,7 +20,9 @@ from gre_core.testing.vectors import NAMES, Vector
 
 
 def all_of(name: str) -> Any:
-    return pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in vectors.read(name)])
+    return pytest.mark.parametrize(
+        "vector", [pytest.param(each, id=each["name"]) for each in vectors.read(name)]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,9 @@ _ASYNC: Final = frozenset(
 
 def abilities_of(made: object) -> frozenset[type]:
     """Give the optional Protocols that an object implements."""
-    return frozenset(ability for ability, members in MEMBERS.items() if all(hasattr(made, name) for name in members))
+    return frozenset(
+        ability for ability, members in MEMBERS.items() if all(hasattr(made, name) for name in members)
+    )
 
 
 def half_done(made: object) -> Iterator[str]:
@@ -71,12 +73,7 @@ def half_done(made: object) -> Iterator[str]:
 
 def _complaint(member: Any, name: str, count: int | None) -> str:
     if count is None:
-        wanted = "a text" if name == "worker_parser" else "an iterable of texts"
-        if callable(member):
-            return f"is a method; it has to be a property that gives {wanted}"
-        values = [member] if name == "worker_parser" else list(member) if hasattr(member, "__iter__") else [None]
-        single = isinstance(member, str) is (name == "worker_parser")
-        return "" if single and all(isinstance(value, str) for value in values) else f"is not {wanted}"
+        return _about_property(member, name)
     if not callable(member):
         return "cannot be called"
     if inspect.iscoroutinefunction(member) is not (name in _ASYNC):
@@ -86,5 +83,15 @@ def _complaint(member: Any, name: str, count: int | None) -> str:
     except TypeError as error:
         return f"with {count} arguments: {error}"
     except ValueError:
-        return ""  # a method of an extension in C tells no signature
+        pass  # a method of an extension in C tells no signature
     return ""
+
+
+def _about_property(member: Any, name: str) -> str:
+    one = name == "worker_parser"
+    wanted = "a text" if one else "an iterable of texts"
+    if callable(member):
+        return f"is a method; it has to be a property that gives {wanted}"
+    if isinstance(member, str) is not one or not hasattr(member, "__iter__"):
+        return f"is not {wanted}"
+    return "" if one or all(isinstance(value, str) for value in member) else f"is not {wanted}"

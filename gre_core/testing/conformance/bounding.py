@@ -34,7 +34,17 @@ def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
         size: of each.
     """
     pieces = [bytes([code]) for code in b"[{(<\"'\\=-&;:,\r\n \0\xff%A"]
-    pieces += [b'{"a":', b"[[{", b"<a>", b"<!--", b"--\r\n", b"a: b\r\n", b"=?utf-8?q?a?=", b"\r\n ", b"; a=b"]
+    pieces += [
+        b'{"a":',
+        b"[[{",
+        b"<a>",
+        b"<!--",
+        b"--\r\n",
+        b"a: b\r\n",
+        b"=?utf-8?q?a?=",
+        b"\r\n ",
+        b"; a=b",
+    ]
     cut = len(valid) // 3
     pieces += [piece for piece in (valid, valid[:cut], valid[cut : 2 * cut], valid[-cut:]) if piece]
     made = [(f"{piece[:12]!r} repeated", (piece * (size // len(piece) + 1))[:size]) for piece in pieces]
@@ -62,7 +72,9 @@ def bounded(
             return
         name = rest[at][0]
         demand(outcome != "time", "bounded-time", f"{name}: more than {seconds:g} s of processor time")
-        demand(outcome != "memory", "bounded-memory", f"{name}: more than {memory >> 20} MiB more than before")
+        demand(
+            outcome != "memory", "bounded-memory", f"{name}: more than {memory >> 20} MiB more than before"
+        )
 
 
 def _in_child(

@@ -88,14 +88,20 @@ class DataContributorConformance(ProviderConformance):
         made = self.make()
         for request in self.requests():
             fields = [field for field in self.fields(made, request) if isinstance(field, DataField)]
-            demand(len(fields) <= MAX_FIELDS, "field-values", f"{len(fields)} fields, and {MAX_FIELDS} may be")
+            demand(
+                len(fields) <= MAX_FIELDS, "field-values", f"{len(fields)} fields, and {MAX_FIELDS} may be"
+            )
             for field in fields:
                 values: tuple[object, ...] = field.values
                 texts = isinstance(values, tuple) and all(isinstance(value, str) for value in values)
                 demand(texts, "field-values", f"the values of {field.name} are no tuple of texts")
                 demand(all(map(is_legal, field.values)), "field-values", f"{field.name} has what XML forbids")
                 size = sum(map(len, field.values))
-                demand(size <= MAX_VALUE, "field-values", f"{field.name} has {size} characters, {MAX_VALUE} may be")
+                demand(
+                    size <= MAX_VALUE,
+                    "field-values",
+                    f"{field.name} has {size} characters, {MAX_VALUE} may be",
+                )
 
     def test_the_same_request_gets_the_same_fields(self) -> None:
         made = self.make()

@@ -23,7 +23,7 @@ SCRIPTS: Final = {
     "Greek": "Ῥωμαῖε, διὰ τί εἶ Ῥωμαῖος;",
     "Hebrew": "מדוע אתה רומאו?",
     "Japanese": "ああロミオ、どうしてあなたはロミオなの？",
-    "Khmer": "សួស្តី​ពិភពលោក",
+    "Khmer": "សួស្តី\u200bពិភពលោក",
     "Korean": "오 로미오, 왜 당신은 로미오인가요?",
     "left and right mixed": "abc \u05d0\u05d1\u05d2 123 \u0627\u0644\u0633 xyz",
     "mathematics": "𝕽𝖔𝖒𝖊𝖔 ∀x∈ℝ: ⌈x⌉ ≥ x",
@@ -39,7 +39,7 @@ AWKWARD: Final = {
     "From at the start of a line": "From me to you\n>From you to me\n",
     "a line of 5,000 characters": "a" * 5000 + "\n" + "é" * 5000,
     "a signature's dashes": "-- \nRomeo\n--=_x\n--x--\n",
-    "delimiters of many formats": "</a><!-- --> ]]> \\\" ' ; & &amp; {\"a\": [1]} %00 =?utf-8?q?a?= =20 =\n",
+    "delimiters of many formats": '</a><!-- --> ]]> \\" \' ; & &amp; {"a": [1]} %00 =?utf-8?q?a?= =20 =\n',
     "what looks like header fields": "Subject: other\nTo: other@example.org\n\nText",
     "only a line end": "\n",
     "only spaces": "   ",
@@ -126,10 +126,18 @@ def _files(huge: int) -> Iterable[Sample]:
         "line ends in a file", files(make("a.bin", binary, b"\r\n\n\r\r\n.\r\n..\nFrom \n--\n")), needs
     )
     yield Sample("a huge file", files(make("huge.bin", binary, bytes(range(256)) * (huge // 256))), needs)
-    yield Sample("two of the same name", files(*(make("a.png", "image/png", TINY_PNG + c) for c in (b"1", b"2"))), needs)
-    yield Sample("thirty files", files(*(make(f"{n}.txt", "text/plain", b"%d" % n) for n in range(30))), needs)
+    yield Sample(
+        "two of the same name",
+        files(*(make("a.png", "image/png", TINY_PNG + c) for c in (b"1", b"2"))),
+        needs,
+    )
+    yield Sample(
+        "thirty files", files(*(make(f"{n}.txt", "text/plain", b"%d" % n) for n in range(30))), needs
+    )
     yield Sample("a name without ending", files(make("README", "text/plain", b"a")), needs)
-    yield Sample("a name of 100 characters", files(make("a" * 96 + ".pdf", "application/pdf", b"%PDF")), needs)
+    yield Sample(
+        "a name of 100 characters", files(make("a" * 96 + ".pdf", "application/pdf", b"%PDF")), needs
+    )
     yield Sample("a name with quotes", files(make("it's a (good) plan; 100%.txt", "text/plain", b"a")), needs)
     for kind, content in (
         ("text/html", b"<p>attached, not shown</p>"),
@@ -144,7 +152,9 @@ def _files(huge: int) -> Iterable[Sample]:
 
 
 def _inline() -> Iterable[Sample]:
-    picture = Attachment.from_bytes("pixel.png", "image/png", TINY_PNG, inline=True, content_id="pixel@example.org")
+    picture = Attachment.from_bytes(
+        "pixel.png", "image/png", TINY_PNG, inline=True, content_id="pixel@example.org"
+    )
     other = Attachment.from_bytes("plan.pdf", "application/pdf", b"%PDF-")
     html = '<p><img src="cid:pixel@example.org"></p>'
     needs = frozenset({"html", "attachments", "inline"})

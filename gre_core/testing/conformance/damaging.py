@@ -43,7 +43,18 @@ def extended(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def rubbish() -> Iterator[tuple[str, bytes]]:
     """Give what is no payload at all."""
-    for piece in (b"", b"\0", b"\xff" * 64, b"{}", b"[]", b"null", b"<a/>", b"\r\n\r\n", b"a" * 5000, b"\xef\xbb\xbf"):
+    for piece in (
+        b"",
+        b"\0",
+        b"\xff" * 64,
+        b"{}",
+        b"[]",
+        b"null",
+        b"<a/>",
+        b"\r\n\r\n",
+        b"a" * 5000,
+        b"\xef\xbb\xbf",
+    ):
         yield f"{piece[:16]!r}", piece
     source = random.Random(1)
     for length in (1, 16, 333, 4096):

@@ -157,7 +157,9 @@ class PackageConformance:
                     start = time.perf_counter()
                     list(getattr(module, hook)())
                     taken.append(time.perf_counter() - start)
-                demand(min(taken) < self.hook_seconds, "hook-quick", f"{hook} took {min(taken):.1f} s at best")
+                demand(
+                    min(taken) < self.hook_seconds, "hook-quick", f"{hook} took {min(taken):.1f} s at best"
+                )
 
     def test_it_is_typed(self) -> None:
         for module in self.modules():

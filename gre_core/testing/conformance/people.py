@@ -42,7 +42,9 @@ PASSPHRASE: Final = "Deny-7d0c1e-thy-father"
 class SharedNodes(FakePubSub):
     """The pubsub port of one person: own nodes, and those of all others at their contact JIDs."""
 
-    def __init__(self, account: str, nodes: dict[tuple[str, str], dict[str, Element | None]], who: Mapping[str, str]):
+    def __init__(
+        self, account: str, nodes: dict[tuple[str, str], dict[str, Element | None]], who: Mapping[str, str]
+    ) -> None:
         super().__init__(account)
         self.nodes = nodes
         self._who = who

@@ -97,7 +97,9 @@ class ProviderConformance:
             return
         namespace = cast("object", provider.namespace)
         demand(
-            isinstance(namespace, Namespace), "namespace-grammar", f"it is {type(namespace).__name__}: {namespace!r}"
+            isinstance(namespace, Namespace),
+            "namespace-grammar",
+            f"it is {type(namespace).__name__}: {namespace!r}",
         )
         try:
             read = Namespace.parse(str(namespace), _KINDS[type(provider)])

@@ -37,7 +37,9 @@ subjects: Final = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Z
 
 names: Final = st.builds(
     "{}.{}".format,
-    st.text(st.characters(categories=["Lu", "Ll", "Lo", "Nd"]) | st.sampled_from("-_ "), min_size=1, max_size=30)
+    st.text(
+        st.characters(categories=["Lu", "Ll", "Lo", "Nd"]) | st.sampled_from("-_ "), min_size=1, max_size=30
+    )
     .map(str.strip)
     .filter(bool),
     st.sampled_from(["txt", "pdf", "png", "tar", "odt"]),
@@ -55,7 +57,12 @@ contents: Final = st.binary(max_size=300)
 payloads: Final = st.binary(max_size=2000)
 """What an encrypter is given."""
 
-ids: Final = st.builds("{}@example.org".format, st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=30).filter(lambda text: not set(".-") & {text[0], text[-1]} and ".." not in text))
+ids: Final = st.builds(
+    "{}@example.org".format,
+    st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=30).filter(
+        lambda text: not set(".-") & {text[0], text[-1]} and ".." not in text
+    ),
+)
 """Ids of messages."""
 
 

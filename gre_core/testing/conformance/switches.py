@@ -31,6 +31,8 @@ def section(suite: object, switch: str, can: Callable[[], bool]) -> None:
     except Exception:  # noqa: BLE001 - whatever it raises, it cannot do it
         able = False
     demand(
-        not able, "switch-hides-ability", f"{switch} = False in {type(suite).__name__}, but a message shows it"
+        not able,
+        "switch-hides-ability",
+        f"{switch} = False in {type(suite).__name__}, but a message shows it",
     )
     pytest.skip(f"switched off in {type(suite).__name__}: {switch} = False")

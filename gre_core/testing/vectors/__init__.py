@@ -59,7 +59,8 @@ class Vector:
         """Give a text that stands plainly or in base64, or None when it does not stand there."""
         if f"{key}-base64" in self:
             return self.bytes(key).decode()
-        return self[key] if key in self else None
+        found = self.all(key)
+        return found[0] if found else None
 
 
 def parse(text: str) -> list[Vector]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter
 from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, PublicKey, data_node, list_element, pubkey_element
@@ -12,7 +15,9 @@ from gre_core.ports import Ports
 from gre_core.stores import MemoryStore
 from gre_core.testing import vectors
 from gre_core.testing.fakes import FakePubSub, InlineWorker, say_yes
-from gre_core.testing.vectors import Vector
+
+if TYPE_CHECKING:
+    from gre_core.testing.vectors import Vector
 
 VECTORS = [pytest.param(each, id=each["name"]) for each in vectors.read("openpgp-messages")]
 KEYS = {each["name"]: each for each in vectors.read("openpgp-keys")}
@@ -51,10 +56,17 @@ async def test_it_opens_as_it_should(vector: Vector, worker: bool) -> None:
     body = Body(vector["body-base64"])
     try:
         opened = await made.decrypt(body, await made.open_keys(body, job, ports), ports)
+        if opened.missing:  # the first message of a contact: his keys are looked up now
+            again = replace(job, missing=opened.missing)
+            opened = await made.decrypt(body, await made.open_keys(body, again, ports), ports)
     except GreError as error:
-        assert "error" in vector, error
+        failed: GreError | None = error
+    else:
+        failed = None
+    if failed is not None:
+        assert "error" in vector, failed
         wanted = ERRORS.get(vector["error"], tuple(ERRORS.values()))
-        assert isinstance(error, wanted)  # type: ignore[arg-type]
+        assert isinstance(failed, wanted)  # type: ignore[arg-type]
         return
     assert "error" not in vector
     assert opened.payload == vector.bytes("payload")

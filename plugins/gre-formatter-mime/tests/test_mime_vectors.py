@@ -36,7 +36,9 @@ def files(vector: Vector) -> tuple[Attachment, ...]:
             case "file-content-base64":
                 content = base64.b64decode(value)
                 found.append(
-                    Attachment.from_bytes(name, kind, content, inline=shown is not None, content_id=shown or None)
+                    Attachment.from_bytes(
+                        name, kind, content, inline=shown is not None, content_id=shown or None
+                    )
                 )
             case _:
                 pass

@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gre_core.api import EncrypterProvider, Observing, Preparing
-from gre_core.errors import BadEncrypted, DecryptFailed, GreError, NotForUs, NoUsableKey, PolicyChanged, WorkerFailed
+from gre_core.errors import (
+    BadEncrypted,
+    DecryptFailed,
+    GreError,
+    NotForUs,
+    NoUsableKey,
+    PolicyChanged,
+    WorkerFailed,
+)
 from gre_core.model import Body, Direction, Opened, OpenJob, SealJob, Verdict
 from gre_core.testing.conformance.calling import call, drive
 from gre_core.testing.conformance.encrypters.bodies import over_the_wire
@@ -74,9 +82,7 @@ class EncrypterSuite(ProviderConformance):
                 except (NoUsableKey, PolicyChanged):
                     continue
 
-    def new_people(
-        self, *names: str, worker: bool = False
-    ) -> People:
+    def new_people(self, *names: str, worker: bool = False) -> People:
         """Give people of whom some know each other (Romeo, Juliet and the nurse otherwise), and Mallory nobody."""
         __tracebackhide__ = True
         people = People(self.make, self.provider.namespace, self.accounts, worker=worker)
@@ -88,7 +94,10 @@ class EncrypterSuite(ProviderConformance):
         __tracebackhide__ = True
         people.answer = True
         call(
-            lambda: self.introduce(people, *names), own=(), rule="seals", doing="introducing people to each other"
+            lambda: self.introduce(people, *names),
+            own=(),
+            rule="seals",
+            doing="introducing people to each other",
         )
         people.answer = False
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
-from gre_core.model import Body
 from gre_core.testing.conformance.damaging import flipped, places, truncated
 from gre_core.testing.conformance.rules import demand
 from gre_core.testing.fakes import through_xml
@@ -19,6 +18,7 @@ from gre_core.xml_text import is_legal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gre_core.model import Body
     from gre_core.namespaces import Namespace
 
 UNKNOWN = "{urn:example:unknown}extension"
@@ -28,16 +28,20 @@ def over_the_wire(body: Body, formatter: Namespace, encrypter: Namespace) -> Bod
     """Give a body as it arrives at the other end of a stream."""
     __tracebackhide__ = True
     rule = "body-survives-xml"
-    demand(isinstance(body.text, str) and is_legal(body.text), rule, "the text has characters that XML forbids")
+    demand(
+        isinstance(body.text, str) and is_legal(body.text), rule, "the text has characters that XML forbids"
+    )
     for child in body.children:
         demand(isinstance(child, Element), rule, f"a child is {type(child).__name__}")
         demand(str(child.tag).startswith("{"), rule, f"the child {child.tag} has no namespace")
     encrypted = wire.Encrypted(formatter, encrypter, body)
     try:
-        stanza = through_xml(wire.build_message("a@example.org", "id", encrypted, receipt=False, origin_id="id"))
+        stanza = through_xml(
+            wire.build_message("a@example.org", "id", encrypted, receipt=False, origin_id="id")
+        )
         read = next(stanza.iterfind(wire.ENCRYPTED_TAG))
         return wire.parse_encrypted(read).body
-    except Exception as error:  # noqa: BLE001 - whatever it is, it does not survive
+    except Exception as error:
         demand(condition=False, rule=rule, found=f"{type(error).__name__}: {error}")
         raise
 
@@ -63,8 +67,9 @@ def damaged(body: Body, count: int) -> Iterator[tuple[str, Body]]:
     for doing, text in _damaged_text(body.text, count):
         yield f"text: {doing}", replace(body, text=text)
     for number, child in enumerate(body.children):
-        yield f"child {number} left out", replace(
-            body, children=body.children[:number] + body.children[number + 1 :]
+        yield (
+            f"child {number} left out",
+            replace(body, children=body.children[:number] + body.children[number + 1 :]),
         )
         for at, inner in enumerate(child.iter()):
             for doing, text in _damaged_text(inner.text or "", count):

@@ -29,7 +29,9 @@ class Contract(EncrypterSuite):
 
     def test_no_file_socket_clock_or_event_loop(self) -> None:
         people = self.people()
-        self.open(people, "juliet", "romeo", self.seal(people, "romeo", "juliet"))  # once, to load what is needed
+        self.open(
+            people, "juliet", "romeo", self.seal(people, "romeo", "juliet")
+        )  # once, to load what is needed
         with hands_off("sealing"):
             body = self.seal(people, "romeo", "juliet")
         with hands_off("opening"):
@@ -151,12 +153,18 @@ class Contract(EncrypterSuite):
             errors = [self.try_open(juliet, bad, job, doing) for doing, bad in damaged(body, self.examples)]
             errors.append(self.try_open(people["mallory"], body, people.open_job("mallory", "romeo")))
         secrets = forms(CANARY.encode()) | {PASSPHRASE}
-        demand(not shows(heard.getvalue(), secrets), "no-secret-in-log", "a secret stands in the log or the output")
+        demand(
+            not shows(heard.getvalue(), secrets),
+            "no-secret-in-log",
+            "a secret stands in the log or the output",
+        )
         for error in errors:
             told = texts_of(error) if isinstance(error, OpenError | RemoteProtocolError) else ""
             demand(not shows(told, secrets), "no-secret-in-errors", f"{type(error).__name__} quotes a secret")
         for each in shown:
-            demand(not shows(repr(each), secrets), "no-secret-in-repr", f"repr of {type(each).__name__} shows it")
+            demand(
+                not shows(repr(each), secrets), "no-secret-in-repr", f"repr of {type(each).__name__} shows it"
+            )
         self._no_passphrase_in_store(people)
 
     def _no_passphrase_in_store(self, people: People) -> None:
@@ -195,7 +203,8 @@ class Contract(EncrypterSuite):
 
         other = copy(people)
         other.all = {
-            name: replace(party, ports=replace(party.ports, worker=None)) for name, party in people.all.items()
+            name: replace(party, ports=replace(party.ports, worker=None))
+            for name, party in people.all.items()
         }
         return other
 

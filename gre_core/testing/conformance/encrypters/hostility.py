@@ -17,7 +17,9 @@ from gre_core.testing.conformance.encrypters.base import EncrypterSuite
 from gre_core.testing.conformance.encrypters.bodies import damaged
 from gre_core.testing.conformance.rules import demand
 
-_LEGAL: Final = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn"]) | st.sampled_from("\t\n"), max_size=200)
+_LEGAL: Final = st.text(
+    st.characters(exclude_categories=["Cc", "Cs", "Cn"]) | st.sampled_from("\t\n"), max_size=200
+)
 
 
 class Hostility(EncrypterSuite):
@@ -44,7 +46,10 @@ class Hostility(EncrypterSuite):
         job = people.open_job("juliet", "romeo")
         bodies = [Body(data.decode("latin-1")) for _, data in rubbish() if b"\0" not in data]
         bodies += [Body(base64.b64encode(data).decode()) for _, data in rubbish()]
-        bodies += [Body(children=(Element("{urn:example:unknown}a"),)), Body("a", (Element("a"), Element("b")))]
+        bodies += [
+            Body(children=(Element("{urn:example:unknown}a"),)),
+            Body("a", (Element("a"), Element("b"))),
+        ]
         for body in bodies:
             result = self.try_open(people["juliet"], body, job, f"{body.text[:20]!r}")
             demand(not isinstance(result, Opened), "damage-detected", f"{body.text[:20]!r} opened")

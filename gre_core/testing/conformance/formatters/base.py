@@ -160,7 +160,9 @@ class FormatterSuite(ProviderConformance):
         assert isinstance(read, Message)
         return read
 
-    def through(self, made: Formatter, message: Message, job: SealJob | None = None, doing: str = "") -> Message:
+    def through(
+        self, made: Formatter, message: Message, job: SealJob | None = None, doing: str = ""
+    ) -> Message:
         """Format a message and read it again."""
         __tracebackhide__ = True
         return self.parse(made, self.format(made, message, job, doing), doing)

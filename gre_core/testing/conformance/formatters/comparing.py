@@ -50,8 +50,10 @@ def _texts(rule: str, wanted: str, read: str) -> Iterator[tuple[str, str]]:
         at = next((n for n in range(ends) if wanted[n] != read[n]), ends)
         yield (
             rule,
-            f"{len(wanted)} characters became {len(read)}; they differ from number {at} on: "
-            f"{wanted[at : at + 40]!r} became {read[at : at + 40]!r}",
+            (
+                f"{len(wanted)} characters became {len(read)}; they differ from number {at} on: "
+                f"{wanted[at : at + 40]!r} became {read[at : at + 40]!r}"
+            ),
         )
 
 

@@ -109,7 +109,7 @@ class Contract(FormatterSuite):
         job = self.seal_job(data=DataForm(self.legacy_ids[0], strange), options=options)
         try:
             payload: Any = made.format(message, job)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is about what has to be ignored
+        except Exception as error:
             demand(condition=False, rule="unknown-data-ignored", found=f"format() raised {error!r:.300}")
             raise AssertionError from error
         known = self.through(made, message)
@@ -126,7 +126,9 @@ class Contract(FormatterSuite):
             errors = [self.try_format(made, bad, job) for bad in _inexpressible()]
             for doing, bad in [*flipped(payload, self.examples), *truncated(payload, self.examples)]:
                 errors.append(self._error_of(made, bad, doing))
-        demand(not shows(heard.getvalue()), "no-secret-in-log", "the plaintext stands in the log or the output")
+        demand(
+            not shows(heard.getvalue()), "no-secret-in-log", "the plaintext stands in the log or the output"
+        )
         for error in errors:
             told = texts_of(error) if isinstance(error, GreError) else ""
             demand(not shows(told), "no-secret-in-errors", f"{type(error).__name__} quotes the plaintext")
@@ -156,7 +158,9 @@ class Contract(FormatterSuite):
             except ParseFailed:
                 pass
             except Exception as error:  # noqa: BLE001 - that is what is looked for
-                demand(condition=False, rule="file-methods", found=f"parse_from({doing}) raised {error!r:.200}")
+                demand(
+                    condition=False, rule="file-methods", found=f"parse_from({doing}) raised {error!r:.200}"
+                )
 
     def test_the_worker_reads_the_same(self) -> None:
         made, job = self.make(), self.seal_job()

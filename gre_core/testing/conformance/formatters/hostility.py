@@ -30,7 +30,12 @@ class Hostility(Contract):
 
     def test_damaged_payloads_raise_our_own_errors_only(self) -> None:
         made, payload = self.make(), self._valid()
-        damaged = [*flipped(payload, 5 * self.examples), *truncated(payload, self.examples), *extended(payload), *rubbish()]
+        damaged = [
+            *flipped(payload, 5 * self.examples),
+            *truncated(payload, self.examples),
+            *extended(payload),
+            *rubbish(),
+        ]
         for doing, bad in damaged:
             read = self.try_parse(made, bad, doing)
             if isinstance(read, Message):
@@ -48,7 +53,16 @@ class Hostility(Contract):
 
     def test_whatever_is_written_raises_our_own_errors_only(self) -> None:
         made = self.make()
-        for strange in ("\ud800", "\udfff\ud800", "\0", "\x1b[31m", "\ufffe", "\uffff", "\U0010ffff", "a\r\nb"):
+        for strange in (
+            "\ud800",
+            "\udfff\ud800",
+            "\0",
+            "\x1b[31m",
+            "\ufffe",
+            "\uffff",
+            "\U0010ffff",
+            "a\r\nb",
+        ):
             for message in _with(strange):
                 payload = self.try_format(made, message, doing=f"{strange!r} in a field")
                 if not isinstance(payload, FormatFailed):
@@ -103,7 +117,10 @@ class Hostility(Contract):
         made, job = self.make(), self.open_job()
         own = [(f"hostile[{number}]", bad) for number, bad in enumerate(self.hostile)]
         bounded(
-            [*own, *hostile(self._valid(), self.hostile_size)], lambda bad: made.parse(bad, job), self.seconds, self.memory
+            [*own, *hostile(self._valid(), self.hostile_size)],
+            lambda bad: made.parse(bad, job),
+            self.seconds,
+            self.memory,
         )
 
     def _valid(self) -> bytes:
@@ -122,7 +139,9 @@ def _with(strange: str) -> list[Message]:
         Message("a", references=(strange,)),
         Message("a", attachments=(Attachment.from_bytes(strange, "text/plain", b"a"),)),
         Message("a", attachments=(Attachment.from_bytes("a.txt", strange, b"a"),)),
-        Message("a", "b", attachments=(Attachment.from_bytes("a", "a/b", b"", inline=True, content_id=strange),)),
+        Message(
+            "a", "b", attachments=(Attachment.from_bytes("a", "a/b", b"", inline=True, content_id=strange),)
+        ),
     ]
 
 

@@ -131,7 +131,11 @@ class RoundTrips(FormatterSuite):
             if isinstance(payload, FormatFailed):
                 continue
             read = self.parse(made, payload)
-            told = bool(read.attachments) if switch == "attachments" else "Wherefore" in f"{read.text}{read.html}"
+            told = (
+                bool(read.attachments)
+                if switch == "attachments"
+                else "Wherefore" in f"{read.text}{read.html}"
+            )
             demand(
                 told, "loses-nothing-silently", f"a message with {switch} was formatted without, and no error"
             )

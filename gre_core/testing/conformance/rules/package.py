@@ -36,7 +36,7 @@ RULES: Final = (
     Rule(
         "light-import",
         "gre_core.api, providers",
-        "Importing the plugin and asking its hooks loads no library: neither its dependencies nor asyncio, socket, ssl.",
+        "Importing the plugin and asking its hooks loads no library: no dependency, no asyncio, socket or ssl.",
         "Import them inside make(), or in the module that make() imports.",
     ),
     Rule(

@@ -1,0 +1,109 @@
+"""The page about the kit: its tables are those of the kit, its plugin passes, and each rule has its mutant."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gre_core.testing import vectors
+from gre_core.testing.conformance import RULES, TABLES, NonConformance, demand
+from gre_core.testing.conformance.rules.markdown import as_markdown
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "conformance.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def module(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_tables_of_rules_are_those_of_the_kit() -> None:
+    how = "run python tests/conformance/make_rules_page.py"
+    assert module("make_rules_page").page_with(as_markdown()) == PAGE.read_text("utf-8"), how
+
+
+def test_rules_are_complete_and_named_once() -> None:
+    assert sum(map(len, TABLES.values())) == len(RULES)
+    for rule in RULES.values():
+        assert re.fullmatch(r"[a-z-]+", rule.id)
+        for text in (rule.section, rule.wants, rule.mend):
+            assert text.strip() == text != ""
+        assert rule.wants.endswith(".")
+
+
+def test_each_rule_has_a_mutant() -> None:
+    tried = {
+        rule
+        for name in ("formatter", "encrypter", "contributor")
+        for rule, _ in module(f"test_conformance_{name}_mutants").MUTANTS
+    }
+    tried |= {rule for rule, _ in module("test_conformance_package_mutants").PACKAGES}
+    tried |= {"installed"}
+    assert set(RULES) - tried == set()
+
+
+def test_a_failure_says_all() -> None:
+    with pytest.raises(NonConformance) as caught:
+        demand(condition=False, rule="title", found="nothing")
+    told = str(caught.value)
+    rule = RULES["title"]
+    assert caught.value.rule is rule
+    for text in (rule.id, rule.section, rule.wants, rule.mend, "nothing"):
+        assert text in told
+    demand(condition=True, rule="title")
+
+
+def test_the_plugin_of_the_page_passes(tmp_path: Path) -> None:
+    for block in BLOCK.findall(PAGE.read_text("utf-8")):
+        found = re.match(r"# ([\w/]+\.py)\n", block)
+        if found:
+            target = tmp_path / found[1]
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(block, "utf-8")
+    (tmp_path / "gre_formatter_note" / "__init__.py").touch()
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-rs",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        ".",
+        "test_note.py",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": ".", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "switched off in TestNote: html = False" in done.stdout
+    assert "switched off in TestNote: attachments = False" in done.stdout
+
+
+def test_the_reader_of_the_page_reads_the_same() -> None:
+    (source,) = [block for block in BLOCK.findall(PAGE.read_text("utf-8")) if "def read(path)" in block]
+    assert len(source.splitlines()) <= 35
+    scope: dict[str, Any] = {}
+    exec(compile(source, str(PAGE), "exec"), scope)
+    for name in vectors.NAMES:
+        for ours, theirs in zip(vectors.read(name), scope["vectors"][f"{name}.txt"], strict=True):
+            assert [key.removesuffix("-base64") for key, _ in ours.lines] == [key for key, _ in theirs]
