@@ -7,12 +7,13 @@ from xml.etree.ElementTree import Element
 
 from gre_core.api import DataField, DataProvider
 from gre_core.contributions import MAX_FIELDS, MAX_VALUE
-from gre_core.errors import GreError, PeerTimeout, Refused
+from gre_core.errors import GreError, Refused
 from gre_core.model import DataRequest
 from gre_core.namespaces import encrypter, formatter
 from gre_core.ports import Ports
 from gre_core.stores import MemoryStore
 from gre_core.testing.conformance.calling import call, drive
+from gre_core.testing.conformance.failing import FailingPubSub, FailingStore
 from gre_core.testing.conformance.provider import ProviderConformance
 from gre_core.testing.conformance.rules import demand
 from gre_core.testing.conformance.watching import hands_off
@@ -111,7 +112,7 @@ class DataContributorConformance(ProviderConformance):
 
     def test_ports_that_fail(self) -> None:
         self.make()
-        made = self.provider.make(Ports(_Failing(), _Failing()))
+        made = self.provider.make(Ports(FailingStore(), FailingPubSub()))
         for request in self.requests():
             call(
                 lambda request=request: drive(made.fields(request)),  # type: ignore[misc]
@@ -126,13 +127,3 @@ class DataContributorConformance(ProviderConformance):
             self.fields(made, request)
             with hands_off("fields()"):
                 self.fields(made, request)
-
-
-class _Failing:
-    """A port of a host that is offline."""
-
-    def __getattr__(self, name: str) -> Any:
-        async def fail(*_args: object, **_options: object) -> Any:
-            raise PeerTimeout("The stream is down.")
-
-        return fail

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gre_core.api import AddsFields, FileEncrypter, UsesWorker
-from gre_core.errors import GreError, OpenError, PeerTimeout, RemoteProtocolError, StoreError
+from gre_core.errors import GreError, OpenError, RemoteProtocolError
 from gre_core.model import Body, DataForm, Direction, Opened
+from gre_core.testing.conformance.abilities import abilities_of
 from gre_core.testing.conformance.calling import drive
 from gre_core.testing.conformance.encrypters.base import EncrypterSuite
 from gre_core.testing.conformance.encrypters.bodies import damaged, with_unknown_child
+from gre_core.testing.conformance.failing import FailingPubSub, FailingStore
 from gre_core.testing.conformance.leaks import CANARY, forms, listening, shows, texts_of
 from gre_core.testing.conformance.people import PASSPHRASE
 from gre_core.testing.conformance.rules import demand
@@ -21,7 +25,7 @@ from gre_core.testing.conformance.watching import hands_off
 from gre_core.worker_functions import allow, get
 
 if TYPE_CHECKING:
-    from gre_core.testing.conformance.people import Party, People
+    from gre_core.testing.conformance.people import People
 
 
 class Contract(EncrypterSuite):
@@ -120,12 +124,13 @@ class Contract(EncrypterSuite):
 
     def test_ports_that_fail(self) -> None:
         for failing in ("pubsub", "store"):
+            broken: Any = {"pubsub": FailingPubSub(), "store": FailingStore()}[failing]
             people = self.new_people()
             body = self.seal(people, "romeo", "juliet")
             for name in ("romeo", "juliet"):
                 people.restart(name)
                 party = people[name]
-                party.ports = _failing(party, failing)
+                party.ports = replace(party.ports, **{failing: broken})
                 try:
                     drive(party.encrypter.seal_keys(people.seal_job(name, "nurse"), party.ports))
                     drive(self.opening(party, body, people.open_job(name, "romeo")))
@@ -198,9 +203,6 @@ class Contract(EncrypterSuite):
 
     @staticmethod
     def _without_worker(people: People) -> People:
-        from copy import copy  # noqa: PLC0415
-        from dataclasses import replace  # noqa: PLC0415
-
         other = copy(people)
         other.all = {
             name: replace(party, ports=replace(party.ports, worker=None))
@@ -212,7 +214,7 @@ class Contract(EncrypterSuite):
         people = self.people()
         romeo, job = people["romeo"], people.seal_job("romeo", "juliet")
         made: Any = romeo.encrypter
-        if not isinstance(made, AddsFields):
+        if AddsFields not in abilities_of(made):
             return
         keys = drive(romeo.encrypter.seal_keys(job, romeo.ports))
         for each in made.protected_fields(keys, job):
@@ -228,7 +230,8 @@ class Contract(EncrypterSuite):
         people = self.people()
         romeo, juliet = people["romeo"], people["juliet"]
         made: Any = romeo.encrypter
-        if not isinstance(made, FileEncrypter):
+        other: Any = juliet.encrypter
+        if FileEncrypter not in abilities_of(made):
             return
         keys = drive(made.seal_keys(people.seal_job("romeo", "juliet"), romeo.ports))
         job = people.open_job("juliet", "romeo", Direction.RECEIVED)
@@ -237,7 +240,7 @@ class Contract(EncrypterSuite):
             plain, coded, read = (Path(folder, name) for name in ("plain", "coded", "read"))
             plain.write_bytes(content)
             drive(made.encrypt_file(plain, coded, keys, romeo.ports))
-            drive(juliet.encrypter.decrypt_file(coded, read, job, juliet.ports))  # type: ignore[attr-defined]
+            drive(other.decrypt_file(coded, read, job, juliet.ports))
             demand(read.read_bytes() == content, "file-encryption", "another content came out")
             private = read.stat().st_mode & 0o077 == 0
             demand(private, "file-encryption", "others can read the decrypted file")
@@ -245,23 +248,8 @@ class Contract(EncrypterSuite):
             whole = coded.read_bytes()
             coded.write_bytes(whole[: len(whole) // 2])
             try:
-                drive(juliet.encrypter.decrypt_file(coded, read, job, juliet.ports))  # type: ignore[attr-defined]
+                drive(other.decrypt_file(coded, read, job, juliet.ports))
             except GreError:
                 demand(not read.exists(), "file-encryption", "half a file was left after a failure")
             else:
                 demand(condition=False, rule="file-encryption", found="half a file opened")
-
-
-def _failing(party: Party, what: str) -> Any:
-    from dataclasses import replace  # noqa: PLC0415
-
-    class Failing:
-        def __getattr__(self, name: str) -> Any:
-            async def fail(*_args: object, **_options: object) -> Any:
-                if what == "store":
-                    raise StoreError("The disk is broken.")
-                raise PeerTimeout("The stream is down.")
-
-            return fail
-
-    return replace(party.ports, **{what: Failing()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING, Final
 
 from hypothesis import HealthCheck, given, settings
@@ -148,9 +150,6 @@ class RoundTrips(EncrypterSuite):
 
 def _decoded(body: Body) -> str:
     """Give what the text of a body says when it is base64 or hex."""
-    import base64  # noqa: PLC0415
-    import binascii  # noqa: PLC0415
-
     told = ""
     for piece in all_text(body).split("\n"):
         for decode in (base64.b64decode, binascii.unhexlify):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gre_core.api import FileFormatter, WorkerParsing
+from gre_core.api import FileFormatter
 from gre_core.errors import FormatFailed, GreError, ParseFailed
 from gre_core.message_codec import decode_message
 from gre_core.model import Attachment, DataForm, Message
+from gre_core.testing.conformance.abilities import abilities_of
 from gre_core.testing.conformance.damaging import flipped, rubbish, truncated
 from gre_core.testing.conformance.formatters.base import FormatterSuite, allow_worker
 from gre_core.testing.conformance.formatters.comparing import differences
@@ -19,9 +20,6 @@ from gre_core.testing.conformance.together import in_threads
 from gre_core.testing.conformance.watching import hands_off
 from gre_core.worker_functions import get
 
-if TYPE_CHECKING:
-    from gre_core.api import Formatter
-
 
 class Contract(FormatterSuite):
     """What ``gre_core.api.Formatter`` promises to hosts."""
@@ -29,7 +27,9 @@ class Contract(FormatterSuite):
     def rich(self, word: str = "Wherefore") -> Message:
         """Give a message with everything that is switched on."""
         can, file = self.can(), Attachment.from_bytes
-        files = (file(f"{word}.txt", "text/plain", word.encode()),) if "attachments" in can else ()
+        files: tuple[Attachment, ...] = ()
+        if "attachments" in can:
+            files = (file(f"{word}.txt", "text/plain", word.encode()),)
         if {"inline", "html"} <= can:
             files += (file("in.png", "image/png", b"x", inline=True, content_id="a@example.org"),)
         return Message(
@@ -123,9 +123,9 @@ class Contract(FormatterSuite):
         with listening() as heard:
             payload = self.format(made, message, job)
             read = self.parse(made, payload)
-            errors = [self.try_format(made, bad, job) for bad in _inexpressible()]
+            errors: list[object] = [self.try_format(made, bad, job) for bad in _inexpressible()]
             for doing, bad in [*flipped(payload, self.examples), *truncated(payload, self.examples)]:
-                errors.append(self._error_of(made, bad, doing))
+                errors.append(self.try_parse(made, bad, doing))
         demand(
             not shows(heard.getvalue()), "no-secret-in-log", "the plaintext stands in the log or the output"
         )
@@ -135,14 +135,11 @@ class Contract(FormatterSuite):
         for each in (made, read, *read.attachments):
             demand(not shows(repr(each)), "no-secret-in-repr", f"repr of {type(each).__name__} shows it")
 
-    def _error_of(self, made: Formatter, payload: bytes, doing: str) -> object:
-        return self.try_parse(made, payload, doing)
-
     # -- optional abilities ------------------------------------------------------------------------
 
     def test_the_file_methods_do_the_same(self) -> None:
         made, job, opening = self.make(), self.seal_job(), self.open_job()
-        if not isinstance(made, FileFormatter):
+        if FileFormatter not in abilities_of(made):
             return
         for message in (Message(), self.rich()):
             sink = io.BytesIO()
@@ -167,7 +164,6 @@ class Contract(FormatterSuite):
         name = allow_worker(made)
         if name is None:
             return
-        assert isinstance(made, WorkerParsing)
         try:
             function = get(name)
         except GreError as error:

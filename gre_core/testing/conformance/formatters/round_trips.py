@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 
 from gre_core.api import NamesMessages
-from gre_core.errors import FormatFailed
 from gre_core.model import Attachment, Message
 from gre_core.testing.conformance import strategies
+from gre_core.testing.conformance.abilities import abilities_of
 from gre_core.testing.conformance.corpus import TINY_PNG
 from gre_core.testing.conformance.formatters.base import FormatterSuite
 from gre_core.testing.conformance.formatters.comparing import differences
@@ -91,7 +91,7 @@ class RoundTrips(FormatterSuite):
 
     def test_the_id_is_the_one_that_was_named(self) -> None:
         made = self.make()
-        if not isinstance(made, NamesMessages):
+        if NamesMessages not in abilities_of(made):
             return
         for origin in ("5d2f6c1a-9a0e-4b57", "a"):
             job = self.seal_job(origin_id=origin)
@@ -114,7 +114,7 @@ class RoundTrips(FormatterSuite):
             for sample in self.corpus(switch)[:4]:
                 once = self.through(made, sample.message, job, sample.name)
                 again = self.try_format(made, once, job, sample.name)
-                demand(not isinstance(again, FormatFailed), "send-again", f"{sample.name}: {again}")
+                demand(isinstance(again, bytes), "send-again", f"{sample.name}: {again!r:.200}")
                 assert isinstance(again, bytes)
                 for _, found in differences(once, self.parse(made, again), job, can):
                     demand(condition=False, rule="send-again", found=f"{sample.name}: {found}")
@@ -128,7 +128,7 @@ class RoundTrips(FormatterSuite):
             if getattr(self, switch):
                 continue
             payload = self.try_format(made, message)
-            if isinstance(payload, FormatFailed):
+            if not isinstance(payload, bytes):
                 continue
             read = self.parse(made, payload)
             told = (
