@@ -356,6 +356,7 @@ def openpgp_messages() -> str:
         ("for somebody else", "nurse", "juliet", hello, "not-for-us"),
     ]
     blocks: list[Lines] = []
+    good = b""
     for name, to, by, payload, verdict in cases:
         message = kept("openpgp-messages", name, "body", lambda t=to, b=by, p=payload: seal(t, b, p))  # type: ignore[misc]
         block = [("name", name), ("reader", "romeo"), ("from", "juliet"), ("body-base64", b64(message))]

@@ -19,7 +19,7 @@ from gre_core.testing import vectors
 from gre_core.testing.vectors import NAMES, Vector
 
 
-def all_of(name: str) -> Any:
+def all_of(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "vector", [pytest.param(each, id=each["name"]) for each in vectors.read(name)]
     )

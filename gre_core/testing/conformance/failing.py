@@ -9,8 +9,6 @@ from gre_core.errors import PeerTimeout, StoreError
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from gre_core.ports import AccessModel
-
 
 class FailingStore:
     """Every call raises :class:`StoreError`."""
@@ -35,22 +33,11 @@ class FailingStore:
 class FailingPubSub:
     """Every call raises :class:`PeerTimeout`."""
 
-    async def items(
-        self, _jid: str, _node: str, /, *, item_id: str | None = None, max_items: int | None = None
-    ) -> NoReturn:
+    async def items(self, _jid: str, _node: str, /, **_options: object) -> NoReturn:
         """Fail."""
         raise PeerTimeout("The stream is down.")
 
-    async def publish(
-        self,
-        _node: str,
-        _item_id: str,
-        _payload: Element,
-        /,
-        *,
-        access_model: AccessModel,
-        max_items: int = 1,
-    ) -> NoReturn:
+    async def publish(self, _node: str, _item_id: str, _payload: Element, /, **_options: object) -> NoReturn:
         """Fail."""
         raise PeerTimeout("The stream is down.")
 
