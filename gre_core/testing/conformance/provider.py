@@ -35,7 +35,7 @@ class ProviderConformance:
         methods: what the object must have: name, number of arguments, and whether it is a coroutine.
     """
 
-    provider: ClassVar[Provider]
+    provider: ClassVar[Any]  # its heirs say of which kind
     dynamic_data: ClassVar[bool] = False
     abilities: ClassVar[tuple[type, ...] | None] = None
     seconds: ClassVar[float] = 20.0

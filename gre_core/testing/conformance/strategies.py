@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from gre_core.model import Attachment, Message
@@ -64,6 +65,12 @@ ids: Final = st.builds(
     ),
 )
 """Ids of messages."""
+
+
+def tries(examples: int) -> settings:
+    """Give the settings of a property: so many examples, and no clock, as machines that run tests are busy."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    return settings(deadline=None, max_examples=examples, suppress_health_check=slow)
 
 
 def attachments(*, inline: bool = True) -> st.SearchStrategy[Attachment]:

@@ -6,10 +6,11 @@ import base64
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gre_core.model import Body, Opened, Signature
+from gre_core.testing.conformance import strategies
 from gre_core.testing.conformance.bounding import bounded, hostile
 from gre_core.testing.conformance.calling import drive
 from gre_core.testing.conformance.damaging import rubbish
@@ -58,7 +59,7 @@ class Hostility(EncrypterSuite):
         people = self.people()
         job = people.open_job("juliet", "romeo")
 
-        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
+        @strategies.tries(self.examples)
         @given(_LEGAL | st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()))
         def check(text: str) -> None:
             self.try_open(people["juliet"], Body(text), job, f"{text[:40]!r}")

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from gre_core.errors import DecryptFailed, NotForUs, NoUsableKey
 from gre_core.model import Body, Direction, Opened, Signature
@@ -49,7 +49,7 @@ class RoundTrips(EncrypterSuite):
     def test_random_payloads(self) -> None:
         people = self.people()
 
-        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
+        @strategies.tries(self.examples)
         @given(strategies.payloads)
         def check(payload: bytes) -> None:
             self._carries(people, "a random payload", payload)

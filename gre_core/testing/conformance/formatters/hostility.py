@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gre_core.model import Attachment, Message
+from gre_core.testing.conformance import strategies
 from gre_core.testing.conformance.bounding import bounded, hostile
 from gre_core.testing.conformance.damaging import extended, flipped, rubbish, truncated
 from gre_core.testing.conformance.formatters.contract import Contract
@@ -43,7 +44,7 @@ class Hostility(Contract):
     def test_random_payloads_raise_our_own_errors_only(self) -> None:
         made = self.make()
 
-        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
+        @strategies.tries(self.examples)
         @given(st.binary(max_size=400))
         def check(payload: bytes) -> None:
             self.try_parse(made, payload, f"{payload[:60]!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from gre_core.api import NamesMessages
 from gre_core.model import Attachment, Message
@@ -101,7 +101,7 @@ class RoundTrips(FormatterSuite):
     def test_random_messages(self) -> None:
         made, can = self.make(), self.can()
 
-        @settings(deadline=None, max_examples=self.examples, suppress_health_check=list(HealthCheck))
+        @strategies.tries(self.examples)
         @given(strategies.messages(can, self.legacy_ids[1:]))
         def check(message: Message) -> None:
             self._comes_back(made, message, "a random message")
