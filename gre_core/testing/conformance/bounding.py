@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Outcome = Literal["done", "time", "memory"]
 
 _PATIENCE: Final = 40.0
-"""How many seconds of the wall may pass for one of processor time, before a sleeper is ended."""
+_LEAST: Final = 300.0
+"""How many seconds of the wall may pass for one of processor time, and at least, before a sleeper is ended."""
 
 
 def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
@@ -90,7 +91,7 @@ def _in_child(
         _child(inputs, work, seconds, memory, writing)
     os.close(writing)
     told = b""
-    while select.select([reading], [], [], _PATIENCE * seconds)[0]:
+    while select.select([reading], [], [], max(_PATIENCE * seconds, _LEAST))[0]:
         piece = os.read(reading, 65536)
         if not piece:
             break
