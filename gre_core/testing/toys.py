@@ -179,20 +179,18 @@ class InsecureToyEncrypter:
         return toy_body(payload, to=keys["to"], signer=keys["by"], salt=secrets.token_hex(8))
 
     async def open_keys(self, body: Body, job: OpenJob, _ports: Ports, /) -> dict[str, Any]:
-        """Look whether it is a body of ours; raises :class:`BadEncrypted`."""
-        _envelope(body)
-        return {"job": job}
+        """Read the envelope; raises :class:`BadEncrypted`."""
+        return _envelope(body) | {"job": job}
 
-    async def decrypt(self, body: Body, keys: dict[str, Any], _ports: Ports, /) -> Opened:
+    async def decrypt(self, _body: Body, keys: dict[str, Any], _ports: Ports, /) -> Opened:
         """Undo the disguise and judge the signature; raises :class:`NotForUs`, :class:`DecryptFailed`."""
         job: OpenJob = keys["job"]
-        envelope = _envelope(body)
-        if job.account not in envelope["to"]:
+        if job.account not in keys["to"]:
             raise NotForUs("The message is not for us.")
-        payload = _xor(envelope["sealed"], str(envelope.get("salt", "")))
-        if envelope.get("sum") != hashlib.sha256(payload).hexdigest():
+        payload = _xor(keys["sealed"], str(keys.get("salt", "")))
+        if keys.get("sum") != hashlib.sha256(payload).hexdigest():
             raise DecryptFailed("The message is damaged.")
-        return Opened(payload, _judge(payload, envelope.get("by"), envelope.get("mac"), job))
+        return Opened(payload, _judge(payload, keys.get("by"), keys.get("mac"), job))
 
 
 def _envelope(body: Body) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import os
+import secrets
 import shutil
 import time
 from dataclasses import replace
@@ -16,7 +17,7 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from gre_core.api import EncrypterProvider, encrypter
-from gre_core.errors import DecryptFailed, GreError, NotForUs, NoUsableKey, PolicyChanged
+from gre_core.errors import BadEncrypted, DecryptFailed, GreError, NotForUs, NoUsableKey, PolicyChanged
 from gre_core.model import Body, Direction, Opened, Signature, Verdict
 from gre_core.ports import PassphraseRequest
 from gre_core.testing.conformance import EncrypterConformance
@@ -51,6 +52,7 @@ class ToySuite(EncrypterConformance):
     }
 
     def introduce(self, people: People, *names: str) -> None:
+        super().introduce(people, *names)
         for name in names:
             party = people[name]
             party.pubsub.put(party.account, KEY_NODE, f"{name}-{party.times}")
@@ -201,6 +203,32 @@ class KeepsThePassphrase(Toy):
         return await super().seal_keys(job, ports)
 
 
+class HasASecretKey(Toy):
+    async def prepare(self, account: str, ports: Ports, /) -> list[Any]:
+        if await ports.store.get("key") is None:
+            await ports.store.put("key", secrets.token_bytes(32))
+        return []
+
+    async def key(self, ports: Ports) -> bytes:
+        return await ports.store.get("key") or b""
+
+
+@breaks("no-secret-in-log")
+class LogsItsKey(HasASecretKey):
+    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> dict[str, Any]:
+        logging.getLogger("mutant").debug("key %r", await self.key(ports))
+        return await super().open_keys(body, job, ports)
+
+
+@breaks("no-secret-in-errors")
+class QuotesItsKey(HasASecretKey):
+    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> dict[str, Any]:
+        try:
+            return await super().open_keys(body, job, ports)
+        except BadEncrypted:
+            raise BadEncrypted(f"No body for {(await self.key(ports)).hex()}") from None
+
+
 # -- round trips ---------------------------------------------------------------------------------------
 
 
@@ -339,15 +367,6 @@ class IgnoresDamage(Toy):
             return Opened(b"damaged", Verdict(Signature.BAD))
 
 
-@breaks("keys-fit-body")
-class OpensWhatItLookedAt(Toy):
-    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> dict[str, Any]:
-        return await super().open_keys(body, job, ports) | {"body": body}
-
-    async def decrypt(self, body: Body, keys: dict[str, Any], ports: Ports, /) -> Opened:
-        return await super().decrypt(keys["body"], keys, ports)
-
-
 # -- the wire ------------------------------------------------------------------------------------------
 
 
@@ -371,6 +390,38 @@ class RefusesUnknownChildren(Toy):
         if body.children and body.text:
             raise DecryptFailed("What is this?")
         return await super().open_keys(body, job, ports)
+
+
+class PutsItIntoAChild(Toy):
+    def sealed(self, body: Body, payload: bytes) -> Body:
+        child = Element("{urn:example:child}sealed", {"salt": "a"})
+        child.text = body.text
+        return Body(children=(child,))
+
+    def child(self, body: Body) -> Element:
+        found = next((each for each in body.children if each.tag == "{urn:example:child}sealed"), None)
+        if found is None:
+            raise BadEncrypted("There is no child.")
+        return found
+
+    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> dict[str, Any]:
+        return await super().open_keys(Body(self.child(body).text or ""), job, ports)
+
+
+@breaks("unknown-children-ignored")
+class TakesTheFirstChild(PutsItIntoAChild):
+    def child(self, body: Body) -> Element:
+        return body.children[0] if body.children else super().child(body)
+
+
+@breaks("damage-detected")
+class TrustsAnAttribute(PutsItIntoAChild):
+    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> dict[str, Any]:
+        return await super().open_keys(body, job, ports) | {"salted": self.child(body).get("salt", "a")}
+
+    async def decrypt(self, body: Body, keys: dict[str, Any], ports: Ports, /) -> Opened:
+        opened = await super().decrypt(body, keys, ports)
+        return opened if keys["salted"] == "a" else replace(opened, payload=b"another")
 
 
 @breaks("unknown-fields-ignored")

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -201,6 +202,16 @@ class KeepsTheMessage(Toy):
         return self.kept
 
 
+@breaks("eight-threads")
+class KeepsTheMessageAMoment(Toy):
+    """Without anything that takes long: threads have to be stopped in the middle of it."""
+
+    def format(self, message: Message, job: SealJob, /) -> bytes:
+        self.message = message
+        self.job = job
+        return InsecureToyFormatter().format(self.message, self.job)
+
+
 # -- secrets -------------------------------------------------------------------------------------------
 
 
@@ -250,6 +261,19 @@ class TakesAll(Toy):
         if payload.startswith(b"=?utf-8?q?"):
             payload = (payload * 2000)[: len(payload)]
         return super().parse(payload, job)
+
+
+@breaks("bounded-memory", hostile_size=1 << 13)
+class UnpacksBombs(Toy):
+    def parse(self, payload: bytes, job: OpenJob, /) -> Message:
+        try:
+            payload = zlib.decompress(payload)
+        except zlib.error:
+            raise ParseFailed("This is not packed.") from None
+        return super().parse(payload, job)
+
+    def format(self, message: Message, job: SealJob, /) -> bytes:
+        return zlib.compress(super().format(message, job))
 
 
 # -- round trips ---------------------------------------------------------------------------------------

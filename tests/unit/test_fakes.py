@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
@@ -94,15 +92,11 @@ def test_the_toy_encrypter_judges() -> None:
     assert opened(toy_body(b"x", to=[LEGACY], signer="eve"), open_job())[0] is Signature.WRONG_SIGNER
     sent = open_job(direction=Direction.SENT, expected_sender=None)
     assert opened(toy_body(b"x", to=[LEGACY], signer="eve"), sent)[0] is Signature.GOOD
-    body = toy_body(b"payload", to=[LEGACY], signer=SENDER_ID)
-    assert opened(forged(body, mac="forged"), open_job())[0] is Signature.BAD
+    encrypter, body = InsecureToyEncrypter(), toy_body(b"payload", to=[LEGACY], signer=SENDER_ID)
+    keys = run(encrypter.open_keys(body, open_job(), PORTS))
+    assert run(encrypter.decrypt(body, keys | {"mac": "forged"}, PORTS)).verdict.signature is Signature.BAD
     with pytest.raises(DecryptFailed):
-        opened(forged(body, sealed=b"damage".hex()), open_job())
-
-
-def forged(body: Body, **changes: str) -> Body:
-    envelope = json.loads(base64.b64decode(body.text)) | changes
-    return Body(base64.b64encode(json.dumps(envelope).encode()).decode())
+        run(encrypter.decrypt(body, keys | {"sealed": b"damage"}, PORTS))
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b'{"text": 1}'])

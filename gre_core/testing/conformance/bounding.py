@@ -10,6 +10,9 @@ import os
 import select
 import signal
 import sys
+import warnings
+import zlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -30,6 +33,8 @@ _LEAST: Final = 300.0
 def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
     """Give hostile inputs of a size in bytes, named: depth, repetition, delimiters, endless lines.
 
+    Bombs are among them, which are larger.
+
     Arguments:
         valid: what a well-behaved peer sends; parts of it are repeated.
         size: of each.
@@ -48,8 +53,27 @@ def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
     ]
     cut = len(valid) // 3
     pieces += [piece for piece in (valid, valid[:cut], valid[cut : 2 * cut], valid[-cut:]) if piece]
-    made = [(f"{piece[:12]!r} repeated", (piece * (size // len(piece) + 1))[:size]) for piece in pieces]
+    made = bombs()
+    made += [(f"{piece[:12]!r} repeated", (piece * (size // len(piece) + 1))[:size]) for piece in pieces]
     return [*made, ("the beginning, then one endless line", valid[: 2 * cut] + b"a" * size)]
+
+
+@cache
+def _zeros() -> bytes:
+    """Give a raw deflate stream (RFC 1951) of a GiB of zeros: one MiB, written once and repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # After a full flush nothing refers back, so the piece can be repeated.
+    piece = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return piece * 1024 + packer.flush(zlib.Z_FINISH)
+
+
+def bombs() -> list[tuple[str, bytes]]:
+    """Give compressed zeros, named: about a MB that decompresses to a GiB. Their checksums are wrong."""
+    return [
+        ("a GiB of zeros as zlib", b"\x78\xda" + _zeros() + bytes(4)),
+        ("a GiB of zeros as gzip", b"\x1f\x8b\x08\0\0\0\0\0\2\xff" + _zeros() + bytes(8)),
+        ("a GiB of zeros as deflate", _zeros()),
+    ]
 
 
 def bounded(
@@ -85,7 +109,10 @@ def _in_child(
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads that others left running; the child uses none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         os.close(reading)
         _child(inputs, work, seconds, memory, writing)

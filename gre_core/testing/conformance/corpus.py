@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from gre_core.model import Attachment, Message
@@ -126,6 +127,8 @@ def _files(huge: int) -> Iterable[Sample]:
         "line ends in a file", files(make("a.bin", binary, b"\r\n\n\r\r\n.\r\n..\nFrom \n--\n")), needs
     )
     yield Sample("a huge file", files(make("huge.bin", binary, bytes(range(256)) * (huge // 256))), needs)
+    unknown = Attachment("stream.bin", binary, lambda: BytesIO(bytes(range(256))))
+    yield Sample("a file of unknown size", files(unknown), needs)
     yield Sample(
         "two of the same name",
         files(*(make("a.png", "image/png", TINY_PNG + c) for c in (b"1", b"2"))),

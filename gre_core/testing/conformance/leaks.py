@@ -20,6 +20,7 @@ def forms(secret: bytes) -> frozenset[str]:
     """Give how a secret may look in a text: as it is, in hex, in base64 at each of its three alignments."""
     plain = secret.decode("latin-1")
     coded: set[str] = {plain, plain[::-1], secret.hex(), secret.hex().upper(), secret.hex(" ")}
+    coded |= {secret.decode("utf-8", "replace"), repr(secret)[2:-1]}
     for ahead in range(3):
         inside = base64.b64encode(b"\0" * ahead + secret)[4 if ahead else 0 : -4].decode()
         coded |= {inside, inside.replace("+", "-").replace("/", "_")}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
+from packaging.requirements import Requirement
 
 from gre_core.api import ENTRY_POINT_GROUP
 from gre_core.namespaces import package_for
@@ -23,9 +24,14 @@ from gre_core.testing.conformance.rules import demand
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-HEAVY: Final = ("asyncio", "socket", "ssl", "http", "urllib.request", "multiprocessing", "concurrent.futures")
+HEAVY: Final = (
+    "asyncio", "socket", "ssl", "http", "urllib.request", "multiprocessing", "concurrent.futures",
+    "email", "sqlite3", "ctypes", "unittest",
+)  # fmt: skip
 """Modules of the standard library that cost time and that no plugin needs before it is made."""
 
+_LIGHT: Final = ("pluggy", "structlog", "typing_extensions")
+"""What the core itself loads or may load."""
 _HOOKS: Final = ("gre_formatters", "gre_encrypters", "gre_data_fields")
 _PROGRAM: Final = """
 import json, sys
@@ -128,17 +134,22 @@ class PackageConformance:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
         demand(done.returncode == 0, "entry-point", done.stderr.strip()[-300:])
-        loaded = json.loads(done.stdout.strip().splitlines()[-1])
-        heavy = {*HEAVY, *self.heavy, *self._dependencies()}
-        found = sorted(name for name in loaded if name in heavy or name.partition(".")[0] in heavy)
+        heavy, light = {*HEAVY, *self.heavy}, {"gre_core", *_LIGHT, *sys.stdlib_module_names}
+        light |= {name.partition(".")[0] for name in names} | self._siblings()
+        found: list[str] = []
+        for name in json.loads(done.stdout.strip().splitlines()[-1]):
+            top = name.partition(".")[0]
+            if name in heavy or top in heavy or top not in light:
+                found.append(name)
         demand(not found, "light-import", f"loaded before make(): {', '.join(found[:10])}")
 
     def test_its_requirement_of_the_core_has_bounds(self) -> None:
-        required = [each for each in self.found().requires or () if _normal(_name(each)) == "gre-core"]
+        required = [each for each in self._requirements() if _normal(each.name) == "gre-core"]
         demand(required, "version-bounds", "it does not require gre-core at all")
-        bounds = re.findall(r"(~=|==|>=|<=|<|>)", required[0].partition(";")[0])
-        lower, upper = {">=", ">", "~=", "=="} & set(bounds), {"<", "<=", "~=", "=="} & set(bounds)
-        demand(lower and upper, "version-bounds", f"the requirement is {required[0]!r}")
+        told = " and ".join(map(repr, map(str, required)))
+        operators = {each.operator for requirement in required for each in requirement.specifier}
+        bounded = operators & {">=", ">", "~=", "=="} and operators & {"<", "<=", "~=", "=="}
+        demand(bounded, "version-bounds", f"the requirement is {told}")
 
     def test_its_hooks_repeat_themselves(self) -> None:
         for module in self.modules():
@@ -168,29 +179,19 @@ class PackageConformance:
             there = any((folder / "py.typed").is_file() for folder in folders)
             demand(there, "typed", f"no py.typed in {package.__name__}")
 
-    def _dependencies(self) -> set[str]:
-        """Give the modules that its dependencies install, but for the core and what the core needs."""
-        mine = {_normal(_name(each)) for each in self.found().requires or () if "extra ==" not in each}
-        modules: set[str] = set()
-        for name in mine:
-            if name.startswith("gre-"):
-                continue
-            try:
-                files = distribution(name).files or ()
-            except PackageNotFoundError:
-                continue
-            tops = {file.parts[0] for file in files if file.suffix in {".py", ".so", ".pyd"}}
-            modules |= {top.partition(".")[0] for top in tops}
-        return modules - {"pluggy", "structlog", "typing_extensions", "__pycache__"}
+    def _requirements(self) -> list[Requirement]:
+        """Give what it needs, without what only its extras need."""
+        every = map(Requirement, self.found().requires or ())
+        return [each for each in every if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+    def _siblings(self) -> set[str]:
+        """Give the modules of packages of the GRE family that it needs: their plugins are light themselves."""
+        names = (_normal(each.name) for each in self._requirements())
+        return {name.replace("-", "_") for name in names if name.startswith("gre-")}
 
 
 def _hooks_of(module: object) -> list[str]:
     return [hook for hook in _HOOKS if hasattr(module, hook)]
-
-
-def _name(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    return found[0] if found else ""
 
 
 def _normal(name: str) -> str:

@@ -7,6 +7,8 @@ keys elsewhere overrides ``introduce`` of the suite.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -149,6 +151,17 @@ class People:
         for key in [key for key in self._nodes if key[0] == old.account]:
             del self._nodes[key]
         self.all[name] = replace(self._party(name), times=old.times + 1)
+
+    def published(self) -> bytes:
+        """Give everything that stands in nodes, for everybody to read: with base64 decoded where it is some."""
+        told: list[bytes] = []
+        for items in self._nodes.values():
+            for payload in items.values():
+                for text in () if payload is None else payload.itertext():
+                    told.append(text.encode())
+                    with contextlib.suppress(ValueError):
+                        told.append(base64.b64decode(text, validate=True))
+        return b"\n".join(told)
 
     # -- jobs --------------------------------------------------------------------------------------
 

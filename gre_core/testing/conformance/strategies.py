@@ -12,15 +12,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 
 from gre_core.model import Attachment, Message
+from gre_core.testing.conformance.rules import NonConformance
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
+
+T = TypeVar("T")
 
 ALL: Final = frozenset({"html", "subject", "attachments", "inline", "replies", "addresses"})
 """What messages may have."""
@@ -70,7 +74,41 @@ ids: Final = st.builds(
 def tries(examples: int) -> settings:
     """Give the settings of a property: so many examples, and no clock, as machines that run tests are busy."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(deadline=None, max_examples=examples, suppress_health_check=slow)
+    return settings(
+        deadline=None, max_examples=examples, suppress_health_check=slow, report_multiple_bugs=False
+    )
+
+
+def explore(strategy: st.SearchStrategy[T], examples: int, check: Callable[[T], None]) -> None:
+    """Call a check with random values; the first rule that is broken comes out, with the smallest value that breaks it.
+
+    Arguments:
+        strategy: for the values.
+        examples: how many.
+        check: raises :class:`NonConformance`.
+
+    Raises:
+        NonConformance: a rule is broken, each time or only now and then.
+    """
+    __tracebackhide__ = True
+    seen: list[NonConformance] = []
+
+    @tries(examples)
+    @given(strategy)
+    def found(value: T) -> None:
+        __tracebackhide__ = True
+        try:
+            check(value)
+        except NonConformance as failure:
+            seen.append(failure)
+            raise
+
+    try:
+        found()
+    except Flaky:
+        if seen:
+            raise seen[0] from None  # it came once, and not again: Hypothesis would talk about itself
+        raise
 
 
 def attachments(*, inline: bool = True) -> st.SearchStrategy[Attachment]:

@@ -42,8 +42,11 @@ _EVENTS: Final = (
     "smtplib.",
 )
 _CLOCKS: Final = frozenset(
-    {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"}
-)
+    {
+        "clock_gettime", "clock_gettime_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep",
+        "time", "time_ns",
+    }
+)  # fmt: skip
 _DATES: Final = frozenset({"now", "utcnow", "today"})
 _OWN: Final = ("hypothesis.", "gre_core.testing.conformance.people")
 """Who may look at the clock itself: Hypothesis measures garbage collections, and the people's hosts have a clock."""

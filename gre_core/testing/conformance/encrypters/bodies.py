@@ -6,7 +6,7 @@ import base64
 import binascii
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from gre_core.model import Body
     from gre_core.namespaces import Namespace
 
-UNKNOWN = "{urn:example:unknown}extension"
+UNKNOWN: Final = "{urn:example:unknown}extension"
+ALL_OF: Final = 2000
+"""A body of up to so many bytes is damaged at each of them."""
 
 
 def over_the_wire(body: Body, formatter: Namespace, encrypter: Namespace) -> Body:
@@ -46,11 +48,12 @@ def over_the_wire(body: Body, formatter: Namespace, encrypter: Namespace) -> Bod
         raise
 
 
-def with_unknown_child(body: Body) -> Body:
-    """Give a body with one more child that nobody knows."""
+def with_unknown_children(body: Body) -> Iterator[tuple[str, Body]]:
+    """Give a body with one more child that nobody knows, before and behind the others."""
     extra = Element(UNKNOWN)
     SubElement(extra, UNKNOWN).text = "ignore me"
-    return replace(body, children=(*body.children, extra))
+    yield "behind", replace(body, children=(*body.children, extra))
+    yield "before", replace(body, children=(extra, *body.children))
 
 
 def all_text(body: Body) -> str:
@@ -63,7 +66,10 @@ def all_text(body: Body) -> str:
 
 
 def damaged(body: Body, count: int) -> Iterator[tuple[str, Body]]:
-    """Damage a body in up to ``count`` places of each kind: its text, what base64 in it stands for, its children."""
+    """Damage a body: its text, what base64 in it stands for, its children and their attributes.
+
+    Each byte of a small one has a bit flipped; otherwise up to ``count`` places of each kind are damaged.
+    """
     for doing, text in _damaged_text(body.text, count):
         yield f"text: {doing}", replace(body, text=text)
     for number, child in enumerate(body.children):
@@ -77,12 +83,22 @@ def damaged(body: Body, count: int) -> Iterator[tuple[str, Body]]:
                 list(changed.iter())[at].text = text
                 children = (*body.children[:number], changed, *body.children[number + 1 :])
                 yield f"{inner.tag}: {doing}", replace(body, children=children)
+            for name in inner.attrib:
+                for doing, text in _damaged_text(inner.get(name, ""), count // 4):
+                    changed = copy.deepcopy(child)
+                    list(changed.iter())[at].set(name, text)
+                    children = (*body.children[:number], changed, *body.children[number + 1 :])
+                    yield f"attribute {name} of {inner.tag}: {doing}", replace(body, children=children)
 
 
 def _damaged_text(text: str, count: int) -> Iterator[tuple[str, str]]:
     if not text:
         return
-    for place in places(len(text), count):
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        raw = b""
+    for place in places(len(text), count if raw else max(count, ALL_OF)):
         other = "B" if text[place] != "B" else "g"
         yield f"character {place} changed", text[:place] + other + text[place + 1 :]
     for place in places(len(text), count // 4):
@@ -90,11 +106,9 @@ def _damaged_text(text: str, count: int) -> Iterator[tuple[str, str]]:
     yield "doubled", text + text
     yield "something added behind", text + "AAAA"
     yield "something added before", "AAAA" + text
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
+    if not raw:
         return
-    for doing, data in [*flipped(raw, count), *truncated(raw, count // 4)]:
+    for doing, data in [*flipped(raw, max(count, ALL_OF)), *truncated(raw, count // 4)]:
         yield doing, base64.b64encode(data).decode()
     yield "decoded, something added behind", base64.b64encode(raw + b"\0").decode()
     yield "decoded, doubled", base64.b64encode(raw + raw).decode()

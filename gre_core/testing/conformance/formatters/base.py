@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from gre_core.api import FormatterProvider, WorkerParsing
 from gre_core.errors import FormatFailed, ParseFailed
 from gre_core.model import DataForm, Direction, Message, OpenJob, Recipient, SealJob
 from gre_core.namespaces import Namespace, encrypter
@@ -13,10 +12,9 @@ from gre_core.testing.conformance.calling import call
 from gre_core.testing.conformance.corpus import Sample, messages
 from gre_core.testing.conformance.provider import ProviderConformance
 from gre_core.testing.conformance.rules import demand
-from gre_core.worker_functions import allow
 
 if TYPE_CHECKING:
-    from gre_core.api import Formatter
+    from gre_core.api import Formatter, FormatterProvider
 
 SWITCHES: Final = ("subject", "html", "attachments", "inline", "replies", "addresses")
 """The switches that decide which messages of the corpus a formatter meets."""
@@ -166,11 +164,3 @@ class FormatterSuite(ProviderConformance):
         """Format a message and read it again."""
         __tracebackhide__ = True
         return self.parse(made, self.format(made, message, job, doing), doing)
-
-
-def allow_worker(made: object) -> str | None:
-    """Allow the worker function of a formatter in this process, and give its name."""
-    if not isinstance(made, WorkerParsing):
-        return None
-    allow([made.worker_parser])
-    return made.worker_parser

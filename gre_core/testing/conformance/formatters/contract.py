@@ -6,19 +6,19 @@ import copy
 import io
 from typing import Any
 
-from gre_core.api import FileFormatter
+from gre_core.api import FileFormatter, WorkerParsing
 from gre_core.errors import FormatFailed, GreError, ParseFailed
 from gre_core.message_codec import decode_message
 from gre_core.model import Attachment, DataForm, Message
-from gre_core.testing.conformance.abilities import abilities_of
 from gre_core.testing.conformance.damaging import flipped, rubbish, truncated
-from gre_core.testing.conformance.formatters.base import FormatterSuite, allow_worker
+from gre_core.testing.conformance.formatters.base import FormatterSuite
 from gre_core.testing.conformance.formatters.comparing import differences
 from gre_core.testing.conformance.leaks import CANARY, listening, shows, texts_of
 from gre_core.testing.conformance.rules import demand
+from gre_core.testing.conformance.switches import only_if_able, only_with
 from gre_core.testing.conformance.together import in_threads
 from gre_core.testing.conformance.watching import hands_off
-from gre_core.worker_functions import get
+from gre_core.worker_functions import allow, get
 
 
 class Contract(FormatterSuite):
@@ -139,8 +139,7 @@ class Contract(FormatterSuite):
 
     def test_the_file_methods_do_the_same(self) -> None:
         made, job, opening = self.make(), self.seal_job(), self.open_job()
-        if FileFormatter not in abilities_of(made):
-            return
+        only_if_able(made, FileFormatter)
         for message in (Message(), self.rich()):
             sink = io.BytesIO()
             made.format_to(message, job, sink)
@@ -161,9 +160,9 @@ class Contract(FormatterSuite):
 
     def test_the_worker_reads_the_same(self) -> None:
         made, job = self.make(), self.seal_job()
-        name = allow_worker(made)
-        if name is None:
-            return
+        only_if_able(made, WorkerParsing)
+        name = made.worker_parser
+        allow([name])
         try:
             function = get(name)
         except GreError as error:
@@ -187,9 +186,8 @@ class Contract(FormatterSuite):
             demand(same, "worker-parser", f"{doing}: parse() and {name} do not agree whether it can be read")
 
     def test_an_attachment_that_cannot_be_read(self) -> None:
+        only_with(self, "attachments")
         made = self.make()
-        if not self.attachments:
-            return
 
         def fail() -> Any:
             raise OSError(5, "Input/output error")

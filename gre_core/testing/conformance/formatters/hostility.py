@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gre_core.model import Attachment, Message
@@ -14,6 +13,7 @@ from gre_core.testing.conformance.bounding import bounded, hostile
 from gre_core.testing.conformance.damaging import extended, flipped, rubbish, truncated
 from gre_core.testing.conformance.formatters.contract import Contract
 from gre_core.testing.conformance.rules import demand
+from gre_core.testing.conformance.switches import only_with
 
 if TYPE_CHECKING:
     from gre_core.api import Formatter
@@ -44,12 +44,10 @@ class Hostility(Contract):
     def test_random_payloads_raise_our_own_errors_only(self) -> None:
         made = self.make()
 
-        @strategies.tries(self.examples)
-        @given(st.binary(max_size=400))
         def check(payload: bytes) -> None:
             self.try_parse(made, payload, f"{payload[:60]!r}")
 
-        check()
+        strategies.explore(st.binary(max_size=400), self.examples, check)
 
     def test_whatever_is_written_raises_our_own_errors_only(self) -> None:
         made = self.make()
@@ -74,8 +72,7 @@ class Hostility(Contract):
             _check_types(self.through(made, message), "a message")
 
     def test_attachments_give_fresh_streams(self) -> None:
-        if not self.attachments:
-            return
+        only_with(self, "attachments")
         content = bytes(range(256)) * 40
         message = Message("a", attachments=(Attachment.from_bytes("a.bin", "image/png", content),))
         for each in self.through(self.make(), message).attachments:
@@ -89,8 +86,7 @@ class Hostility(Contract):
             demand(size in {None, len(content)}, "fresh-streams", f"size is {size}, not {len(content)}")
 
     def test_names_of_files_lead_nowhere(self) -> None:
-        if not self.attachments:
-            return
+        only_with(self, "attachments")
         made = self.make()
         for name in _EVIL_NAMES:
             message = Message("a", attachments=(Attachment.from_bytes(name, "text/plain", b"a"),))

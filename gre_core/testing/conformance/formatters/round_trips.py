@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hypothesis import given
-
 from gre_core.api import NamesMessages
 from gre_core.model import Attachment, Message
 from gre_core.testing.conformance import strategies
-from gre_core.testing.conformance.abilities import abilities_of
 from gre_core.testing.conformance.corpus import TINY_PNG
 from gre_core.testing.conformance.formatters.base import FormatterSuite
 from gre_core.testing.conformance.formatters.comparing import differences
 from gre_core.testing.conformance.rules import demand
-from gre_core.testing.conformance.switches import section
+from gre_core.testing.conformance.switches import only_if_able, section
 
 if TYPE_CHECKING:
     from gre_core.api import Formatter
@@ -91,22 +88,19 @@ class RoundTrips(FormatterSuite):
 
     def test_the_id_is_the_one_that_was_named(self) -> None:
         made = self.make()
-        if NamesMessages not in abilities_of(made):
-            return
+        only_if_able(made, NamesMessages)
         for origin in ("5d2f6c1a-9a0e-4b57", "a"):
             job = self.seal_job(origin_id=origin)
             read, named = self.through(made, Message("a"), job).message_id, made.message_id(job)
             demand(read == named, "message-id", f"message_id() says {named!r}, the payload {read!r}")
 
     def test_random_messages(self) -> None:
-        made, can = self.make(), self.can()
+        made = self.make()
 
-        @strategies.tries(self.examples)
-        @given(strategies.messages(can, self.legacy_ids[1:]))
         def check(message: Message) -> None:
             self._comes_back(made, message, "a random message")
 
-        check()
+        strategies.explore(strategies.messages(self.can(), self.legacy_ids[1:]), self.examples, check)
 
     def test_what_was_read_can_be_sent_again(self) -> None:
         made, job, can = self.make(), self.seal_job(), self.can()

@@ -126,12 +126,6 @@ RULES: Final = (
         "Raise NotForUs when none of our keys is named, DecryptFailed when none fits.",
     ),
     Rule(
-        "keys-fit-body",
-        f"{_API}.decrypt",
-        "decrypt(body, keys) opens this body: with the keys of another one it never gives the other's plaintext.",
-        "Look at the body that you are given, not at what open_keys() left.",
-    ),
-    Rule(
         "port-failures",
         "gre_core.ports",
         "When a port fails (offline, a broken store), only errors of gre_core.errors come out.",
