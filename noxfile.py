@@ -126,8 +126,15 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def core_only(session: nox.Session) -> None:
-    """Install the core's wheel alone, without extras, and let it negotiate."""
-    _exercise(session, CORE, _wheels(session))
+    """Install the core's wheel alone, and let it negotiate; then with ``[testing]``, and run the conformance kit."""
+    wheels = _wheels(session)
+    _exercise(session, CORE, wheels)
+    python = str(_environment(session, "testing") / BIN / "python")
+    wanted = f"{CORE}[testing] @ {Path(wheels[CORE]).resolve().as_uri()}"
+    session.run(
+        "uv", "pip", "install", "--quiet", "--python", python, "-c", CONSTRAINTS, wanted, external=True
+    )
+    session.run(python, "-I", "tests/packaging/kit_alone.py", external=True)
 
 
 @nox.session(venv_backend="none")
