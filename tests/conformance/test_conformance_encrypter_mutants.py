@@ -18,7 +18,7 @@ import pytest
 
 from gre_core.api import EncrypterProvider, encrypter
 from gre_core.errors import BadEncrypted, DecryptFailed, GreError, NotForUs, NoUsableKey, PolicyChanged
-from gre_core.model import Body, Direction, Opened, Signature, Verdict
+from gre_core.model import Body, Direction, Opened, Question, Signature, Verdict
 from gre_core.ports import PassphraseRequest
 from gre_core.testing.conformance import EncrypterConformance
 from gre_core.testing.fakes import KEY_NODE, InsecureToyEncrypter
@@ -510,6 +510,34 @@ class ForgetsAtTheEnd(Toy):
 
 
 # -- optional abilities --------------------------------------------------------------------------------
+
+
+@breaks("abilities-work")
+class FailsToExplain(Toy):
+    async def explain(self, job: SealJob, ports: Ports, /) -> list[Any]:
+        raise ValueError("later")
+
+
+@breaks("abilities-work")
+class GivesTexts(Toy):
+    async def prepare(self, account: str, ports: Ports, /) -> list[Any]:
+        return ["Welcome"]
+
+
+@breaks("abilities-work")
+class AsksWhenItMayNot(Toy):
+    async def acquaint(self, account: str, contacts: Any, ports: Ports, /) -> list[Any]:
+        await ports.decide(Question("new-key", "a", "Take it?"))
+        return []
+
+
+@breaks("file-encryption")
+class HasNoFilesYet(Toy):
+    async def encrypt_file(self, source: Path, target: Path, keys: Any, ports: Ports, /) -> None:
+        raise NotImplementedError
+
+    async def decrypt_file(self, source: Path, target: Path, job: OpenJob, ports: Ports, /) -> Opened:
+        raise NotImplementedError
 
 
 @breaks("worker-same")

@@ -476,6 +476,28 @@ class WritesAnotherFile(Toy):
         return self.parse(payload.read(), job)
 
 
+@breaks("file-methods")
+class HasNoFilesYet(Toy):
+    def format_to(self, message: Message, job: SealJob, sink: Any, /) -> None:
+        raise NotImplementedError
+
+    def parse_from(self, payload: Any, job: OpenJob, /) -> Message:
+        raise NotImplementedError
+
+
+@breaks("abilities-work")
+class AsksWithTexts(Toy):
+    def data_children(self) -> list[str]:
+        return ["<wish/>"]
+
+
+@breaks("message-id")
+class NamesNotAll(Toy):
+    def message_id(self, job: SealJob, /) -> str:
+        job.origin_id.encode("ascii")
+        return super().message_id(job)
+
+
 def read_upper_case(payload: bytes) -> bytes:
     read = InsecureToyFormatter().parse(payload, None)  # type: ignore[arg-type]
     return encode_message(replace(read, text=read.text.upper()))

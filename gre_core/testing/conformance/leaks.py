@@ -37,12 +37,11 @@ def shows(text: str, secrets: Iterable[str] = CANARIES) -> bool:
 
 def texts_of(error: BaseException | None) -> str:
     """Give everything that a traceback would print of an error and those behind it, but no source code."""
-    told: list[str] = []
+    told: list[str] = [] if error is None else [repr(error.args), repr(getattr(error, "params", ""))]
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        told += [str(error), repr(error.args), repr(getattr(error, "params", ""))]
-        told += getattr(error, "__notes__", [])
+        told += [str(error), *getattr(error, "__notes__", [])]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\n".join(told)
 

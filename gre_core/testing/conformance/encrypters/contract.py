@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from copy import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gre_core.api import AddsFields, FileEncrypter, UsesWorker
 from gre_core.errors import GreError, OpenError, RemoteProtocolError
-from gre_core.model import Body, DataForm, Direction, Opened
+from gre_core.model import Body, DataForm, Opened
 from gre_core.testing.conformance.calling import drive
 from gre_core.testing.conformance.encrypters.base import EncrypterSuite
 from gre_core.testing.conformance.encrypters.bodies import damaged, with_unknown_children
@@ -19,11 +15,9 @@ from gre_core.testing.conformance.failing import FailingPubSub, FailingStore
 from gre_core.testing.conformance.leaks import CANARY, forms, listening, shows, texts_of
 from gre_core.testing.conformance.people import PASSPHRASE
 from gre_core.testing.conformance.rules import demand
-from gre_core.testing.conformance.switches import only_if_able
 from gre_core.testing.conformance.taking_turns import PAUSE, pausing, take_turns
 from gre_core.testing.conformance.together import in_threads
 from gre_core.testing.conformance.watching import hands_off
-from gre_core.worker_functions import allow, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,76 +185,3 @@ class Contract(EncrypterSuite):
                 value = drive(party.ports.store.get(key)) or b""
                 found = f"the store of {party.name} holds the passphrase under {key}"
                 demand(PASSPHRASE.encode() not in value, "passphrase-kept-nowhere", found)
-
-    # -- optional abilities ------------------------------------------------------------------------
-
-    def test_with_a_worker_the_same_comes_out(self) -> None:
-        people, made = self.people(worker=True), self.make()
-        declared = set(made.worker_functions) if isinstance(made, UsesWorker) else set[str]()
-        allow(declared)
-        for name in declared:
-            try:
-                get(name)
-            except GreError as error:
-                demand(condition=False, rule="worker-declared", found=f"{name}: {error}")
-        for payload in (b"", b"Wherefore", b"Wherefore" * 30_000):
-            body = self.seal(people, "romeo", "juliet", payload=payload)
-            opened = self.open(people, "juliet", "romeo", body)
-            demand(opened.payload == payload, "worker-same", "another payload came out")
-            here = self.open(self._without_worker(people), "juliet", "romeo", body)
-            same = here.verdict == opened.verdict
-            demand(same, "worker-same", f"verdict {opened.verdict} with a worker, {here.verdict} without")
-        called = {name for party in people.all.values() if party.worker for name in party.worker.calls}
-        extra = sorted(called - declared)
-        demand(not extra, "worker-declared", f"called, but not named by worker_functions: {extra}")
-
-    @staticmethod
-    def _without_worker(people: People) -> People:
-        other = copy(people)
-        other.all = {
-            name: replace(party, ports=replace(party.ports, worker=None))
-            for name, party in people.all.items()
-        }
-        return other
-
-    def test_protected_fields_are_pairs_of_lines(self) -> None:
-        people = self.people()
-        romeo, job = people["romeo"], people.seal_job("romeo", "juliet")
-        made: Any = romeo.encrypter
-        only_if_able(made, AddsFields)
-        keys = drive(romeo.encrypter.seal_keys(job, romeo.ports))
-        for each in made.protected_fields(keys, job):
-            fine = (
-                isinstance(each, tuple)
-                and len(each) == 2
-                and all(isinstance(part, str) and not set(part) & set("\r\n\0") for part in each)
-                and each[0].isascii()
-            )
-            demand(fine, "protected-fields", f"{each!r:.100}")
-
-    def test_files(self) -> None:
-        people = self.people()
-        romeo, juliet = people["romeo"], people["juliet"]
-        made: Any = romeo.encrypter
-        other: Any = juliet.encrypter
-        only_if_able(made, FileEncrypter)
-        keys = drive(made.seal_keys(people.seal_job("romeo", "juliet"), romeo.ports))
-        job = people.open_job("juliet", "romeo", Direction.RECEIVED)
-        content = bytes(range(256)) * 2000
-        with tempfile.TemporaryDirectory() as folder:
-            plain, coded, read = (Path(folder, name) for name in ("plain", "coded", "read"))
-            plain.write_bytes(content)
-            drive(made.encrypt_file(plain, coded, keys, romeo.ports))
-            drive(other.decrypt_file(coded, read, job, juliet.ports))
-            demand(read.read_bytes() == content, "file-encryption", "another content came out")
-            private = read.stat().st_mode & 0o077 == 0
-            demand(private, "file-encryption", "others can read the decrypted file")
-            read.unlink()
-            whole = coded.read_bytes()
-            coded.write_bytes(whole[: len(whole) // 2])
-            try:
-                drive(other.decrypt_file(coded, read, job, juliet.ports))
-            except GreError:
-                demand(not read.exists(), "file-encryption", "half a file was left after a failure")
-            else:
-                demand(condition=False, rule="file-encryption", found="half a file opened")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gre_core.testing.conformance.encrypters.contract import Contract
 from gre_core.testing.conformance.encrypters.hostility import Hostility
+from gre_core.testing.conformance.encrypters.optional import Optional
 from gre_core.testing.conformance.encrypters.round_trips import RoundTrips
 
 
-class EncrypterConformance(RoundTrips, Contract, Hostility):
+class EncrypterConformance(RoundTrips, Contract, Optional, Hostility):
     """Everything that an encrypter must keep. An heir of it with a ``provider`` is a complete test file.
 
     ::

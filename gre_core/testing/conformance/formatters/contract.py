@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import io
 from typing import Any
+from xml.etree.ElementTree import Element
 
-from gre_core.api import FileFormatter, WorkerParsing
+from gre_core.api import FileFormatter, RequestsData, WorkerParsing
 from gre_core.errors import FormatFailed, GreError, ParseFailed
 from gre_core.message_codec import decode_message
 from gre_core.model import Attachment, DataForm, Message
+from gre_core.testing.conformance.calling import call
 from gre_core.testing.conformance.damaging import flipped, rubbish, truncated
 from gre_core.testing.conformance.formatters.base import FormatterSuite
 from gre_core.testing.conformance.formatters.comparing import differences
@@ -142,11 +144,24 @@ class Contract(FormatterSuite):
         only_if_able(made, FileFormatter)
         for message in (Message(), self.rich()):
             sink = io.BytesIO()
-            made.format_to(message, job, sink)
+            call(
+                lambda sink=sink, message=message: made.format_to(message, job, sink),  # type: ignore[misc]
+                own=(),
+                rule="file-methods",
+                doing="format_to()",
+            )
             for payload in (sink.getvalue(), self.format(made, message, job)):
                 wanted = self.through(made, message)
-                for read in (made.parse_from(io.BytesIO(payload), opening), self.parse(made, payload)):
-                    for _, found in differences(wanted, read, job, self.can()):
+                read = call(
+                    lambda payload=payload: made.parse_from(io.BytesIO(payload), opening),  # type: ignore[misc]
+                    own=(),
+                    rule="file-methods",
+                    doing="parse_from()",
+                )
+                demand(isinstance(read, Message), "file-methods", f"parse_from() gave {type(read).__name__}")
+                assert isinstance(read, Message)
+                for each in (read, self.parse(made, payload)):
+                    for _, found in differences(wanted, each, job, self.can()):
                         demand(condition=False, rule="file-methods", found=f"through files: {found}")
         for doing, bad in rubbish():
             try:
@@ -170,8 +185,14 @@ class Contract(FormatterSuite):
             raise
         for message in (Message(), self.rich()):
             payload = self.format(made, message, job)
-            read = decode_message(function(payload))
-            for _, found in differences(self.parse(made, payload), read, job, self.can()):
+            coded = call(
+                lambda payload=payload: decode_message(function(payload)),  # type: ignore[misc]
+                own=(),
+                rule="worker-parser",
+                doing=name,
+            )
+            assert isinstance(coded, Message)
+            for _, found in differences(self.parse(made, payload), coded, job, self.can()):
                 demand(condition=False, rule="worker-parser", found=f"in the worker: {found}")
         for doing, bad in rubbish():
             here: object = self.try_parse(made, bad, doing)
@@ -184,6 +205,15 @@ class Contract(FormatterSuite):
                 demand(condition=False, rule="worker-parser", found=f"{name}({doing}) raised {error!r:.200}")
             same = isinstance(here, ParseFailed) is isinstance(there, ParseFailed)
             demand(same, "worker-parser", f"{doing}: parse() and {name} do not agree whether it can be read")
+
+    def test_its_data_children_are_elements(self) -> None:
+        made = self.make()
+        only_if_able(made, RequestsData)
+        given: Any = call(
+            lambda: list(made.data_children()), own=(), rule="abilities-work", doing="data_children()"
+        )
+        fine = all(isinstance(each, Element) and each.tag.startswith("{") for each in given)
+        demand(fine, "abilities-work", f"data_children() gave {given!r:.200}, no elements with a namespace")
 
     def test_an_attachment_that_cannot_be_read(self) -> None:
         only_with(self, "attachments")

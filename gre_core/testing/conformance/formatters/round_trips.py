@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gre_core.api import NamesMessages
+from gre_core.errors import FormatFailed
 from gre_core.model import Attachment, Message
 from gre_core.testing.conformance import strategies
+from gre_core.testing.conformance.calling import call
 from gre_core.testing.conformance.corpus import TINY_PNG
 from gre_core.testing.conformance.formatters.base import FormatterSuite
 from gre_core.testing.conformance.formatters.comparing import differences
@@ -91,8 +93,22 @@ class RoundTrips(FormatterSuite):
         only_if_able(made, NamesMessages)
         for origin in ("5d2f6c1a-9a0e-4b57", "a"):
             job = self.seal_job(origin_id=origin)
-            read, named = self.through(made, Message("a"), job).message_id, made.message_id(job)
+            named = call(
+                lambda job=job: made.message_id(job),  # type: ignore[misc]
+                own=(),
+                rule="message-id",
+                doing="message_id()",
+            )
+            read = self.through(made, Message("a"), job).message_id
             demand(read == named, "message-id", f"message_id() says {named!r}, the payload {read!r}")
+        for odd in ("", "a\r\nb", "<a>", "\ud800", "é" * 300):
+            job = self.seal_job(origin_id=odd)
+            call(
+                lambda job=job: made.message_id(job),  # type: ignore[misc]
+                own=(FormatFailed,),
+                rule="message-id",
+                doing=f"message_id() of {odd[:10]!r}",
+            )
 
     def test_random_messages(self) -> None:
         made = self.make()

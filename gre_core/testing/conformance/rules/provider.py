@@ -54,6 +54,12 @@ RULES: Final = (
         "Add what is missing, or take away what is there.",
     ),
     Rule(
+        "abilities-work",
+        f"{_API}, optional abilities",
+        "A method of an optional Protocol answers as the Protocol says, and raises errors of gre_core.errors only.",
+        "Compare it with its Protocol in gre_core.api: what it is given, what it gives, what it may raise.",
+    ),
+    Rule(
         "abilities-declared",
         f"{_API}, optional abilities",
         "What the test class declares in `abilities` is what the object can do, no more and no less.",
