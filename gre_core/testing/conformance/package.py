@@ -57,7 +57,7 @@ class PackageConformance:
 
     Attributes:
         distribution: the name of your distribution. Set it.
-        heavy: further modules that must not be loaded before ``make()``.
+        heavy: further modules of the standard library that must not be loaded before ``make()``; no others may.
         named_for_its_namespace: the distribution is named as its namespace is; off for a second implementation of a
             namespace, and for what several packages share.
         hook_seconds: how long a hook may take at best of three.
