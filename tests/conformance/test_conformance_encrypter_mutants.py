@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,13 @@ class OpensAFile(Toy):
     def opened(self, opened: Opened, job: OpenJob) -> Opened:
         Path(os.devnull).read_bytes()
         return opened
+
+
+@breaks("no-io")
+class OpensASocket(Toy):
+    async def seal_keys(self, job: SealJob, ports: Ports, /) -> dict[str, Any]:
+        socket.socket().close()
+        return await super().seal_keys(job, ports)
 
 
 @breaks("port-failures")
@@ -482,6 +490,16 @@ class KeepsTheSigner(Toy):
 
     def sealing(self, payload: bytes, keys: dict[str, Any]) -> bytes:
         return payload if keys["count"] == self.count else b"of another message"
+
+
+@breaks("interleaved")
+class KeepsItsKeys(Toy):
+    async def seal_keys(self, job: SealJob, ports: Ports, /) -> dict[str, Any]:
+        self.keys = await super().seal_keys(job, ports)
+        return {}
+
+    async def encrypt(self, payload: bytes, keys: dict[str, Any], ports: Ports, /) -> Body:
+        return await super().encrypt(payload, self.keys, ports)
 
 
 IN_USE: list[bytes] = []

@@ -51,6 +51,8 @@ _DATES: Final = frozenset({"now", "utcnow", "today"})
 _OWN: Final = ("hypothesis.", "gre_core.testing.conformance.people")
 """Who may look at the clock itself: Hypothesis measures garbage collections, and the people's hosts have a clock."""
 
+_KIT: Final = "gre_core.testing.conformance."
+_IMPORTS: Final = ("<frozen importlib", "<frozen zipimport")
 _NOT_COUNTED: Final = frozenset({"linecache", "logging", "structlog", "warnings"})
 
 
@@ -69,9 +71,10 @@ def _counts(frame: FrameType | None) -> bool:
     if frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_OWN):
         return False
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen "):  # importlib, zipimport
-            return False
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _NOT_COUNTED:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith(_KIT):  # the caller: what lies below has nothing to do with the plugin
+            return True
+        if frame.f_code.co_filename.startswith(_IMPORTS) or name.partition(".")[0] in _NOT_COUNTED:
             return False
         frame = frame.f_back
     return True

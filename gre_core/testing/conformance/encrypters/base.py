@@ -72,15 +72,25 @@ class EncrypterSuite(ProviderConformance):
         """
         for name in names:
             party = people[name]
-            if isinstance(party.encrypter, Preparing):
-                drive(party.encrypter.prepare(party.account, party.ports))
+            made = party.encrypter
+            if isinstance(made, Preparing):
+                preparing = made.prepare(party.account, party.ports)
+                call(
+                    lambda preparing=preparing: drive(preparing),  # type: ignore[misc]
+                    own=(),
+                    rule="abilities-work",
+                    doing="prepare()",
+                )
             for other in names:
                 if other == name:
                     continue
-                try:
-                    drive(party.encrypter.seal_keys(people.seal_job(name, other), party.ports))
-                except (NoUsableKey, PolicyChanged):
-                    continue
+                sealing = party.encrypter.seal_keys(people.seal_job(name, other), party.ports)
+                call(
+                    lambda sealing=sealing: drive(sealing),  # type: ignore[misc]
+                    own=(NoUsableKey, PolicyChanged),
+                    rule="seal-own-errors",
+                    doing="seal_keys(), when people meet",
+                )
 
     def new_people(self, *names: str, worker: bool = False) -> People:
         """Give people of whom some know each other (Romeo, Juliet and the nurse otherwise), and Mallory nobody."""

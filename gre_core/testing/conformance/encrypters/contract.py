@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gre_core.errors import GreError, OpenError, RemoteProtocolError
-from gre_core.model import Body, DataForm, Opened
+from gre_core.model import Body, DataForm, Opened, Signature
 from gre_core.testing.conformance.calling import drive
 from gre_core.testing.conformance.encrypters.base import EncrypterSuite
 from gre_core.testing.conformance.encrypters.bodies import damaged, with_unknown_children
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gre_core.testing.conformance.people import People
 
+_TALKS: Final = (("romeo", "juliet"), ("juliet", "romeo"), ("romeo", "nurse"), ("nurse", "romeo"))
 _FINGERPRINT: Final = re.compile(rb"[0-9A-Fa-f]{40}([0-9A-Fa-f]{24})?")
 
 
@@ -42,28 +43,34 @@ class Contract(EncrypterSuite):
 
     def test_eight_messages_in_progress(self) -> None:
         people = self.new_people()
-        for party in people.all.values():
-            party.ports = pausing(party.ports)
 
-        async def work(number: int) -> tuple[int, bytes]:
-            sender, reader = (("romeo", "juliet"), ("juliet", "romeo"))[number % 2]
-            payload = f"message {number}".encode()
+        async def work(number: int) -> tuple[bytes, Signature]:
+            # Others of each, so that nobody can do with what belongs to another message.
+            sender, reader = _TALKS[number % len(_TALKS)]
             one, other = people[sender], people[reader]
             keys = await one.encrypter.seal_keys(people.seal_job(sender, reader), one.ports)
             await PAUSE
-            body = await one.encrypter.encrypt(payload, keys, one.ports)
+            body = await one.encrypter.encrypt(f"message {number}".encode(), keys, one.ports)
             await PAUSE
             job = people.open_job(reader, sender)
             opening = await other.encrypter.open_keys(body, job, other.ports)
             await PAUSE
-            return number, (await other.encrypter.decrypt(body, opening, other.ports)).payload
+            opened = await other.encrypter.decrypt(body, opening, other.ports)
+            return opened.payload, opened.verdict.signature
 
-        for result in take_turns([work(number) for number in range(8)]):
-            demand(not isinstance(result, BaseException), "interleaved", f"one of them got {result!r:.300}")
-            assert isinstance(result, tuple)
-            number, read = result
-            right = read == f"message {number}".encode()
-            demand(right, "interleaved", f"message {number} came out as {read[:40]!r}")
+        def one_by_one() -> list[tuple[bytes, Signature] | BaseException]:
+            return [take_turns([work(number)])[0] for number in range(8)]
+
+        one_by_one()
+        alone = one_by_one()  # everything is known now that there is to be known
+        failed = [each for each in alone if isinstance(each, BaseException)]
+        demand(not failed, "opens-its-own", f"one message alone: {failed[:1]!r:.300}")
+        for party in people.all.values():
+            party.ports = pausing(party.ports)
+        for number, result in enumerate(take_turns([work(number) for number in range(8)])):
+            same = result == alone[number]
+            found = f"message {number} came out as {result!r:.300}, alone as {alone[number]!r:.100}"
+            demand(same, "interleaved", found)
 
     def test_eight_threads_with_an_object_each(self) -> None:
         groups = [self.new_people("romeo", "juliet") for _ in range(8)]
