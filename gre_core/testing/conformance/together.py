@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 THREADS: Final = 8
 _INTERVAL: Final = 1e-4
 """Seconds after which another thread gets its turn: short, so that they meet."""
-_STOPS: Final = 600
+_STOPS: Final = 400
 """How often a thread stops."""
-_MOMENT: Final = 1e-6
+_MOMENT: Final = 5e-4
+"""Seconds of a stop, at most: long enough for others to run some lines of theirs."""
 _PATIENCE: Final = 600.0
 """Seconds until threads that hang are given up."""
-_NOT_STOPPED: Final = ("gre_core.testing.", "threading", "importlib", "logging")
-"""Modules that go on: those of the kit, and those that hold locks."""
+_NOT_STOPPED: Final = frozenset({"gre_core", "structlog", *sys.stdlib_module_names})
+"""Libraries that go on: what is shared is shared by the plugin, or by a library of its own."""
 
 _tracing: Final = threading.Lock()
 
@@ -44,7 +45,7 @@ class _Stops:
 
     def on_call(self, frame: FrameType, _event: str, _arg: object) -> Any:
         """Choose the frames whose lines count."""
-        if self._left <= 0 or str(frame.f_globals.get("__name__", "")).startswith(_NOT_STOPPED):
+        if self._left <= 0 or str(frame.f_globals.get("__name__", "")).partition(".")[0] in _NOT_STOPPED:
             return None
         return self.on_line
 
@@ -52,7 +53,7 @@ class _Stops:
         """Stop, perhaps."""
         if self._left > 0 and event == "line" and self._random.random() < 0.5:
             self._left -= 1
-            time.sleep(_MOMENT)
+            time.sleep(self._random.random() * _MOMENT)
         return self.on_line
 
 

@@ -78,7 +78,7 @@ class Contract(EncrypterSuite):
         def work(number: int) -> bytes:
             people = groups[number]
             payload = f"message {number}".encode()
-            for _ in range(3):
+            for _ in range(6):
                 body = self.seal(people, "romeo", "juliet", payload=payload)
                 if self.open(people, "juliet", "romeo", body).payload != payload:
                     return b"another payload"
