@@ -143,6 +143,8 @@ def packages(session: nox.Session) -> None:
     wheels = _wheels(session)
     for name in PLUGINS:
         _exercise(session, name, wheels)
+    for kind in ("formatter", "encrypter"):
+        _be_an_author(session, kind, wheels)
     environment = _environment(session, "by-pip", "--seed")
     session.run(
         environment / BIN / "pip",
@@ -383,6 +385,24 @@ def _exercise(session: nox.Session, name: str, wheels: dict[str, str]) -> None:
         "uv", "pip", "install", "--quiet", "--python", python, "-c", CONSTRAINTS, *ours, external=True
     )
     session.run(python, "-I", "tests/packaging/exercise.py", name, "--alone", external=True)
+
+
+def _be_an_author(session: nox.Session, kind: str, wheels: dict[str, str]) -> None:
+    """Write a package with ``gre new``, build it, install its wheel, and let it run its own tests."""
+    temporary = Path(session.create_tmp())
+    place, name = temporary / "new", f"gre-{kind}-road-test"
+    shutil.rmtree(place / name, ignore_errors=True)
+    command = temporary / "gre-cli" / BIN / "gre"  # from where gre-cli was exercised
+    session.run(command, "new", kind, "road-test", "--into", str(place), external=True, silent=True)
+    session.run("uv", "build", "--quiet", str(place / name), external=True)  # the wheel from the sdist
+    (wheel,) = (place / name / "dist").glob("*.whl")
+    python = str(_environment(session, name) / BIN / "python")
+    ours = [f"{name}[test] @ {wheel.resolve().as_uri()}", wheels[CORE]]
+    session.run(
+        "uv", "pip", "install", "--quiet", "--python", python, "-c", CONSTRAINTS, *ours, external=True
+    )
+    options = ("-q", "-p", "no:cacheprovider")
+    session.run(python, "-I", "-m", "pytest", *options, str(place / name), external=True)
 
 
 def _closure(name: str) -> set[str]:

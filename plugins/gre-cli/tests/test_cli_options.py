@@ -40,10 +40,10 @@ def test_help_loads_nothing_heavy() -> None:
     program = (
         "import sys\n"
         "from gre_cli.app import app\n"
-        "for words in (['--help'], ['send', '--help'], ['demo', '--help']):\n"
+        "for words in (['--help'], ['send', '--help'], ['demo', '--help'], ['new', '--help']):\n"
         "    try: app(words)\n"
         "    except SystemExit: pass\n"
-        "heavy = {'rich', 'slixmpp', 'asyncio', 'pydantic', 'aiosmtpd', 'gre_core', 'structlog'}\n"
+        "heavy = {'rich', 'slixmpp', 'asyncio', 'pydantic', 'aiosmtpd', 'gre_core', 'structlog', 'copier'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

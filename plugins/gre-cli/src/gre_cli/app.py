@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gre_cli.keys.app import keys
+from gre_cli.new.app import new
 from gre_cli.options import (
     Account,
     Approve,
@@ -45,6 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys)
+app.add_typer(new)
 
 
 class ServerChoice(StrEnum):

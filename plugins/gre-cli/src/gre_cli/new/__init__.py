@@ -1,0 +1,1 @@
+"""``gre new``: writes the package of a new formatter or encrypter."""
