@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from gre_core.ports import AccessModel
 
 MIME = Namespace.parse("urn:xmpp:gre:formatter:mime:0")
+EXAMPLE = Namespace.parse("urn:xmpp:gre:formatter:example:0")
 OPENPGP = Namespace.parse("urn:xmpp:gre:encrypter:openpgp:0")
 JULIET = Recipient("juliet@capulet.example", "juliet@mail.example")
 
@@ -70,9 +71,19 @@ def core() -> None:
     raise AssertionError("it negotiated a formatter that is not there")
 
 
-def formatter() -> None:
+def mime() -> None:
+    """The formatter for mail."""
+    formatter(MIME)
+
+
+def example() -> None:
+    """The formatter of the tutorial."""
+    formatter(EXAMPLE)
+
+
+def formatter(namespace: Namespace) -> None:
     """A message is the same after format and parse."""
-    made = Plugins.discover(strict=True).formatter(MIME)
+    made = Plugins.discover(strict=True).formatter(namespace)
     picture = Attachment.from_bytes("Ä picture.png", "image/png", bytes(range(256)) * 40)
     message = Message(text="Grüße\n", subject="Hello", attachments=(picture,))
     back = made.parse(made.format(message, _seal_job()), _open_job())
@@ -133,7 +144,8 @@ class Exercise:
 CRYPTO = ("pysequoia", "pgpy", "cryptography")
 EXERCISES = {
     "gre-core": Exercise(core, ("slixmpp", "pytest", "hypothesis", "aiohttp", *CRYPTO)),
-    "gre-formatter-mime": Exercise(formatter, ("slixmpp", *CRYPTO)),
+    "gre-formatter-mime": Exercise(mime, ("slixmpp", *CRYPTO)),
+    "gre-formatter-example": Exercise(example, ("slixmpp", *CRYPTO)),
     "gre-openpgp": Exercise(openpgp, ("slixmpp", *CRYPTO)),
     "gre-encrypter-openpgp": Exercise(encrypter, ("slixmpp",)),
     "gre-gateway-email": Exercise(gateway, (*CRYPTO, "gre-formatter-mime", "gre-encrypter-openpgp")),

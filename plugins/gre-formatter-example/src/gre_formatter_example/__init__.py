@@ -1,0 +1,1 @@
+"""GRE Formatter: Example. A message as a JSON object of a few members."""
