@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SealError,
         StoreError,
     )
+    from gre_core.explaining import Untaken
     from gre_core.gateway import GatewayEngine, Plain, Relayed
     from gre_core.model import (
         Attachment,
@@ -91,12 +92,14 @@ __all__ = [
     "Store",
     "StoreError",
     "Unopened",
+    "Untaken",
     "Verdict",
     "negotiate",
 ]
 
 _ROOMS: Final = {
     "client": "ClientEngine Explanation",
+    "explaining": "Untaken",
     "errors": "GreError LocalProtocolError NegotiationError OpenError PluginError PolicyChanged Refused "
     "RemoteProtocolError SealError StoreError",
     "gateway": "GatewayEngine Plain Relayed",

@@ -57,7 +57,8 @@ class Capabilities:
         self._peers: dict[str, Peer] = {}
         self._versions: OrderedDict[str, str] = OrderedDict()
         self._data: dict[tuple[str, Pair], DataForm] = {}
-        self.refused: dict[str, set[Pair]] = {}
+        self.refused: dict[str, dict[Pair, str]] = {}
+        """Pairs that a gateway refused for a contact, each with what it said about it."""
 
     def clear(self) -> None:
         """Forget everything: a new session begins."""

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gre_core.api import Explaining
 from gre_core.errors import EncryptFailed, GreError, NoUsableKey, PolicyChanged
 from gre_core.jid_escape import contact
 from gre_core.model import Recipient, SealJob
+from gre_core.namespaces import Kind
 from gre_core.policy import Memory
 from gre_core.ports import refuse
 from gre_core.sealing import Sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gre_core.capabilities import Capabilities
     from gre_core.model import Notice, Question
-    from gre_core.negotiation import Offer
+    from gre_core.namespaces import Namespace
+    from gre_core.negotiation import Agreement, Offer
     from gre_core.policy import Policy
     from gre_core.ports import Network, Ports, Store
     from gre_core.registry import Plugins, Problem
     from gre_core.sealing import Agreed
+
+_SHOWN: Final = 8
+"""How many versions of a peer are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untaken:
+    """A formatter or encrypter of ours, or a pair of them, that is not used with a contact.
+
+    Arguments:
+        namespaces: one; two when it is a pair.
+        code: ``not-announced``, ``pair-refused`` or ``other-chosen``.
+        text: for people: why, and what to do.
+    """
+
+    namespaces: tuple[str, ...]
+    code: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,7 @@ class Explanation:
         error: why not; or a :class:`PolicyChanged` with what the user will be asked before anything is sent.
         problems: what is wrong with installed plugins.
         details: the keys, where they come from, and the encryption format, from the encrypter.
+        untaken: what we have and do not use with this contact, and why.
     """
 
     jid: str
@@ -50,6 +71,7 @@ class Explanation:
     error: GreError | None
     problems: tuple[Problem, ...]
     details: tuple[Notice, ...] = ()
+    untaken: tuple[Untaken, ...] = ()
 
 
 class Explainer:
@@ -116,7 +138,28 @@ class Explainer:
             failure,
             self._plugins.problems,
             details,
+            tuple(self._untaken(jid, offer, agreed)) if offer is not None and offer.gre else (),
         )
+
+    def _untaken(self, jid: str, offer: Offer, agreed: Agreed | None) -> Iterable[Untaken]:
+        """Tell why each of ours that is not used is not used."""
+        ours = (*self._plugins.formatters, *self._plugins.encrypters)
+        refused = self._capabilities.refused.get(jid, {})
+        for namespace in ours:
+            if namespace not in offer.formatters | offer.encrypters:
+                yield _not_announced(namespace, offer)
+            elif agreed is None or any(namespace in pair for pair in (agreed.agreement.pair, *refused)):
+                continue
+            else:
+                yield _other_chosen(namespace, agreed.agreement)
+        for pair, said in refused.items():
+            names = " and ".join(map(str, pair))
+            reason = f": {said}" if said else ""
+            text = (
+                f"The gateway announces {names}, and refused them together{reason}. It may take each with another "
+                "partner; ask its operator."
+            )
+            yield Untaken(tuple(map(str, pair)), "pair-refused", text)
 
     async def _details(self, recipient: Recipient, agreed: Agreed) -> tuple[Notice, ...]:
         """Let the encrypter tell about keys and format."""
@@ -144,6 +187,25 @@ class Explainer:
         except Exception as error:
             text = f"{job.encrypter} failed while explaining ({type(error).__name__}). Tell its authors."
             raise EncryptFailed(text) from error
+
+
+def _not_announced(namespace: Namespace, offer: Offer) -> Untaken:
+    offered = offer.formatters if namespace.kind is Kind.FORMATTER else offer.encrypters
+    others = sorted(each.version for each in offered if each.name == namespace.name)
+    if others:
+        versions = ", ".join(map(str, others[:_SHOWN]))
+        advice = f"It announces version {versions} of {namespace.name}: provide that one too."
+    else:
+        advice = "Ask its operator whether the gateway can carry it."
+    return Untaken((str(namespace),), "not-announced", f"The gateway does not announce {namespace}. {advice}")
+
+
+def _other_chosen(namespace: Namespace, agreement: Agreement) -> Untaken:
+    text = (
+        f"The gateway announces {namespace}, and another one was chosen: {agreement.reason}. The policy says which "
+        "comes first."
+    )
+    return Untaken((str(namespace),), "other-chosen", text)
 
 
 class _Forgetful:

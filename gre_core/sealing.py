@@ -153,7 +153,7 @@ class Sealer:
 
     async def _first_accepted(self, jid: str, peer: Peer) -> tuple[Agreement, DataForm]:
         """Go through the pairs, best first, until the gateway does not refuse one."""
-        refused = self._capabilities.refused.setdefault(jid, set())
+        refused = self._capabilities.refused.setdefault(jid, {})
         while True:
             agreement = negotiate(
                 self._plugins.formatters,
@@ -168,7 +168,7 @@ class Sealer:
             except PeerError as error:
                 if (error.error_type, error.condition) != ("modify", "not-acceptable"):
                     raise
-                refused.add(agreement.pair)
+                refused[agreement.pair] = error.peer_text
             else:
                 return agreement, data
 

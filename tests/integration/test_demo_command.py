@@ -174,9 +174,15 @@ async def test_send_listen_and_explain(stage: Stage, tmp_path: Path) -> None:
     assert explained["agreed"]["sender_id"] == JULIET
     assert explained["offer"]["encrypted_only"] is True
     assert explained["remembered"][f"{GATEWAY}/sender-id"] == JULIET
+    # installed with the others, and no gateway for mail carries it
+    example = "urn:xmpp:gre:formatter:example:0"
+    assert (["not-announced"], [example]) in [
+        ([each["code"]], each["namespaces"]) for each in explained["untaken"]
+    ]
     screen = (await gre("explain", ROMEO_JID)).stdout
     assert "mime:0 + openpgp:0" in screen
     assert "takes only encrypted messages" in screen
+    assert f"does not announce {example}" in " ".join(screen.split())
 
     nobody = await scripted(1, "send", "nobody@montague.example", "--gateway", GATEWAY, "--text", "x")
     assert nobody["error"]["code"] == "no-usable-key"

@@ -115,6 +115,109 @@ def test_the_installed_plugins_are_found() -> None:
     assert str(formatter("mime")) in [name for plugin in report["plugins"] for name in plugin["formatters"]]
 
 
+# -- why is mine not taken? --------------------------------------------------------------------------
+
+
+def _asked(monkeypatch: pytest.MonkeyPatch, plugins: Plugins, wanted: str) -> tuple[int, dict[str, object]]:
+    """Ask about one plugin; give the exit code and what was found about it."""
+    code, report, screen = _examine(monkeypatch, plugins, wanted)
+    findings = report["findings"]
+    assert isinstance(findings, list)
+    found: dict[str, object] = findings[0]
+    assert str(found["text"])[:40] in " ".join(screen.split())
+    return code, found
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for further distributions."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def _install(site: Path, name: str, points: str, code: str = "") -> None:
+    module = name.replace("-", "_")
+    info = site / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+    (site / f"{module}.py").write_text(code)
+
+
+def test_not_found_as_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = Plugins.of(toy_formatter(), toy_encrypter())
+    code, found = _asked(monkeypatch, plugins, "gre-formatter-mine")
+    assert (code, found["wrong"]) == (1, True)
+    assert sys.executable in str(found["text"])
+    assert "pip install -e ." in str(found["hint"])
+    _, found = _asked(monkeypatch, plugins, "gre-formater-mime")
+    assert "There is gre-formatter-mime" in str(found["text"])
+
+
+def test_not_found_as_it_has_no_entry_point(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
+    _install(site, "gre-formatter-mine", "[gre]\nmine = gre_formatter_mine\n")
+    plugins = Plugins.of(toy_formatter(), toy_encrypter())
+    code, found = _asked(monkeypatch, plugins, "gre-formatter-mine")
+    assert code == 1
+    assert "without an entry point in the group gre.v1; it has gre" in str(found["text"])
+    assert '[project.entry-points."gre.v1"]' in str(found["hint"])
+    _, report, _ = _examine(monkeypatch, plugins)
+    assert any("gre-formatter-mine: not found" in line for line in _wrong(report)), "also when nobody asks"
+
+
+def test_found_and_failed(site: Path) -> None:
+    _install(
+        site, "gre-formatter-mine", "[gre.v1]\nmine = gre_formatter_mine\n", "raise ImportError('no libmine')"
+    )
+    result = runner.invoke(app, ["doctor", "--json", "gre_formatter_mine"])
+    found = json.loads(result.stdout)["findings"][0]
+    assert (result.exit_code, found["what"]) == (1, "gre-formatter-mine")
+    assert "load: ImportError: no libmine" in found["text"]
+
+
+def test_found_and_shadowed_by_a_preference(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, site: Path
+) -> None:
+    code = (
+        "from gre_core.api import FormatterProvider, formatter, hookimpl\n"
+        "@hookimpl\n"
+        "def gre_formatters():\n"
+        "    return [FormatterProvider(formatter('mime'), object, title='GRE Formatter: Mine')]\n"
+    )
+    _install(site, "gre-formatter-mine", "[gre.v1]\nmine = gre_formatter_mine\n", code)
+    config = tmp_path / "gre.toml"
+    config.write_text('[plugins]\nprefer = { "urn:xmpp:gre:formatter:mime:0" = "gre-formatter-mime" }\n')
+    words = ["doctor", "--json", "--config", str(config)]
+    result = runner.invoke(app, [*words, "gre-formatter-mine"])
+    found = json.loads(result.stdout)["findings"][0]
+    assert result.exit_code == 1
+    assert "not used for urn:xmpp:gre:formatter:mime:0" in found["text"]
+    assert 'prefer = { "urn:xmpp:gre:formatter:mime:0" = "gre-formatter-mine" }' in found["hint"]
+    assert "the configuration prefers gre-formatter-mime" in runner.invoke(app, words).stdout
+    served = json.loads(runner.invoke(app, [*words, "urn:xmpp:gre:formatter:mime:0"]).stdout)["findings"][0]
+    assert served["text"].startswith("served by gre-formatter-mime:mime")
+
+
+def test_found_and_shadowed_by_another_one_of_its_name(
+    tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(site, "gre-formatter-mine", "[gre.v1]\nmine = gre_formatter_mine\n")
+    second = tmp_path / "second"
+    second.mkdir()
+    monkeypatch.syspath_prepend(str(second))
+    _install(second, "gre-formatter-mine", "[gre.v1]\nmine = gre_formatter_mine\n")
+    found = json.loads(runner.invoke(app, ["doctor", "--json", "gre-formatter-mine"]).stdout)["findings"][0]
+    assert f"shadowed: a second gre-formatter-mine in {site.resolve()} is not used" in found["text"]
+
+
+def test_found_and_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = runner.invoke(app, ["doctor", "--json", "gre-formatter-mime:mime"])
+    found = json.loads(result.stdout)["findings"][0]
+    assert (found["wrong"], found["what"]) == (False, "gre-formatter-mime:mime")
+
+
 def test_an_allow_list_keeps_plugins_out(tmp_path: Path) -> None:
     config = tmp_path / "gre.toml"
     config.write_text('[plugins]\nallow = ["gre-formatter-mime"]\n')
@@ -124,3 +227,5 @@ def test_an_allow_list_keeps_plugins_out(tmp_path: Path) -> None:
     assert [plugin["id"] for plugin in report["plugins"]] == ["gre-formatter-mime:mime"]
     assert any("none is installed" in line for line in _wrong(report))
     assert "not on the allow-list" in result.stdout
+    asked = runner.invoke(app, ["doctor", "--json", "--config", str(config), "gre-encrypter-openpgp"])
+    assert "`allow` under [plugins]" in json.loads(asked.stdout)["findings"][0]["hint"]

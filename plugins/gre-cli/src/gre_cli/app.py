@@ -85,7 +85,16 @@ def demo(
 
 
 @app.command()
-def doctor(account: Account = None, config: Config = None, state: State = None, json: Json = False) -> None:
+def doctor(
+    plugin: Annotated[
+        str | None,
+        typer.Argument(metavar="[PLUGIN]", help="Why is this one not taken? Its package, or its namespace."),
+    ] = None,
+    account: Account = None,
+    config: Config = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
     """Show what is installed, what is broken, what to do.
 
     Exit 1 when something has to be mended.
@@ -95,7 +104,7 @@ def doctor(account: Account = None, config: Config = None, state: State = None, 
         from gre_cli.doctor import doctor as examine
 
         settings = settings_of(need_account=False, account=account, config=config, state=state)
-        return await examine(output, settings)
+        return await examine(output, settings, plugin)
 
     run(work, json=json)
 

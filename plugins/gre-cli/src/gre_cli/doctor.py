@@ -7,13 +7,12 @@ import shutil
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from gre_cli.describe import short
 from gre_cli.exits import Exit
-from gre_cli.safe import clean_line
+from gre_cli.findings import Finding, about_one, about_plugins
 from gre_core.errors import GreError, PluginError
 
 if TYPE_CHECKING:
@@ -31,33 +30,18 @@ _PROGRAMS: Final = {
 _PROGRAM_SECONDS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the diagnosis.
-
-    Arguments:
-        what: the subject.
-        text: what was found.
-        wrong: whether it has to be mended.
-        hint: how.
-    """
-
-    what: str
-    text: str
-    wrong: bool = False
-    hint: str = ""
-
-
-async def doctor(output: Output, settings: Settings) -> Exit:
+async def doctor(output: Output, settings: Settings, wanted: str | None = None) -> Exit:
     """Look at plugins, stores and environment.
 
     Arguments:
         output: where to.
         settings: for the allow-list, preferences, and the account's store.
+        wanted: a plugin or namespace that the user asks about in particular.
     """
     plugins = settings.plugins()
     _make_all(plugins)
-    findings = [*_problems(plugins), *_store(settings), await _worker(plugins), *_environment()]
+    asked = [about_one(plugins, wanted)] if wanted else []
+    findings = [*asked, *about_plugins(plugins), *_store(settings), await _worker(plugins), *_environment()]
     wrong = any(finding.wrong for finding in findings)
     if output.json:
         output.result(_report(plugins, findings), ok=not wrong)
@@ -77,25 +61,6 @@ def _make_all(plugins: Plugins) -> None:
                 make(namespace)
             except PluginError:
                 continue  # it is in plugins.problems now
-
-
-def _problems(plugins: Plugins) -> Iterator[Finding]:
-    for problem in plugins.problems:
-        name = f"{problem.plugin} {problem.version}".strip()
-        yield Finding(clean_line(name), clean_line(problem.error), wrong=True, hint=clean_line(problem.hint))
-    for kind, namespaces, example in (
-        ("formatter", plugins.formatters, "gre-formatter-mime"),
-        ("encrypter", plugins.encrypters, "gre-encrypter-openpgp"),
-    ):
-        if not namespaces:
-            yield Finding(
-                f"{kind}s",
-                "none is installed, so nothing can be sent or read",
-                wrong=True,
-                hint=f"Install one, for example {example}, from the same place as gre-core",
-            )
-    for name in plugins.skipped:
-        yield Finding(name, "installed, but not on the allow-list; it was not loaded")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

@@ -83,6 +83,10 @@ def _report(explanation: Explanation, remembered: dict[str, str], waiting: list[
             {"code": notice.code, "text": clean(notice.text), **notice.params}
             for notice in explanation.details
         ],
+        "untaken": [
+            {"namespaces": list(each.namespaces), "code": each.code, "text": clean(each.text)}
+            for each in explanation.untaken
+        ],
         "remembered": remembered,
         "waiting": [sent_json(sent) for sent in waiting if explanation.jid in sent.recipients],
         "problems": [
@@ -124,6 +128,8 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
         for notice in agreed.notices:
             table.add_row("notice", clean(notice.text), style="yellow")
     _outcome(table, explanation)
+    for each in explanation.untaken:
+        table.add_row("not taken", clean(each.text), style="yellow")
     _memory(table, explanation.jid, remembered)
     for sent in waiting:
         if explanation.jid in sent.recipients:
