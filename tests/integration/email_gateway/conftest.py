@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import random
 import sqlite3
 import sys
@@ -70,9 +71,11 @@ async def relay():
 
 
 class GatewayProcess:
-    """``gre-email-gateway run`` as an operator starts it."""
+    """``gre-email-gateway run`` as an operator starts it, with the packages of ``python``."""
 
-    def __init__(self, folder, text):
+    def __init__(self, folder, text, *, python=sys.executable, env=None):
+        self.python = python
+        self.env = None if env is None else {**os.environ, **env}
         self.config = folder / "gateway.toml"
         self.config.write_text(text)
         self.config.chmod(0o600)
@@ -84,8 +87,8 @@ class GatewayProcess:
     async def start(self):
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gre_gateway_email", "run", "--config", self.config,
-                stdout=asyncio.subprocess.PIPE, stderr=log,
+                self.python, "-m", "gre_gateway_email", "run", "--config", self.config,
+                stdout=asyncio.subprocess.PIPE, stderr=log, env=self.env,
             )  # fmt: skip
         async with asyncio.timeout(120):
             line = (await self.process.stdout.readline()).decode()
@@ -145,7 +148,7 @@ async def start(server, relay, tmp_path):
     """``await start(extra="")``: a running gateway with juliet as its user."""
     running = []
 
-    async def start_gateway(extra="", users='"juliet@example.org" = "juliet@localhost"'):
+    async def start_gateway(extra="", users='"juliet@example.org" = "juliet@localhost"', **program):
         text = f"""
 [xmpp]
 domain = "{DOMAIN}"
@@ -160,7 +163,7 @@ port = 0
 {users}
 {extra}
 """
-        gateway = GatewayProcess(tmp_path, text)
+        gateway = GatewayProcess(tmp_path, text, **program)
         running.append(gateway)
         await gateway.start()
         return gateway

@@ -16,6 +16,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from gre_core.api import Body, Kind, Namespace
+from gre_gateway_email.mail.addresses import address_list, on_the_wire
+from gre_gateway_email.mail.date_time import date_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP: Final = "gre_email.v1"
 """The entry-point group of carriers. Its name is the version of the interface."""
+
+SUBJECT: Final = "[...]"
+"""What stands in the place of the subject, which is inside the encryption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,26 @@ class Carried:
 
     body: Body
     notes: tuple[str, ...] = ()
+
+
+def header_of(envelope: Envelope) -> str:
+    r"""Give the outer header fields that the gateway owns, from Date to Autocrypt, each with its CRLF.
+
+    A carrier writes them first, and then those of its own content, from MIME-Version on. The subject is inside the
+    encryption; ``[...]`` stands in its place (RFC 9788, section 3.2.1).
+
+    Arguments:
+        envelope: as the gateway gives it. Encode the whole mail as UTF-8: an address may need it (RFC 6532).
+    """
+    autocrypt = f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else ""
+    return (
+        f"Date: {date_time(envelope.date)}\r\n"
+        f"From: {on_the_wire(envelope.sender)}\r\n"
+        f"To: {address_list(envelope.recipients)}\r\n"
+        f"Message-ID: <{envelope.message_id}>\r\n"
+        f"Subject: {SUBJECT}\r\n"
+        f"{autocrypt}"
+    )
 
 
 @runtime_checkable

@@ -15,11 +15,9 @@ from gre_openpgp.messages import check_message
 
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted
-from gre_gateway_email.carrier import Carried
+from gre_gateway_email.carrier import Carried, header_of
 from gre_gateway_email.carriers import encrypted_part
 from gre_gateway_email.mail import mime_scan
-from gre_gateway_email.mail.addresses import address_list, on_the_wire
-from gre_gateway_email.mail.date_time import date_time
 
 if TYPE_CHECKING:
     from gre_gateway_email.carrier import Envelope
@@ -27,19 +25,11 @@ if TYPE_CHECKING:
 FORMATTER: Final = formatter("mime")
 ENCRYPTER: Final = encrypter("openpgp")
 
-SUBJECT: Final = "[...]"
-"""What stands in the place of the subject, which is inside the encryption (RFC 9788, section 3.2.1)."""
-
 _OPENPGP: Final = "{urn:xmpp:openpgp:0}openpgp"
 # "=_" is in no base64 and no armor, so no line of the body can be taken for this boundary.
 _BOUNDARY: Final = "=_gre-gateway"
 _TEMPLATE: Final = (
-    "Date: {date}\r\n"
-    "From: {sender}\r\n"
-    "To: {recipients}\r\n"
-    "Message-ID: <{message_id}>\r\n"
-    f"Subject: {SUBJECT}\r\n"
-    "{autocrypt}"
+    "{header}"
     "MIME-Version: 1.0\r\n"
     'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted";\r\n'
     f' boundary="{_BOUNDARY}"\r\n'
@@ -75,11 +65,7 @@ class PgpMime:
         """
         data = _message_of(body)
         return _TEMPLATE.format(
-            date=date_time(envelope.date),
-            sender=on_the_wire(envelope.sender),
-            recipients=address_list(envelope.recipients),
-            message_id=envelope.message_id,
-            autocrypt=f"Autocrypt: {envelope.autocrypt}\r\n" if envelope.autocrypt else "",
+            header=header_of(envelope),
             # Always with a checksum: some relays take the last "=" for its beginning, and refuse what has only padding.
             # No reader may refuse it (RFC 9580, section 6.1).
             armor=armor(data).decode("ascii"),

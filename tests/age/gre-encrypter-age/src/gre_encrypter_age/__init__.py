@@ -1,0 +1,1 @@
+"""GRE Encrypter: age. Encrypts with age (age-encryption.org), by pyrage."""
