@@ -52,7 +52,9 @@ def shapes(folder: Path) -> dict[str, object]:
     for path in folder.rglob("*.pyi"):
         module = ".".join(path.relative_to(folder).with_suffix("").parts)
         tree = ast.parse(path.read_text("utf-8"))
-        for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+        owners: list[ast.Module | ast.ClassDef] = [tree]
+        owners += [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        for owner in owners:
             place = f"{module}.{owner.name}" if isinstance(owner, ast.ClassDef) else module
             if isinstance(owner, ast.ClassDef) and any(
                 "Protocol" in ast.unparse(base) for base in owner.bases

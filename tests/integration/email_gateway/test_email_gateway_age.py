@@ -38,16 +38,15 @@ BUSY = 600
 on_prosody = pytest.mark.parametrize("server_class", ["prosody"], indirect=True)
 
 
-def run(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, timeout=BUSY, check=False, **options
+        [str(word) for word in words], capture_output=True, text=True, timeout=BUSY, check=False, env=env
     )
 
 
-def must(*words: object, **options: object) -> str:
-    done = run(*words, **options)
+def must(*words: object) -> None:
+    done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
