@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -131,6 +133,13 @@ def _fill_in(plan: Plan, folder: Path) -> None:
         run_copy(str(TEMPLATE), folder, data=asdict(plan), defaults=True, quiet=True)
 
 
+def _core_from_here() -> str:
+    """Give what pip needs to know when gre-core was installed from a place of its own: no index has that one."""
+    told = distribution("gre-core").read_text("direct_url.json")
+    url = str(json.loads(told).get("url", "")) if told else ""
+    return shlex.quote(f"gre-core[testing] @ {url}") + " " if url else ""
+
+
 def _next_steps(plan: Plan, folder: Path) -> str:
     module = plan.distribution.replace("-", "_")
     warning = (
@@ -144,7 +153,7 @@ Wrote {folder}, which provides {plan.namespace}.
 Next:
   cd {folder}
   python3 -m venv .venv && . .venv/bin/activate
-  pip install -e ".[test]"
+  pip install {_core_from_here()}-e ".[test]"
   pytest                      # the conformance kit: it passes as it is
 
 Then make it yours, and run pytest after each step:
