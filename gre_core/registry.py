@@ -62,6 +62,9 @@ _METHODS: Final[dict[type, tuple[str, ...]]] = {
     each: _methods(each) for each in (Formatter, Encrypter, DataContributor)
 }
 
+_UNLOADED: Final = frozenset({"load", "hook", "contract"})
+"""Stages of problems after which a plugin provides less than it should."""
+
 
 class Plugins:
     """All plugins of one program. Make it with :meth:`discover` or :meth:`of`. Any thread may use it.
@@ -241,13 +244,22 @@ class Plugins:
         if not offers:
             raise self._no_provider(namespace)
         wanted = self._prefer.get(namespace)
+        if wanted is None and (broken := self._broken_usual(namespace)):
+            other = offers[0][0].distribution
+            text = (
+                f"{broken} is installed and broken (see its problem), and {other} provides {namespace} too, but is not "
+                f'taken in its place unasked. Mend or uninstall {broken}, or say prefer={{"{namespace}": "{other}"}}'
+            )
+            plugins = [plugin.id for plugin, _ in offers]
+            raise AmbiguousProvider(text, namespace=str(namespace), plugins=plugins)
         if wanted is not None:
             chosen = [offer for offer in offers if wanted in {offer[0].id, offer[0].distribution}]
         else:
             chosen = offers
         names = " and ".join(f"{plugin.id} {plugin.version}".rstrip() for plugin, _ in offers)
         if len(chosen) > 1:
-            example = chosen[0][0].id if wanted else chosen[0][0].distribution
+            usual = [plugin for plugin, _ in chosen if plugin.distribution == package_for(namespace)]
+            example = chosen[0][0].id if wanted else (*usual, chosen[0][0])[0].distribution
             text = (
                 f"{namespace} is provided by {names}. Say which one to use: "
                 f'prefer={{"{namespace}": "{example}"}}, or uninstall the other'
@@ -263,10 +275,17 @@ class Plugins:
             raise NoProvider(text, namespace=str(namespace), preferred=wanted)
         return chosen[0]
 
+    def _broken_usual(self, namespace: Namespace) -> str:
+        """Give the package that provides a namespace by convention, if it is there, and could not be loaded."""
+        package = package_for(namespace)
+        loaded = {plugin.distribution for plugin, _ in self._offers[namespace]}
+        broken = {each.plugin.partition(":")[0] for each in self._problems if each.stage in _UNLOADED}
+        return package if package in broken and package not in loaded else ""
+
     def _no_provider(self, namespace: Namespace) -> NoProvider:
         package = package_for(namespace)
         text = f"No plugin provides {namespace}."
-        broken = [each.plugin for each in self._problems if each.stage in {"load", "hook", "contract"}]
+        broken = [each.plugin for each in self._problems if each.stage in _UNLOADED]
         if others := [
             str(each) for each in self._offers if (each.kind, each.name) == (namespace.kind, namespace.name)
         ]:

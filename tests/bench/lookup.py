@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pysequoia
-from gre_encrypter_openpgp.contacts import Contacts
-from gre_encrypter_openpgp.keymaking import make_key
+from gre_encrypter_openpgp.engine import ENGINE
 from gre_openpgp.contact_record import (
     PREFIX,
     By,
@@ -22,6 +21,8 @@ from gre_openpgp.contact_record import (
     Source,
     write_record,
 )
+from gre_openpgp.encrypting.contacts import Contacts
+from gre_openpgp.encrypting.keymaking import make_key
 from gre_openpgp.xep0373 import PublicKey
 
 from gre_core import FileStore, Ports
@@ -61,7 +62,7 @@ async def lookup() -> tuple[Figures, Figures]:
         for number in range(CONTACTS):
             (folder / _file_name(PREFIX + _jid(number))).write_bytes(record)
         ports = Ports(FileStore(folder), FakePubSub())
-        contacts = Contacts()
+        contacts = Contacts(ENGINE)
         await contacts.to_verify("nobody@gateway.example", ports)  # looks after the directory once
         figures = {}
         for what in ("first", "later"):

@@ -24,7 +24,7 @@ ROUNDS = 60
 
 def _publish(number: int, shared: dict[tuple[str, str], dict[str, Item]]) -> tuple[Recipient, pysequoia.Cert]:
     """Let one more contact announce a key (XEP-0373)."""
-    from gre_encrypter_openpgp.keymaking import make_key
+    from gre_openpgp.encrypting.keymaking import make_key
 
     address = f"contact{number}@c.example"
     jid = f"contact{number}\\40c.example@gateway"

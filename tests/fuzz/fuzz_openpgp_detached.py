@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
-from gre_encrypter_openpgp.detached import PROTOCOL, judge_detached
-from gre_encrypter_openpgp.own import OwnKey
+from gre_encrypter_openpgp.engine import ENGINE
 from gre_openpgp.armor import armor
+from gre_openpgp.encrypting.detached import PROTOCOL, judge_detached
+from gre_openpgp.encrypting.own import OwnKey
 
 from gre_core.errors import GreError
 from gre_core.model import SignedPart
@@ -20,7 +21,7 @@ NAME = "openpgp-detached"
 
 CONTENT: Final = b"Content-Type: text/plain\r\n\r\nPay 1 coin.\r\n"
 _BOB: Final = pysequoia.Tsk.from_file(str(Path(__file__).with_name("keys") / "bob.key"))
-_CERTS: Final = {name: _BOB.extract_certificate() for name in OwnKey.read(bytes(_BOB)).parsed.ids}
+_CERTS: Final = {name: _BOB.extract_certificate() for name in OwnKey.read(ENGINE, bytes(_BOB)).parsed.ids}
 
 
 def seeds() -> Iterator[bytes]:
@@ -34,7 +35,7 @@ def run(data: bytes) -> None:
     """Judge it over the content, and over one that nobody signed."""
     for content in (CONTENT, b"Pay 1000 coins.\r\n"):
         try:
-            judged = judge_detached(SignedPart(content, data, PROTOCOL), _CERTS)
+            judged = judge_detached(ENGINE, SignedPart(content, data, PROTOCOL), _CERTS)
         except GreError:
             continue
         assert not judged.signers or content == CONTENT

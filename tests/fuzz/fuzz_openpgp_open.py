@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
-from gre_encrypter_openpgp.container import open_container
-from gre_encrypter_openpgp.opening import open_message
-from gre_encrypter_openpgp.secretkeys import read_subkeys
-from gre_encrypter_openpgp.sequoia import Secret
-from gre_encrypter_openpgp.sessionkeys import open_session_key
+from gre_openpgp.encrypting.container import open_container
+from gre_openpgp.encrypting.engine import Secret
+from gre_openpgp.encrypting.opening import open_message
+from gre_openpgp.encrypting.secretkeys import read_subkeys
+from gre_openpgp.encrypting.sessionkeys import open_session_key
 from gre_openpgp.messages import check_message
 
 from gre_core.errors import GreError

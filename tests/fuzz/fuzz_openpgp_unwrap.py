@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
-from gre_encrypter_openpgp.own import OwnKey
+from gre_encrypter_openpgp.engine import ENGINE
 from gre_encrypter_openpgp.sequoia import verify
-from gre_encrypter_openpgp.unwrap import unwrap
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.unwrap import unwrap
 
 from gre_core.errors import GreError
 
@@ -21,7 +22,7 @@ NAME = "openpgp-unwrap"
 
 CONTENT: Final = b"Content-Type: text/plain\r\n\r\nPay 1 coin.\r\n"
 _BOB: Final = pysequoia.Tsk.from_file(str(Path(__file__).with_name("keys") / "bob.key"))
-_CERTS: Final = {name: _BOB.extract_certificate() for name in OwnKey.read(bytes(_BOB)).parsed.ids}
+_CERTS: Final = {name: _BOB.extract_certificate() for name in OwnKey.read(ENGINE, bytes(_BOB)).parsed.ids}
 
 
 def _packet(tag: int, body: bytes) -> bytes:

@@ -14,6 +14,7 @@ from gre_core.testing.slix import make_client, make_component, offline, online
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from slixmpp import ClientXMPP, ComponentXMPP
 
@@ -24,6 +25,21 @@ if TYPE_CHECKING:
 
 ACCOUNTS = {"juliet": 'secret "1"\\', "romeo": "secret2"}
 COMPONENTS = {"mail.localhost": "secret3", "away.localhost": "secret4"}
+
+
+@pytest.fixture
+def openpgp_package() -> str:
+    """The package for OpenPGP that the command ``gre`` uses: here both are installed."""
+    return "gre-encrypter-openpgp"
+
+
+@pytest.fixture(autouse=True)
+def _gre_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openpgp_package: str) -> None:
+    folder = tmp_path / "gre-config"
+    folder.mkdir()
+    prefer = f'"urn:xmpp:gre:encrypter:openpgp:0" = "{openpgp_package}"'
+    (folder / "config.toml").write_text(f"[plugins]\nprefer = {{ {prefer} }}\n")
+    monkeypatch.setenv("GRE_CONFIG", str(folder / "config.toml"))
 
 
 @pytest.fixture(params=["loopback", "prosody"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.keymaking import make_key
+from gre_openpgp.encrypting.keymaking import make_key
 from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, fetch_keys, key_item, metadata_items
 
 from gre_core.api import encrypter, formatter

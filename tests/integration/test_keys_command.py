@@ -54,6 +54,12 @@ class User:
         )  # fmt: skip
 
 
+@pytest.fixture(params=["gre-encrypter-openpgp", "gre-encrypter-openpgp-pgpy"])
+def openpgp_package(request: pytest.FixtureRequest) -> str:
+    package: str = request.param
+    return package
+
+
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     _, answer = write_letters()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from gre_encrypter_openpgp.certs import by_id
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.sequoia import Secret, decrypt
+from gre_encrypter_openpgp.engine import ENGINE
 from gre_openpgp.armor import PRIVATE_KEY, armor, dearmor
+from gre_openpgp.encrypting.engine import Secret, by_id
+from gre_openpgp.encrypting.own import OwnKey
 from gre_openpgp.messages import check_message
 
 from gre_core.errors import GreError, RemoteProtocolError
@@ -70,7 +70,7 @@ def keys() -> list[OwnKey]:
         for pattern in patterns
         for path in sorted((CORPORA / folder).glob(pattern))
     ]
-    return [OwnKey.read(dearmor(path.read_bytes(), PRIVATE_KEY)) for path in paths]
+    return [OwnKey.read(ENGINE, dearmor(path.read_bytes(), PRIVATE_KEY)) for path in paths]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def by_us(keys: list[OwnKey], armored: bytes) -> Seen:
         message = dearmor(armored)
         checked = check_message(message)
         wanted = checked.for_keys(decryptors)
-        judged = decrypt(
+        judged = ENGINE.decrypt(
             checked.keep(message, wanted),
             list(decryptors.values()),
             certs,

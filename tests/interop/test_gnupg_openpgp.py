@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pysequoia
 import pytest
 from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
-from gre_encrypter_openpgp.management import OwnKeys
+from gre_encrypter_openpgp_pgpy.encrypter import OpenPGPEncrypter as PgpyEncrypter
 from gre_openpgp.xep0373 import PUBLIC_KEYS, PublicKey, data_node, key_item, metadata_items, read_pubkey
 
 from gre_core.api import (
@@ -35,7 +35,7 @@ from gre_core.stores import MemoryStore
 from gre_core.testing import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from xml.etree.ElementTree import Element
 
 ALICE = "alice@xmpp.example"
@@ -105,11 +105,11 @@ class Nodes:
 class Alice:
     """An XMPP user with our encrypter; the mail user's GnuPG has her key, she finds his in its node."""
 
-    def __init__(self, gpg: GnuPG) -> None:
+    def __init__(self, gpg: GnuPG, made: Callable[[], OpenPGPEncrypter | PgpyEncrypter]) -> None:
         self.nodes = Nodes()
         self.nodes.serve(gpg.run("--export", ADDRESS))
         self.ports = Ports(MemoryStore(), self.nodes)
-        self.encrypter = OpenPGPEncrypter()
+        self.encrypter = made()
         self.fingerprint = ""
 
     async def seal(self, payload: bytes) -> bytes:
@@ -146,9 +146,9 @@ class Alice:
         return opened
 
 
-@pytest.fixture
-async def alice(gpg: GnuPG) -> Alice:
-    made = Alice(gpg)
+@pytest.fixture(params=[OpenPGPEncrypter, PgpyEncrypter], ids=["sequoia", "pgpy"])
+async def alice(request: pytest.FixtureRequest, gpg: GnuPG) -> Alice:
+    made = Alice(gpg, request.param)
     await made.give_key(gpg)
     return made
 
@@ -234,11 +234,11 @@ async def test_a_compressed_message_without_a_signature_is_unsigned(
 
 
 async def test_gnupg_reads_our_exported_key_and_we_read_its(gpg: GnuPG, alice: Alice) -> None:
-    gpg.run("--import", data=await OwnKeys(ALICE, alice.ports).export(secret=True))
+    gpg.run("--import", data=await alice.encrypter.own_keys(ALICE, alice.ports).export(secret=True))
     assert b"sec" in gpg.run("--list-secret-keys", "--with-colons", alice.fingerprint)
     secret = gpg.run("--export-secret-keys", ADDRESS)
     ports = Ports(MemoryStore(), alice.nodes)
-    made = await OwnKeys(ALICE, ports).import_key(secret)
+    made = await alice.encrypter.own_keys(ALICE, ports).import_key(secret)
     assert made.fingerprint == PublicKey.read(gpg.run("--export", ADDRESS)).fingerprint
 
 
@@ -246,7 +246,7 @@ async def test_a_key_of_sequoia_in_gnupg_opens_what_sequoia_seals(gpg: GnuPG) ->
     """It announces SEIPDv2 (RFC 9580), which GnuPG 2.2 cannot read, and nobody but us knows that GnuPG holds it."""
     bob = pysequoia.Tsk.generate(f"<{ADDRESS}>", profile=pysequoia.Profile.RFC4880)
     mine = pysequoia.Tsk.generate("<alice@mail.example>", profile=pysequoia.Profile.RFC4880)
-    alice = Alice(gpg)
+    alice = Alice(gpg, OpenPGPEncrypter)
     gpg.run("--import", data=bytes(bob))
     alice.nodes.serve(bytes(bob.extract_certificate()))
     await alice.encrypter.own_keys(ALICE, alice.ports).import_key(bytes(mine))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.certs import by_id, parse_cert
-from gre_encrypter_openpgp.detached import PROTOCOL, judge_detached
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.secretkeys import read_subkeys, without_lock
-from gre_encrypter_openpgp.sequoia import Judged, Secret, decrypt
+from gre_encrypter_openpgp.engine import ENGINE
 from gre_openpgp.armor import dearmor, is_armored
+from gre_openpgp.encrypting.detached import PROTOCOL, judge_detached
+from gre_openpgp.encrypting.engine import Judged, Secret, by_id
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.secretkeys import read_subkeys, without_lock
 from gre_openpgp.messages import check_message
 from gre_openpgp.xep0373 import PublicKey
 
@@ -100,11 +100,11 @@ def alice(gpg: GnuPG) -> bytes:
 
 def opened(message: bytes, secret: bytes, *signers: bytes) -> Judged:
     raw = dearmor(message) if is_armored(message) else message
-    ours = OwnKey.read(secret).decryptors()
+    ours = OwnKey.read(ENGINE, secret).decryptors()
     checked = check_message(raw)
     wanted = checked.for_keys(ours)
-    certs = by_id(parse_cert(PublicKey.read(signer)) for signer in signers)
-    return decrypt(checked.keep(raw, wanted), list(ours.values()), certs, [Secret(secret)])
+    certs = by_id(ENGINE.read(PublicKey.read(signer)) for signer in signers)
+    return ENGINE.decrypt(checked.keep(raw, wanted), list(ours.values()), certs, [Secret(secret)])
 
 
 def fingerprint(cert: bytes) -> str:
@@ -154,7 +154,9 @@ def test_no_cipher_hides_from_the_host_that_a_message_is_compressed(
     asked: list[object] = []
     monkeypatch.setattr(pysequoia, "decrypt", lambda *arguments: asked.append(arguments))
     with pytest.raises(DecryptFailed, match="cipher"):
-        decrypt(message, list(OwnKey.read(alice).decryptors().values()), {}, [Secret(alice)], bounded=True)
+        ENGINE.decrypt(
+            message, list(OwnKey.read(ENGINE, alice).decryptors().values()), {}, [Secret(alice)], bounded=True
+        )
     assert asked == []
 
 
@@ -239,12 +241,12 @@ def test_old_ciphers_are_refused_with_compression(gpg: GnuPG, alice: bytes, ciph
 
 def test_detached_signatures_of_gnupg(gpg: GnuPG) -> None:
     bob, carol = gpg.public(BOB), gpg.public(CAROL)
-    certs = by_id(parse_cert(PublicKey.read(cert)) for cert in (bob, carol))
+    certs = by_id(ENGINE.read(PublicKey.read(cert)) for cert in (bob, carol))
     for options in (["--armor"], [], ["--textmode"]):
         signature = gpg.run(*options, "-u", BOB, "-u", CAROL, "--detach-sign", data=PAYLOAD)
-        judged = judge_detached(SignedPart(PAYLOAD, signature, PROTOCOL), certs)
+        judged = judge_detached(ENGINE, SignedPart(PAYLOAD, signature, PROTOCOL), certs)
         assert sorted(judged.signers) == sorted([fingerprint(bob), fingerprint(carol)])
-        assert judge_detached(SignedPart(PAYLOAD + b"x", signature, PROTOCOL), certs).signers == ()
+        assert judge_detached(ENGINE, SignedPart(PAYLOAD + b"x", signature, PROTOCOL), certs).signers == ()
 
 
 def by_rnp(gpg: GnuPG, folder: Path, *options: str) -> bytes:

@@ -16,6 +16,7 @@ import sysconfig
 from base64 import b64decode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 MIME = Namespace.parse("urn:xmpp:gre:formatter:mime:0")
 EXAMPLE = Namespace.parse("urn:xmpp:gre:formatter:example:0")
 OPENPGP = Namespace.parse("urn:xmpp:gre:encrypter:openpgp:0")
+SEQUOIA, PGPY = "gre-encrypter-openpgp", "gre-encrypter-openpgp-pgpy"
 JULIET = Recipient("juliet@capulet.example", "juliet@mail.example")
 
 
@@ -71,6 +73,13 @@ def core() -> None:
     raise AssertionError("it negotiated a formatter that is not there")
 
 
+def _plugins(openpgp: str = "") -> Plugins:
+    """Load what is installed. Where both packages for OpenPGP are, one has to be named."""
+    installed = {point.dist.name for point in entry_points(group="gre.v1") if point.dist is not None}
+    wanted = openpgp or (SEQUOIA if {SEQUOIA, PGPY} <= installed else "")
+    return Plugins.discover(strict=True, prefer={OPENPGP: wanted} if wanted else {})
+
+
 def mime() -> None:
     """The formatter for mail."""
     formatter(MIME)
@@ -83,7 +92,7 @@ def example() -> None:
 
 def formatter(namespace: Namespace) -> None:
     """A message is the same after format and parse."""
-    made = Plugins.discover(strict=True).formatter(namespace)
+    made = _plugins().formatter(namespace)
     picture = Attachment.from_bytes("Ä picture.png", "image/png", bytes(range(256)) * 40)
     message = Message(text="Grüße\n", subject="Hello", attachments=(picture,))
     back = made.parse(made.format(message, _seal_job()), _open_job())
@@ -93,19 +102,19 @@ def formatter(namespace: Namespace) -> None:
 
 def openpgp() -> None:
     """It contributes data fields."""
-    plugins = Plugins.discover(strict=True)
+    plugins = _plugins()
     assert [provider.namespace for provider in plugins.data_providers if provider.namespace == str(OPENPGP)]
     assert len(plugins.contributors(_ports("gateway.example", {}))) == len(plugins.data_providers)
     assert not plugins.problems, plugins.problems
 
 
-def encrypter() -> None:
+def encrypter(package: str) -> None:
     """What an account encrypts to itself it can open, with a good signature."""
-    asyncio.run(_encrypter())
+    asyncio.run(_encrypter(package))
 
 
-async def _encrypter() -> None:
-    made = Plugins.discover(strict=True).encrypter(OPENPGP)
+async def _encrypter(package: str) -> None:
+    made = _plugins(package).encrypter(OPENPGP)
     ports = _ports(JULIET.jid, {})
     assert isinstance(made, Preparing)
     await made.prepare(JULIET.jid, ports)
@@ -122,7 +131,7 @@ def gateway() -> None:
     assert "pgp-mime" in entry_points(group="gre_email.v1").names
     for carrier in entry_points(group="gre_email.v1"):
         carrier.load()
-    assert not Plugins.discover(strict=True).problems
+    assert not _plugins().problems
 
 
 def command() -> None:
@@ -147,8 +156,9 @@ EXERCISES = {
     "gre-formatter-mime": Exercise(mime, ("slixmpp", *CRYPTO)),
     "gre-formatter-example": Exercise(example, ("slixmpp", *CRYPTO)),
     "gre-openpgp": Exercise(openpgp, ("slixmpp", *CRYPTO)),
-    "gre-encrypter-openpgp": Exercise(encrypter, ("slixmpp",)),
-    "gre-gateway-email": Exercise(gateway, (*CRYPTO, "gre-formatter-mime", "gre-encrypter-openpgp")),
+    SEQUOIA: Exercise(partial(encrypter, SEQUOIA), ("slixmpp", PGPY)),
+    PGPY: Exercise(partial(encrypter, PGPY), ("slixmpp", "pysequoia", SEQUOIA)),
+    "gre-gateway-email": Exercise(gateway, (*CRYPTO, "gre-formatter-mime", SEQUOIA, PGPY)),
     "gre-cli": Exercise(command),
 }
 

@@ -10,7 +10,7 @@ from gre_core.registry import Plugins
 from gre_core.testing.fakes import run
 from gre_core.testing.scene import CONTACT, Scene
 
-PLUGINS = Plugins.discover()
+PLUGINS = Plugins.discover(prefer={"urn:xmpp:gre:encrypter:openpgp:0": "gre-encrypter-openpgp"})
 PROVIDED = [*PLUGINS.formatters, *PLUGINS.encrypters]
 
 

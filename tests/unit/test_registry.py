@@ -274,6 +274,22 @@ def test_a_preferred_provider_that_is_away_is_not_replaced(install: Callable[...
     assert [problem.stage for problem in plugins.problems] == ["ambiguous"]
 
 
+def test_a_usual_provider_that_does_not_load_is_not_replaced(install: Callable[..., Path]) -> None:
+    """Its name says what it would have provided: another package is not taken in its place unasked."""
+    install("gre-formatter-late", "raise ImportError('libmime.so')")
+    install("gre-formatter-late-other", GOOD.replace("'mime'", "'late'"))
+    late = namespaces.formatter("late")
+    both = ("gre-formatter-late", "gre-formatter-late-other")
+    plugins = found(*both)
+    with pytest.raises(AmbiguousProvider, match="gre-formatter-late is installed and broken"):
+        plugins.formatter(late)
+    assert [problem.stage for problem in plugins.problems] == ["load", "ambiguous"]
+    chosen = found(*both, prefer={late: "gre-formatter-late-other"})
+    assert chosen.source(late).distribution == "gre-formatter-late-other"
+    with pytest.raises(NoProvider, match="gre-formatter-late is preferred"):
+        found(*both, prefer={late: "gre-formatter-late"}).formatter(late)
+
+
 def test_a_preference_must_be_for_a_namespace() -> None:
     with pytest.raises(InvalidNamespace):
         Plugins.of(prefer={"mime": "gre-formatter-mime"})

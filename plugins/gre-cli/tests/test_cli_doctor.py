@@ -31,7 +31,7 @@ def _own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _examine(
     monkeypatch: pytest.MonkeyPatch, plugins: Plugins, *words: str
 ) -> tuple[int, dict[str, object], str]:
-    monkeypatch.setattr(Settings, "plugins", lambda _: plugins)
+    monkeypatch.setattr(Settings, "plugins", lambda _, _prefer=None: plugins)
     scripted = runner.invoke(app, ["doctor", "--json", *words])
     human = runner.invoke(app, ["doctor", *words], env={"COLUMNS": "200"})
     assert human.exit_code == scripted.exit_code

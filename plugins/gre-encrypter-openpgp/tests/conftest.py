@@ -11,10 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gre_encrypter_openpgp_pgpy.encrypter
+import gre_encrypter_openpgp_pgpy.engine
 import pysequoia
 import pytest
 from gre_encrypter_openpgp.encrypter import NAMESPACE, OpenPGPEncrypter
-from gre_encrypter_openpgp.keymaking import _pgpy, make_key
+from gre_encrypter_openpgp.engine import ENGINE
+from gre_openpgp.encrypting.keymaking import _pgpy, make_key
 from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, PublicKey, data_node, list_element, pubkey_element
 
 from gre_core.api import DataForm, Direction, OpenJob, Question, Recipient, SealJob, encrypter, formatter
@@ -26,6 +29,8 @@ from gre_core.testing.fakes import InlineWorker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from xml.etree.ElementTree import Element
+
+    from gre_openpgp.encrypting.engine import Engine
 
 ALICE = "alice@xmpp.example"
 BOB = "bob\\40mail.example@gateway.example"
@@ -84,6 +89,7 @@ class World:
 
     nodes: Nodes
     ports: Ports
+    engine: Engine
     encrypter: OpenPGPEncrypter
     bob: pysequoia.Tsk
     questions: list[Question] = field(default_factory=list)
@@ -238,9 +244,24 @@ def forge() -> Any:
     return module
 
 
-@pytest.fixture(params=["here", "worker"])
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about Sequoia itself where PGPy stands in its place."""
+    kept, other = [], []
+    for item in items:
+        params = (
+            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        )
+        pgpy = str(params.get("world", "")).startswith("pgpy")
+        (other if pgpy and item.get_closest_marker("sequoia") else kept).append(item)
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = kept
+
+
+@pytest.fixture(params=["here", "worker", "pgpy", "pgpy-worker"])
 def world(request: pytest.FixtureRequest) -> World:
-    """Every test runs twice: what is judged in the worker process is judged as it is here."""
+    """Every test runs four times: by Sequoia and by PGPy, and what is judged in the worker is judged as it is here."""
+    pgpy = request.param.startswith("pgpy")
     nodes = Nodes()
     bob = secret_key("bob@mail.example")
     nodes.serve(BOB, public(bob))
@@ -254,7 +275,9 @@ def world(request: pytest.FixtureRequest) -> World:
         PubSubOf(nodes, ALICE),
         decide,
         now=lambda: made.now or datetime.now(UTC),
-        worker=InlineWorker() if request.param == "worker" else None,
+        worker=InlineWorker() if request.param.endswith("worker") else None,
     )
-    made = World(nodes, ports, OpenPGPEncrypter(), pysequoia.Tsk.from_bytes(bob))
+    engine = gre_encrypter_openpgp_pgpy.engine.ENGINE if pgpy else ENGINE
+    encrypter = gre_encrypter_openpgp_pgpy.encrypter.OpenPGPEncrypter() if pgpy else OpenPGPEncrypter()
+    made = World(nodes, ports, engine, encrypter, pysequoia.Tsk.from_bytes(bob))
     return made

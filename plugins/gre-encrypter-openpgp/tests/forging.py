@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESOCB3
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from gre_encrypter_openpgp import ciphers
-from gre_encrypter_openpgp.ciphers import GCM, NONCES, OCB
-from gre_encrypter_openpgp.secretkeys import read_subkeys
-from gre_encrypter_openpgp.sessionkeys import SessionKey, open_session_key
+from gre_openpgp.encrypting import ciphers
+from gre_openpgp.encrypting.ciphers import GCM, NONCES, OCB
+from gre_openpgp.encrypting.secretkeys import read_subkeys
+from gre_openpgp.encrypting.sessionkeys import SessionKey, open_session_key
 from gre_openpgp.messages import check_message
 
 if TYPE_CHECKING:

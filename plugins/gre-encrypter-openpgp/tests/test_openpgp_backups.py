@@ -12,15 +12,14 @@ from xml.etree.ElementTree import Element
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp import vault
-from gre_encrypter_openpgp.backups import DECLINED
-from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter
-from gre_encrypter_openpgp.keymaking import locked, make_key
-from gre_encrypter_openpgp.management import OwnKeys, RevocationReason
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.own_store import BACKUP, KEYS
-from gre_encrypter_openpgp.transferable import MAX_KEYS, split_secret_keys
 from gre_openpgp.backup import SECRET_KEY, new_code, read_secretkey, secretkey_element
+from gre_openpgp.encrypting import vault
+from gre_openpgp.encrypting.backups import DECLINED
+from gre_openpgp.encrypting.keymaking import locked, make_key
+from gre_openpgp.encrypting.management import OwnKeys, RevocationReason
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.own_store import BACKUP, KEYS
+from gre_openpgp.encrypting.transferable import MAX_KEYS, split_secret_keys
 from gre_openpgp.xep0373 import PUBLIC_KEYS, read_list
 
 from gre_core.api import Direction, Signature
@@ -42,7 +41,7 @@ class Device:
 
     def __init__(self, world: Any) -> None:
         self.ports = replace(world.ports, store=MemoryStore())
-        self.encrypter = OpenPGPEncrypter()
+        self.encrypter = type(world.encrypter)()
         self.keys = self.encrypter.own_keys(ALICE, self.ports)
         self._world = world
 
@@ -93,8 +92,8 @@ async def test_a_backup_is_private_and_opens_with_its_code_only(keys: OwnKeys, w
     await keys.make(OURS)
     code = await keys.backup()
     assert world.nodes.models[ALICE, SECRET_KEY] == "whitelist"
-    assert vault.unlock(message_of(world), new_code()) is None
-    secret = vault.unlock(message_of(world), code)
+    assert vault.unlock(world.engine, message_of(world), new_code()) is None
+    secret = vault.unlock(world.engine, message_of(world), code)
     assert secret is not None
     assert len(split_secret_keys(secret)) == 1
     for value in [await world.ports.store.get(name) or b"" for name in await world.ports.store.keys("")]:
@@ -131,7 +130,7 @@ async def test_gnupg_reads_it_with_the_code_and_imports_all_keys(keys: OwnKeys, 
 async def test_a_given_code_is_used_as_the_specification_writes_it(keys: OwnKeys, world: Any) -> None:
     await keys.make(OURS)
     assert await keys.backup(CODE.lower().replace("-", " ")) == CODE
-    assert vault.unlock(message_of(world), CODE) is not None
+    assert vault.unlock(world.engine, message_of(world), CODE) is not None
     with pytest.raises(NoUsableKey, match="backup code has"):
         await keys.backup("too short")
 
@@ -144,7 +143,7 @@ async def test_without_a_key_there_is_nothing_to_back_up(keys: OwnKeys, world: A
 
 async def test_a_strange_backup_is_replaced_only_with_the_users_word(keys: OwnKeys, world: Any) -> None:
     await keys.make(OURS)
-    hold(world, vault.lock(make_key("<x@y.example>"), CODE))
+    hold(world, world.engine.lock(make_key("<x@y.example>"), CODE))
     before = message_of(world)
     with pytest.raises(PolicyChanged) as caught:
         await keys.backup()
@@ -280,7 +279,7 @@ def odd_backups() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", list(odd_backups()))
 async def test_an_odd_backup_is_our_error_and_changes_nothing(world: Any, kind: str) -> None:
-    hold(world, vault.lock(odd_backups()[kind], CODE))
+    hold(world, world.engine.lock(odd_backups()[kind], CODE))
     device = Device(world)
     with pytest.raises(NoUsableKey, match=r"backup was unlocked|cannot be read"):
         await device.keys.restore(CODE)
@@ -322,9 +321,9 @@ async def test_the_first_send_offers_a_backup_and_makes_it(world: Any) -> None:
     await world.seal()
     (offer,) = offers.offers
     assert offer.account == ALICE
-    assert vault.unlock(message_of(world), offer.code) is not None
+    assert vault.unlock(world.engine, message_of(world), offer.code) is not None
     assert offer.code not in repr(offer)
-    world.encrypter = OpenPGPEncrypter()
+    world.encrypter = type(world.encrypter)()
     await world.seal()
     assert len(offers.offers) == 1
     assert [key.fingerprint for key in await Device(world).keys.restore(offer.code)] == [offer.key]
@@ -333,7 +332,7 @@ async def test_the_first_send_offers_a_backup_and_makes_it(world: Any) -> None:
 async def test_an_explicit_no_is_remembered(world: Any) -> None:
     offers = with_offers(world, False)
     await world.seal()
-    world.encrypter = OpenPGPEncrypter()
+    world.encrypter = type(world.encrypter)()
     await world.seal()
     assert len(offers.offers) == 1
     assert await world.ports.store.get(BACKUP) == DECLINED
@@ -345,7 +344,7 @@ async def test_later_means_in_the_next_session(world: Any) -> None:
     for _ in range(3):
         await world.seal()
     assert len(offers.offers) == 1
-    world.encrypter = OpenPGPEncrypter()
+    world.encrypter = type(world.encrypter)()
     await world.seal()
     assert len(offers.offers) == 2
     assert offers.offers[0].code != offers.offers[1].code
@@ -357,7 +356,7 @@ async def test_a_backup_that_lacks_a_new_subkey_is_offered_anew(world: Any) -> N
     await world.encrypter.own_keys(ALICE, world.ports).rotate()
     await world.seal()
     assert len(offers.offers) == 2
-    assert vault.unlock(message_of(world), offers.offers[1].code) is not None
+    assert vault.unlock(world.engine, message_of(world), offers.offers[1].code) is not None
     assert world.questions == []
 
 
@@ -481,4 +480,4 @@ async def test_a_changed_key_is_announced_with_a_new_date(keys: OwnKeys, world: 
     await keys.publish()
     assert read_list(world.nodes.nodes[ALICE, PUBLIC_KEYS][-1].payload)[0].date > first
     assert keys._ring.active is not None
-    assert OwnKey.read(keys._ring.active.secret).fingerprint == (await keys.show()).fingerprint
+    assert OwnKey.read(world.engine, keys._ring.active.secret).fingerprint == (await keys.show()).fingerprint

@@ -8,7 +8,7 @@ from typing import Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.wanted import MAX_WANTED, want, wanted
+from gre_openpgp.encrypting.wanted import MAX_WANTED, want, wanted
 from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PUBLIC_KEYS, data_node, pubkey_element
 

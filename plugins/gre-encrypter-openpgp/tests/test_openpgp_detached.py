@@ -6,8 +6,8 @@ from typing import Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.unwrap import MAX_SIGNATURES
 from gre_openpgp.armor import armor
+from gre_openpgp.encrypting.unwrap import MAX_SIGNATURES
 from pysequoia.packet import PacketPile, SignatureType
 
 from gre_core.api import Direction, JudgesSigned, Signature, SignedPart

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.keymaking import (
+from gre_encrypter_openpgp.engine import ENGINE
+from gre_openpgp.armor import dearmor
+from gre_openpgp.encrypting.keymaking import (
     DEFAULT_LIFETIME,
     add_user_id,
     extend,
@@ -21,11 +23,10 @@ from gre_encrypter_openpgp.keymaking import (
     revoke,
     rotate,
 )
-from gre_encrypter_openpgp.management import OwnKeys, RevocationReason
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.secretkeys import is_locked, public_part, without_lock
-from gre_encrypter_openpgp.transferable import joined, merged, packets
-from gre_openpgp.armor import dearmor
+from gre_openpgp.encrypting.management import OwnKeys, RevocationReason
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.secretkeys import is_locked, public_part, without_lock
+from gre_openpgp.encrypting.transferable import joined, merged, packets
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import walk
 from gre_openpgp.xep0373 import PUBLIC_KEYS, read_list
@@ -258,7 +259,7 @@ def test_the_public_part_keeps_the_order_and_holds_no_secret() -> None:
 )
 def test_damaged_secret_keys_are_our_error(data: bytes) -> None:
     with pytest.raises(NoUsableKey):
-        OwnKey.read(data)
+        OwnKey.read(ENGINE, data)
 
 
 @settings(max_examples=150, deadline=None)
@@ -268,13 +269,13 @@ def test_changed_anywhere_reading_a_secret_key_gives_one_of_our_errors(at: int, 
     data[at] = value
     for form in (bytes(data), bytes(data[:cut])):
         with contextlib.suppress(NoUsableKey):
-            OwnKey.read(form)
+            OwnKey.read(ENGINE, form)
         with contextlib.suppress(NoUsableKey, BadOpenPGP):
             without_lock(form, WORDS)
 
 
 def test_a_key_taken_apart_is_the_same_together() -> None:
-    from gre_encrypter_openpgp.transferable import components
+    from gre_openpgp.encrypting.transferable import components
 
     for form in _forms():
         assert joined(components(form)) == form
@@ -311,7 +312,9 @@ async def test_make_list_and_show(keys: OwnKeys, world: Any) -> None:
 async def test_a_second_key_is_made_only_by_force(keys: OwnKeys, world: Any) -> None:
     first = await keys.make(OURS)
     await keys.publish()
-    elsewhere = OwnKeys(ALICE, world.ports.__class__(type(world.ports.store)(), world.ports.pubsub))
+    elsewhere = OwnKeys(
+        world.engine, ALICE, world.ports.__class__(type(world.ports.store)(), world.ports.pubsub)
+    )
     with pytest.raises(NoUsableKey, match="gre keys restore"):
         await elsewhere.make(OURS)
     second = await keys.make(OURS, force=True)

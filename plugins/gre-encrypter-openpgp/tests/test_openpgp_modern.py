@@ -7,11 +7,11 @@ from typing import Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.certs import by_id
-from gre_encrypter_openpgp.keymaking import revive_subkeys
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.secretkeys import read_subkeys
-from gre_encrypter_openpgp.sequoia import Secret, decrypt
+from gre_encrypter_openpgp.engine import ENGINE
+from gre_openpgp.encrypting.engine import Secret, by_id
+from gre_openpgp.encrypting.keymaking import revive_subkeys
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.secretkeys import read_subkeys
 from gre_openpgp.messages import check_message
 
 V4, V6 = pysequoia.Profile.RFC4880, pysequoia.Profile.RFC9580
@@ -37,7 +37,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("compression", ["plain", "zip", "zlib", "bzip2"])
 def test_each_kind_of_key_opens_and_signs(forge: Any, name: str, compression: str) -> None:
     key = pysequoia.Tsk.generate("<alice@mail.example>", **SHAPES[name])
-    own = OwnKey.read(bytes(key))
+    own = OwnKey.read(ENGINE, bytes(key))
     head, session = forge.session_of(own.secret, bytes(key.extract_certificate()))
     signed = pysequoia.sign(key.signer(), CONTENT, armor=False)
     packets = forge.COMPRESSIONS.get(compression, lambda data: data)(signed)
@@ -46,7 +46,9 @@ def test_each_kind_of_key_opens_and_signs(forge: Any, name: str, compression: st
     message = head + (forge.container_v2 if second else forge.container)(packets, session)
     for bounded in (False, True):
         decryptors = list(own.decryptors().values())
-        judged = decrypt(message, decryptors, by_id([own.parsed]), [Secret(own.secret)], bounded=bounded)
+        judged = ENGINE.decrypt(
+            message, decryptors, by_id([own.parsed]), [Secret(own.secret)], bounded=bounded
+        )
         assert (judged.payload, judged.signers) == (CONTENT, (own.fingerprint.lower(),))
 
 
@@ -57,9 +59,9 @@ def test_13_old_compressed_mail_opens_with_an_ended_subkey(forge: Any, make_odd:
         secret = make_odd("alice@mail.example", created=start, lifetime=10 * year, subkeys=[{}, shape])
         names = list(read_subkeys(secret, None))
         assert len(names) == 2
-        own = OwnKey.read(secret)
+        own = OwnKey.read(ENGINE, secret)
         message = _to(forge, secret, names[1])
-        judged = decrypt(message, list(own.decryptors().values()), {}, [Secret(secret)], bounded=True)
+        judged = ENGINE.decrypt(message, list(own.decryptors().values()), {}, [Secret(secret)], bounded=True)
         assert judged.payload == CONTENT
 
 

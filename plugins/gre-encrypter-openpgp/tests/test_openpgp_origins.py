@@ -6,8 +6,8 @@ from typing import Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.contact_keys import ContactKeys
 from gre_openpgp.contact_record import By, KeyState
+from gre_openpgp.encrypting.contact_keys import ContactKeys
 from gre_openpgp.key_origin import Origin
 from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, data_node, list_element, pubkey_element
@@ -49,7 +49,7 @@ async def changed(world: Any) -> None:
 
 
 async def known(world: Any) -> Any:
-    (info,) = await ContactKeys(ALICE, world.ports).list(BOB)
+    (info,) = await ContactKeys(world.engine, ALICE, world.ports).list(BOB)
     return info
 
 
@@ -115,7 +115,7 @@ async def test_explaining_names_it(world: Any, bob: bytes) -> None:
 
 async def test_fetching_names_it(world: Any, bob: bytes) -> None:
     serve(world, (bob, MAIL))
-    listed, *_ = await ContactKeys(ALICE, world.ports).fetch(BOB)
+    listed, *_ = await ContactKeys(world.engine, ALICE, world.ports).fetch(BOB)
     assert MAIL.describe() in listed.detail
 
 
@@ -130,5 +130,5 @@ async def test_what_the_gateway_says_about_a_missing_key_is_shown(world: Any, fo
     assert "gre keys pin" in caught.value.text
     with pytest.raises(NoUsableKey, match="Looked for it in"):
         await world.encrypter.explain(world.job(form=form), world.ports)
-    listed, *_ = await ContactKeys(ALICE, world.ports).fetch(BOB)
+    listed, *_ = await ContactKeys(world.engine, ALICE, world.ports).fetch(BOB)
     assert "Looked for it in" in listed.detail

@@ -8,11 +8,11 @@ from xml.etree.ElementTree import Element, SubElement
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.keymaking import _pgpy, add_user_id
-from gre_encrypter_openpgp.management import OwnKeys
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.own_store import ACTIVE, KEYS
 from gre_openpgp.armor import PRIVATE_KEY, armor, dearmor
+from gre_openpgp.encrypting.keymaking import _pgpy, add_user_id
+from gre_openpgp.encrypting.management import OwnKeys
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.own_store import ACTIVE, KEYS
 from gre_openpgp.packets import read_certificate
 from gre_openpgp.xep0373 import PUBLIC_KEYS, SECRET_KEY, read_list
 
@@ -178,8 +178,10 @@ def test_adding_a_name_keeps_every_byte_that_was_there(make_secret: Any) -> None
 
 async def test_an_imported_key_is_used_and_kept_as_it_is(world: Any, make_secret: Any) -> None:
     secret = make_secret(OURS)
-    fingerprint = (await OwnKeys(ALICE, world.ports).import_key(armor(secret, PRIVATE_KEY))).fingerprint
-    assert dearmor(await OwnKeys(ALICE, world.ports).export(secret=True), PRIVATE_KEY) == secret
+    fingerprint = (
+        await OwnKeys(world.engine, ALICE, world.ports).import_key(armor(secret, PRIVATE_KEY))
+    ).fingerprint
+    assert dearmor(await OwnKeys(world.engine, ALICE, world.ports).export(secret=True), PRIVATE_KEY) == secret
     await world.seal()
     assert announced(world) == [fingerprint]
 
@@ -189,7 +191,7 @@ async def test_an_imported_key_that_is_announced_already_is_not_published_again(
 ) -> None:
     secret = make_secret(OURS)
     world.nodes.serve(ALICE, public_of(secret))
-    await OwnKeys(ALICE, world.ports).import_key(secret)
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(secret)
     await world.seal()
     assert world.nodes.published == []
 
@@ -199,7 +201,7 @@ async def test_beside_another_announced_key_the_user_is_asked(
 ) -> None:
     other = public_of(make_odd(OURS))
     world.nodes.serve(ALICE, other)
-    await OwnKeys(ALICE, world.ports).import_key(make_secret(OURS))
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(make_secret(OURS))
     with pytest.raises(PolicyChanged) as caught:
         await world.seal()
     assert caught.value.question.code == "own-key-second"
@@ -215,13 +217,13 @@ async def test_a_locked_key_is_used_with_its_password(world: Any, make_secret: A
     key.protect("secret words", c.SymmetricKeyAlgorithm.AES256, c.HashAlgorithm.SHA256)
     locked = bytes(key)
     with pytest.raises(NoUsableKey):
-        await OwnKeys(ALICE, world.ports).import_key(locked)
+        await OwnKeys(world.engine, ALICE, world.ports).import_key(locked)
     with pytest.raises(NoUsableKey):
-        await OwnKeys(ALICE, world.ports).import_key(locked, "wrong")
-    await OwnKeys(ALICE, world.ports).import_key(locked, "secret words")
+        await OwnKeys(world.engine, ALICE, world.ports).import_key(locked, "wrong")
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(locked, "secret words")
     message = await world.seal()
     assert (await world.open(message, direction=Direction.SENT)).verdict.signature is Signature.GOOD
-    assert "secret words" not in repr(OwnKey.read(make_secret(OURS), "secret words"))
+    assert "secret words" not in repr(OwnKey.read(world.engine, make_secret(OURS), "secret words"))
 
 
 @pytest.mark.parametrize(
@@ -229,14 +231,14 @@ async def test_a_locked_key_is_used_with_its_password(world: Any, make_secret: A
 )
 async def test_what_is_no_secret_key_is_refused(world: Any, data: bytes) -> None:
     with pytest.raises(NoUsableKey):
-        await OwnKeys(ALICE, world.ports).import_key(data)
+        await OwnKeys(world.engine, ALICE, world.ports).import_key(data)
 
 
 async def test_a_public_key_is_not_taken_for_a_secret_one(
     world: Any, make_secret: Any, public_of: Any
 ) -> None:
     with pytest.raises(NoUsableKey):
-        await OwnKeys(ALICE, world.ports).import_key(public_of(make_secret(OURS)))
+        await OwnKeys(world.engine, ALICE, world.ports).import_key(public_of(make_secret(OURS)))
 
 
 # -- a session -------------------------------------------------------------------------------------

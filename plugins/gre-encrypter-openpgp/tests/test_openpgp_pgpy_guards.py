@@ -14,8 +14,8 @@ from typing import Any
 import gre_encrypter_openpgp
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.keymaking import _pgpy
 from gre_encrypter_openpgp.sequoia import verify
+from gre_openpgp.encrypting.keymaking import _pgpy
 
 from gre_core.errors import BadEncrypted
 

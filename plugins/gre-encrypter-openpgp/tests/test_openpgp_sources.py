@@ -9,10 +9,10 @@ from typing import Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.contact_keys import ContactKeys, KeyState, Outcome, Source
-from gre_encrypter_openpgp.management import OwnKeys
 from gre_openpgp.autocrypt import header_value, parse
 from gre_openpgp.contact_record import By, load_record
+from gre_openpgp.encrypting.contact_keys import ContactKeys, KeyState, Outcome, Source
+from gre_openpgp.encrypting.management import OwnKeys
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import read_certificate, walk
 from gre_openpgp.wkd import locate
@@ -202,7 +202,7 @@ async def test_an_old_copy_does_not_bring_a_revoked_subkey_back(
     key = pysequoia.Cert.from_bytes(young)
     world.nodes.serve(BOB, young)
     await world.seal()
-    from gre_encrypter_openpgp.keymaking import _pgpy
+    from gre_openpgp.encrypting.keymaking import _pgpy
 
     pgpy, c = _pgpy()
     full = pgpy.PGPKey.from_blob(secret)[0]
@@ -248,7 +248,7 @@ async def receive(world: Any, secret: pysequoia.Tsk | None, message: Message, **
     if alice is None:
         account = world.encrypter._account(ALICE, world.ports)
         await account.load(world.ports)
-        alice = account.own.parsed.cert
+        alice = pysequoia.Cert.from_bytes(account.own.parsed.key.data)
     sealed = pysequoia.encrypt(b"x", [alice], None if secret is None else secret.signer(), armor=False)
     body = Body(base64.b64encode(sealed).decode())
     first = world.open_job(**job)
@@ -441,7 +441,7 @@ async def test_our_own_key_and_silence_are_no_alarm(world: Any, directory: Direc
 
 
 async def test_the_users_word_counts_at_once(world: Any, bob: bytes, other: bytes) -> None:
-    keys = ContactKeys(ALICE, world.ports)
+    keys = ContactKeys(world.engine, ALICE, world.ports)
     await world.seal()
     world.nodes.serve(BOB, other)
     await world.encrypter.notified(BOB, PUBLIC_KEYS, world.ports)
@@ -459,7 +459,7 @@ async def test_the_users_word_counts_at_once(world: Any, bob: bytes, other: byte
 
 
 async def test_pin_and_unpin(world: Any, bob: bytes, other: bytes, make_secret: Any, public_of: Any) -> None:
-    keys = ContactKeys(ALICE, world.ports)
+    keys = ContactKeys(world.engine, ALICE, world.ports)
     info = await keys.pin(BOB, other)
     assert (info.state, info.address, list(info.sources)) == (KeyState.PINNED, ADDRESS, [Source.PINNED])
     world.nodes.errors[BOB, PUBLIC_KEYS] = PeerTimeout("late")
@@ -480,7 +480,7 @@ async def test_pin_and_unpin(world: Any, bob: bytes, other: bytes, make_secret: 
 
 
 async def test_verify_wants_the_whole_fingerprint(world: Any, bob: bytes) -> None:
-    keys = ContactKeys(ALICE, world.ports)
+    keys = ContactKeys(world.engine, ALICE, world.ports)
     await world.seal()
     spaced = " ".join(name(bob)[at : at + 4] for at in range(0, 40, 4)).lower()
     assert (await keys.verify(BOB, spaced)).state is KeyState.VERIFIED
@@ -497,7 +497,7 @@ async def test_verify_wants_the_whole_fingerprint(world: Any, bob: bytes) -> Non
 async def test_fetch_tells_what_each_source_says(
     world: Any, directory: Directory, bob: bytes, other: bytes
 ) -> None:
-    keys = ContactKeys(ALICE, world.ports)
+    keys = ContactKeys(world.engine, ALICE, world.ports)
     outcomes = {result.source: result.outcome for result in await keys.fetch(BOB)}
     assert outcomes == {Source.XEP0373: Outcome.KEYS, Source.WKD: Outcome.NOTHING}
     assert (await keys.list(BOB))[0].state is KeyState.ACCEPTED
@@ -509,13 +509,13 @@ async def test_fetch_tells_what_each_source_says(
     world.nodes.errors[BOB, PUBLIC_KEYS] = PeerTimeout("late")
     results = {result.source: result for result in await keys.fetch(BOB)}
     assert {result.outcome for result in results.values()} == {Outcome.OFFLINE}
-    plain = ContactKeys(ALICE, replace(world.ports, web=None))
+    plain = ContactKeys(world.engine, ALICE, replace(world.ports, web=None))
     assert [result.outcome for result in await plain.fetch(BOB)] == [Outcome.OFFLINE, Outcome.OFF]
     assert world.questions == []
 
 
 async def test_export_gives_what_is_used(world: Any, bob: bytes) -> None:
-    keys = ContactKeys(ALICE, world.ports)
+    keys = ContactKeys(world.engine, ALICE, world.ports)
     with pytest.raises(NoUsableKey):
         await keys.export(BOB)
     await world.seal()
@@ -563,6 +563,7 @@ def modern() -> Any:
     return make
 
 
+@pytest.mark.sequoia
 async def test_the_format_is_one_that_every_announced_key_reads(world: Any, modern: Any) -> None:
     theirs = modern(ADDRESS)
     world.nodes.serve(BOB, bytes(theirs.extract_certificate()))
@@ -575,13 +576,14 @@ async def test_the_format_is_one_that_every_announced_key_reads(world: Any, mode
     assert own in found["openpgp-format"]
 
 
+@pytest.mark.sequoia
 async def test_version_6_only(world: Any, modern: Any) -> None:
     theirs = modern(ADDRESS, "RFC9580")
-    await ContactKeys(ALICE, world.ports).pin(BOB, bytes(theirs.extract_certificate()))
+    await ContactKeys(world.engine, ALICE, world.ports).pin(BOB, bytes(theirs.extract_certificate()))
     message = await world.seal()
     assert check_message(message).version == 1, "our own key reads no more"
     assert pysequoia.decrypt(message, theirs.decryptor()).bytes == b"hello"
-    await OwnKeys(ALICE, world.ports).import_key(bytes(modern(OURS, "RFC9580")))
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(bytes(modern(OURS, "RFC9580")))
     world.answer = True
     world.encrypter = type(world.encrypter)()
     message = await world.seal()
@@ -590,12 +592,13 @@ async def test_version_6_only(world: Any, modern: Any) -> None:
     assert "SEIPD version 2" in (await explained(world))["openpgp-format"]
 
 
+@pytest.mark.sequoia
 async def test_mixed_recipients_get_what_the_oldest_reads(
     world: Any, modern: Any, make_secret: Any, public_of: Any
 ) -> None:
-    await OwnKeys(ALICE, world.ports).import_key(bytes(modern(OURS)))
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(bytes(modern(OURS)))
     theirs, old = modern(ADDRESS, "RFC9580"), pysequoia.Tsk.from_bytes(make_secret("carol@mail.example"))
-    await ContactKeys(ALICE, world.ports).pin(BOB, bytes(theirs.extract_certificate()))
+    await ContactKeys(world.engine, ALICE, world.ports).pin(BOB, bytes(theirs.extract_certificate()))
     world.nodes.serve(CAROL, bytes(old.extract_certificate()))
     job = replace(world.job(), recipients=(*world.job().recipients, Recipient(CAROL, "carol@mail.example")))
     keys = await world.encrypter.seal_keys(job, world.ports)

@@ -17,9 +17,9 @@ import gre_encrypter_openpgp
 import pysequoia
 import pytest
 from gre_encrypter_openpgp import sequoia
-from gre_encrypter_openpgp.management import OwnKeys
-from gre_encrypter_openpgp.own import OwnKey
-from gre_encrypter_openpgp.own_store import save_own
+from gre_openpgp.encrypting.management import OwnKeys
+from gre_openpgp.encrypting.own import OwnKey
+from gre_openpgp.encrypting.own_store import save_own
 from gre_openpgp.messages import check_message
 from gre_openpgp.packets import walk
 from gre_openpgp.xep0373 import PUBLIC_KEYS
@@ -113,7 +113,7 @@ async def test_2_without_renewal_the_decryptor_would_be_poisoned(world: Any, mon
     """Pins the reason: when this fails, pysequoia got better and ``renew`` may go."""
     message = await from_bob(world)
     monkeypatch.setattr("gre_openpgp.messages.MIN_SEIPD", 0)
-    monkeypatch.setattr("gre_encrypter_openpgp.account.Account.renew", lambda self: None)
+    monkeypatch.setattr("gre_openpgp.encrypting.account.Account.renew", lambda self: None)
     monkeypatch.setattr("gre_encrypter_openpgp.sequoia.SMALL", 0)
     for hurt in (cut_short(message, 38), message):
         with pytest.raises(DecryptFailed):
@@ -192,13 +192,13 @@ async def test_4_a_good_key_beside_a_dead_one_is_used(
 
 
 async def test_4_our_own_revoked_or_expired_key_signs_nothing(world: Any, make_odd: Any) -> None:
-    await OwnKeys(ALICE, world.ports).import_key(make_odd(OURS, lifetime=timedelta(days=2)))
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(make_odd(OURS, lifetime=timedelta(days=2)))
     await world.seal()
     world.now = datetime.now(UTC) + timedelta(days=3)
     with pytest.raises(NoUsableKey, match="expired"):
         await world.seal()
     with pytest.raises(NoUsableKey, match="revoked"):
-        await OwnKeys(ALICE, world.ports).import_key(make_odd(OURS, revoked=True))
+        await OwnKeys(world.engine, ALICE, world.ports).import_key(make_odd(OURS, revoked=True))
 
 
 # -- 5: not encrypted ------------------------------------------------------------------------------
@@ -214,6 +214,7 @@ async def test_5_what_is_not_encrypted_is_refused(world: Any) -> None:
 # -- 6: a flood of session keys --------------------------------------------------------------------
 
 
+@pytest.mark.sequoia
 async def test_6_the_library_sees_only_session_keys_that_may_be_ours(
     world: Any, make_secret: Any, public_of: Any, monkeypatch: Any
 ) -> None:
@@ -355,6 +356,7 @@ async def _all_announce_v2(world: Any, theirs: pysequoia.Profile, ours: pysequoi
     return modern
 
 
+@pytest.mark.sequoia
 async def test_9_no_seipdv2_when_gnupg_may_hold_a_key(world: Any) -> None:
     modern = await _all_announce_v2(world, V4)
     for payload in (b"hello", bytes(300_000)):  # here, and in the worker
@@ -381,6 +383,7 @@ async def test_9_no_seipdv2_in_a_file_either(world: Any, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
 
 
+@pytest.mark.sequoia
 async def test_9_keys_that_no_old_program_can_hold_get_seipdv2(world: Any) -> None:
     modern = await _all_announce_v2(world, V6, ours=V6)
     message = await world.seal()
@@ -390,6 +393,7 @@ async def test_9_keys_that_no_old_program_can_hold_get_seipdv2(world: Any) -> No
     assert {"seipd": "2"} in [notice.params for notice in notices]
 
 
+@pytest.mark.sequoia
 async def test_9_what_sequoia_orders_otherwise_is_not_sent(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,7 +474,7 @@ async def test_11_a_signature_by_a_revoked_key_is_bad(world: Any) -> None:
 
 async def test_12_every_subkey_decrypts(world: Any, make_odd: Any, public_of: Any) -> None:
     secret = make_odd(OURS, subkeys=[{}, {}, {}])
-    await OwnKeys(ALICE, world.ports).import_key(secret)
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(secret)
     await world.seal()  # so that Bob's key is known
     cert = pysequoia.Cert.from_bytes(public_of(secret))
     message = pysequoia.encrypt(b"x", [cert], world.bob.signer(), armor=False)
@@ -491,7 +495,7 @@ async def test_12_every_subkey_decrypts(world: Any, make_odd: Any, public_of: An
 )
 async def test_13_old_mail_opens_with_an_ended_subkey(world: Any, make_odd: Any, shape: Any) -> None:
     secret = make_odd(OURS, **shape)
-    await OwnKeys(ALICE, world.ports).import_key(secret)
+    await OwnKeys(world.engine, ALICE, world.ports).import_key(secret)
     alone = pysequoia.Tsk.from_bytes(secret)
     old = old_message(secret, world.bob)
     with pytest.raises(RuntimeError):  # pins the reason
@@ -501,7 +505,7 @@ async def test_13_old_mail_opens_with_an_ended_subkey(world: Any, make_odd: Any,
 
 async def test_13_old_mail_opens_with_an_expired_key_that_signs_nothing(world: Any, make_odd: Any) -> None:
     secret = make_odd(OURS, created=long_ago(), lifetime=YEAR)
-    await save_own(OwnKey.read(secret), world.ports.store)
+    await save_own(OwnKey.read(world.engine, secret), world.ports.store)
     assert (await world.open(old_message(secret, world.bob))).payload == b"old"
     with pytest.raises(NoUsableKey, match="expired"):
         await world.seal()
@@ -509,7 +513,7 @@ async def test_13_old_mail_opens_with_an_expired_key_that_signs_nothing(world: A
 
 def old_message(secret: bytes, bob: Any) -> bytes:
     """Encrypt to the first subkey of a key, whatever became of it: what was sent while it lived."""
-    from gre_encrypter_openpgp.keymaking import revive_subkeys
+    from gre_openpgp.encrypting.keymaking import revive_subkeys
     from gre_openpgp.packets import key_id
 
     first = next(iter(revive_subkeys(secret).items()))
@@ -526,6 +530,7 @@ async def test_17_any_bytes_like_payload_is_taken(world: Any) -> None:
     assert await world.seal(bytearray(b"hello"))
 
 
+@pytest.mark.sequoia
 async def test_17_the_texts_of_pysequoia_that_we_rely_on(world: Any, make_secret: Any) -> None:
     alice = await world.own_cert()
     signer, decryptor = world.bob.signer(), next(iter(world.encrypter._accounts.values()))[1].decryptors()
@@ -542,6 +547,7 @@ async def test_17_the_texts_of_pysequoia_that_we_rely_on(world: Any, make_secret
     assert text(signed[:-3] + b"abc", ours, lambda ids: []) == "Message has been manipulated"
 
 
+@pytest.mark.sequoia
 async def test_17_the_text_for_compression(world: Any, make_compressed: Any, make_secret: Any) -> None:
     alice = bytes(await world.own_cert())
     message = make_compressed(make_secret("bob@mail.example"), alice, b"x")

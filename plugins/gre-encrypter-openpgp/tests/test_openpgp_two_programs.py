@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp.contact_keys import ContactKeys, KeyState
+from gre_openpgp.encrypting.contact_keys import ContactKeys, KeyState
 from gre_openpgp.packets import read_certificate
 
 from gre_core.api import Body, Question
@@ -27,7 +27,9 @@ def name(cert: bytes) -> str:
 
 
 async def states(world: Any) -> dict[str, KeyState]:
-    return {info.fingerprint: info.state for info in await ContactKeys(ALICE, world.ports).list(BOB)}
+    return {
+        info.fingerprint: info.state for info in await ContactKeys(world.engine, ALICE, world.ports).list(BOB)
+    }
 
 
 class Meanwhile:
@@ -61,7 +63,7 @@ async def test_a_block_during_a_look_up_stops_the_message(world: Any, bob: bytes
     store = world.ports
 
     async def block() -> None:
-        await ContactKeys(ALICE, store).trust(BOB, name(bob), yes=False)
+        await ContactKeys(world.engine, ALICE, store).trust(BOB, name(bob), yes=False)
 
     world.ports = replace(store, pubsub=Meanwhile(store.pubsub, block))
     with pytest.raises(NoUsableKey):
@@ -80,8 +82,8 @@ async def test_a_block_during_a_question_outlives_the_answer(
     async def decide(question: Question) -> bool:
         asked.append(question)
         if len(asked) == 1:
-            await ContactKeys(ALICE, before).fetch(BOB)
-            await ContactKeys(ALICE, before).trust(BOB, name(other), yes=False)
+            await ContactKeys(world.engine, ALICE, before).fetch(BOB)
+            await ContactKeys(world.engine, ALICE, before).trust(BOB, name(other), yes=False)
             # An incoming message makes the session read the record anew meanwhile.
             await world.encrypter.open_keys(body, world.open_job(), before)
         return True
@@ -102,7 +104,7 @@ async def test_a_pin_during_a_refused_question_stays(world: Any, bob: bytes, oth
     before = world.ports
 
     async def decide(question: Question) -> bool:
-        await ContactKeys(ALICE, before).pin(BOB, bob)
+        await ContactKeys(world.engine, ALICE, before).pin(BOB, bob)
         return False
 
     world.ports = replace(before, decide=decide)
@@ -115,7 +117,7 @@ async def test_a_block_while_a_message_is_decrypted_stays(world: Any, bob: bytes
     message = pysequoia.encrypt(b"x", [await world.own_cert()], world.bob.signer(), armor=False)
     body = Body(base64.b64encode(message).decode())
     keys = await world.encrypter.open_keys(body, world.open_job(), world.ports)
-    await ContactKeys(ALICE, world.ports).trust(BOB, name(bob), yes=False)
+    await ContactKeys(world.engine, ALICE, world.ports).trust(BOB, name(bob), yes=False)
     await world.encrypter.decrypt(body, keys, world.ports)
     assert await states(world) == {name(bob): KeyState.BLOCKED}
 
@@ -125,10 +127,10 @@ async def test_a_block_during_a_fetch_stays(world: Any, bob: bytes) -> None:
     before = world.ports
 
     async def block() -> None:
-        await ContactKeys(ALICE, before).trust(BOB, name(bob), yes=False)
+        await ContactKeys(world.engine, ALICE, before).trust(BOB, name(bob), yes=False)
 
     world.nodes.serve(BOB, bob, date="2026-02-02T00:00:00Z")
-    await ContactKeys(ALICE, replace(before, pubsub=Meanwhile(before.pubsub, block))).fetch(BOB)
+    await ContactKeys(world.engine, ALICE, replace(before, pubsub=Meanwhile(before.pubsub, block))).fetch(BOB)
     assert await states(world) == {name(bob): KeyState.BLOCKED}
 
 
@@ -137,7 +139,7 @@ async def test_a_block_during_an_event_stays(world: Any, bob: bytes, other: byte
     before = world.ports
 
     async def block() -> None:
-        await ContactKeys(ALICE, before).trust(BOB, name(bob), yes=False)
+        await ContactKeys(world.engine, ALICE, before).trust(BOB, name(bob), yes=False)
 
     world.nodes.serve(BOB, bob, other)
     world.ports = replace(before, pubsub=Meanwhile(before.pubsub, block))

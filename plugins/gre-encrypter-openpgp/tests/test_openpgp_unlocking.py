@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp import vault
-from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter
-from gre_encrypter_openpgp.keymaking import locked, make_key
-from gre_encrypter_openpgp.keyring import ATTEMPTS, LOOK_AGAIN, Unlocking
-from gre_encrypter_openpgp.management import OwnKeys
-from gre_encrypter_openpgp.own import KeyLocked, OwnKey
-from gre_encrypter_openpgp.own_store import ACTIVE, KEYS, OWN, PUBLIC, load_own
-from gre_encrypter_openpgp.secretkeys import SECRET_KEY, SECRET_SUBKEY
+from gre_openpgp.encrypting import vault
+from gre_openpgp.encrypting.keymaking import locked, make_key
+from gre_openpgp.encrypting.keyring import ATTEMPTS, LOOK_AGAIN, Unlocking
+from gre_openpgp.encrypting.management import OwnKeys
+from gre_openpgp.encrypting.own import KeyLocked, OwnKey
+from gre_openpgp.encrypting.own_store import ACTIVE, KEYS, OWN, PUBLIC, load_own
+from gre_openpgp.encrypting.secretkeys import SECRET_KEY, SECRET_SUBKEY
 from gre_openpgp.packets import walk
 from gre_openpgp.xep0373 import PUBLIC_KEYS
 
@@ -67,7 +66,7 @@ def with_user(world: Any, user: User) -> User:
 
 
 def new_session(world: Any, unlocking: Unlocking | None = None) -> None:
-    world.encrypter = OpenPGPEncrypter(unlocking)
+    world.encrypter = type(world.encrypter)(unlocking)
 
 
 async def stored(ports: Ports) -> dict[str, bytes]:
@@ -84,8 +83,9 @@ def secrets_of(secret: bytes) -> list[bytes]:
 
 
 async def for_us(world: Any, text: bytes = b"hello") -> bytes:
-    (key,) = await load_own(world.ports.store)
-    return pysequoia.encrypt(text, [key.parsed.cert], world.bob.signer(), armor=False)
+    (key,) = await load_own(world.engine, world.ports.store)
+    cert = pysequoia.Cert.from_bytes(key.parsed.key.data)
+    return pysequoia.encrypt(text, [cert], world.bob.signer(), armor=False)
 
 
 # -- at rest ---------------------------------------------------------------------------------------
@@ -103,8 +103,8 @@ async def test_a_new_key_is_protected_and_opens_with_its_passphrase_only(world: 
         assert not any(number in value for number in numbers), name
         assert WORDS.encode() not in value, name
     lying = await world.ports.store.get(KEYS + key.fingerprint)
-    assert vault.unlock(lying, "another") is None
-    assert vault.unlock(lying, WORDS) == key.secret
+    assert vault.unlock(world.engine, lying, "another") is None
+    assert vault.unlock(world.engine, lying, WORDS) == key.secret
 
 
 async def test_without_a_passphrase_it_is_kept_as_it_is(world: Any) -> None:
@@ -114,7 +114,7 @@ async def test_without_a_passphrase_it_is_kept_as_it_is(world: Any) -> None:
         with_user(world, User(new=answer))
         new_session(world)
         await world.seal()
-        (key,) = await load_own(world.ports.store)
+        (key,) = await load_own(world.engine, world.ports.store)
         assert not key.protected
         assert not key.locked
         assert not (await world.encrypter.own_keys(ALICE, world.ports).show()).locked
@@ -124,7 +124,7 @@ async def test_gnupg_reads_the_stored_key_with_the_passphrase(world: Any) -> Non
     require(shutil.which("gpg"), "GnuPG (apt-get install gnupg)")
     with_user(world, User())
     await world.seal()
-    (key,) = await load_own(world.ports.store)
+    (key,) = await load_own(world.engine, world.ports.store)
     home = tempfile.mkdtemp(prefix="gre")
     gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback"]
     try:
@@ -175,7 +175,7 @@ async def test_the_public_part_is_read_without_a_passphrase(world: Any) -> None:
     user = with_user(world, User())
     await world.seal()
     user.asked.clear()
-    keys = OwnKeys(ALICE, world.ports)
+    keys = OwnKeys(world.engine, ALICE, world.ports)
     info = await keys.show()
     assert info.locked
     assert info.user_ids == (f"<{OURS}>",)
@@ -210,7 +210,7 @@ async def test_the_passphrase_is_asked_for_once(world: Any) -> None:
         assert (await world.open(await for_us(world))).payload == b"hello"
     assert user.unlocks == 1
     assert len(user.asked) == 1
-    assert user.asked[0].key == (await load_own(world.ports.store))[0].fingerprint
+    assert user.asked[0].key == (await load_own(world.engine, world.ports.store))[0].fingerprint
 
 
 async def test_a_wrong_passphrase_is_asked_again(world: Any) -> None:
@@ -408,16 +408,16 @@ async def test_an_imported_locked_key_is_protected_the_same_way(world: Any) -> N
 
 async def test_a_store_of_version_0_1_still_loads(world: Any) -> None:
     secret = make_key(f"<{OURS}>")
-    name = OwnKey.read(secret).fingerprint
+    name = OwnKey.read(world.engine, secret).fingerprint
     await world.ports.store.put(KEYS + name, secret)
     await world.ports.store.put(ACTIVE, name.encode())
     await world.seal()
-    assert (await OwnKeys(ALICE, world.ports).show()).fingerprint == name
+    assert (await OwnKeys(world.engine, ALICE, world.ports).show()).fingerprint == name
 
 
 async def test_a_password_that_lies_beside_its_key_is_removed(world: Any) -> None:
     secret = make_key(f"<{OURS}>")
-    name = OwnKey.read(secret).fingerprint
+    name = OwnKey.read(world.engine, secret).fingerprint
     await world.ports.store.put(KEYS + name, locked(secret, WORDS))
     await world.ports.store.put(OWN + "passwords/" + name, WORDS.encode())
     await world.ports.store.put(ACTIVE, name.encode())
@@ -427,19 +427,19 @@ async def test_a_password_that_lies_beside_its_key_is_removed(world: Any) -> Non
         assert WORDS.encode() not in value
     new_session(world)
     await world.seal()
-    assert (await OwnKeys(ALICE, world.ports).show()).fingerprint == name
+    assert (await OwnKeys(world.engine, ALICE, world.ports).show()).fingerprint == name
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other", "public"])
 async def test_a_damaged_store_is_said(world: Any, damage: str) -> None:
     with_user(world, User())
     await world.seal()
-    (key,) = await load_own(world.ports.store)
+    (key,) = await load_own(world.engine, world.ports.store)
     data = {
         "cut": key.stored[:-9],
         "changed": key.stored[:-9] + bytes([key.stored[-9] ^ 1]) + key.stored[-8:],
         "empty": b"",
-        "other": vault.lock(make_key("<x@y.example>"), WORDS),
+        "other": world.engine.lock(make_key("<x@y.example>"), WORDS),
     }
     if damage == "public":
         await world.ports.store.delete(PUBLIC + key.fingerprint)
@@ -456,11 +456,11 @@ async def test_a_change_of_another_process_is_seen(world: Any) -> None:
     with_user(world, User())
     world.now = datetime.now(UTC)
     await world.seal()
-    await OwnKeys(ALICE, world.ports).rotate()  # as another process would
+    await OwnKeys(world.engine, ALICE, world.ports).rotate()  # as another process would
     world.now += LOOK_AGAIN
     from gre_openpgp.messages import check_message
 
-    info = await OwnKeys(ALICE, world.ports).show()
+    info = await OwnKeys(world.engine, ALICE, world.ports).show()
     ids = {key.key_id for key in check_message(await world.seal()).session_keys}
     assert info.subkeys[1].id in ids
     assert info.subkeys[2].id not in ids
@@ -473,7 +473,7 @@ async def test_two_that_make_the_first_key_at_once_use_one(world: Any, tmp_path:
         replace(world.ports, store=store, passphrase=user)
         for store in (shared, FileStore(tmp_path / "store"))
     ]
-    made = await asyncio.gather(*(OwnKeys(ALICE, port).make(OURS) for port in ports))
+    made = await asyncio.gather(*(OwnKeys(world.engine, ALICE, port).make(OURS) for port in ports))
     assert made[0] == made[1]
     assert len(await shared.keys(KEYS)) == 1
     assert len(await shared.keys(PUBLIC)) == 1

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp import in_worker, opening_worker, worker_frames
-from gre_encrypter_openpgp.in_worker import LARGE, Material
-from gre_encrypter_openpgp.sequoia import Secret
+from gre_encrypter_openpgp import opening_worker
+from gre_openpgp.encrypting import in_worker, worker_frames
+from gre_openpgp.encrypting.engine import Secret
+from gre_openpgp.encrypting.in_worker import LARGE, Material
+from gre_openpgp.encrypting.opening_worker import SECRET_SECONDS
 
 from gre_core.api import Body, Signature
 from gre_core.errors import DecryptFailed, NotForUs, ParseFailed, WorkerFailed
@@ -38,7 +40,7 @@ pytestmark = [
 @pytest.fixture
 async def process(world: Any) -> AsyncGenerator[WorkerProcess]:
     """The world with a real process instead of the stand-in."""
-    made = WorkerProcess([*in_worker.FUNCTIONS, PARSER])
+    made = WorkerProcess([*world.encrypter.worker_functions, PARSER])
     world.ports = replace(world.ports, worker=made)
     yield made
     await made.close()
@@ -168,7 +170,7 @@ async def test_large_payloads_are_sealed_there(world: Any, process: WorkerProces
     assert called == []
     large = os.urandom(LARGE + 1)
     message = await world.seal(large)
-    assert called == [in_worker.SEAL] * 2  # the second time with the keys
+    assert called == [f"{world.engine.worker_module}:{in_worker.SEAL}"] * 2  # the second time with the keys
     cert = await world.own_cert()
     opened = pysequoia.decrypt(message, world.bob.decryptor(), lambda _: [cert])
     assert opened.bytes == large
@@ -226,7 +228,7 @@ async def test_a_secret_key_shows_nowhere(world: Any, process: WorkerProcess) ->
         assert secret.data not in shown
         assert secret.data.hex().encode() not in shown
         assert worker_frames.secret_name(secret.data).encode() not in shown
-    assert "worker" not in repr(Material([Secret(b"secret")], [b"x"]))
+    assert "worker" not in repr(Material("module", [Secret(b"secret")], [b"x"]))
 
 
 # -- a process that was taken over -----------------------------------------------------------------
@@ -265,6 +267,7 @@ async def test_no_answer_brings_more_than_our_error(world: Any, answer: bytes) -
         await world.open(message)
 
 
+@pytest.mark.sequoia
 async def test_a_want_of_memory_is_not_taken_for_damage(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def decrypt(*_: Any) -> Any:
         raise MemoryError
@@ -294,11 +297,11 @@ async def test_a_secret_key_that_is_not_used_is_forgotten(
 ) -> None:
     message = await from_bob(world)
     await world.open(message)
-    assert opening_worker._secrets._known
+    assert opening_worker.WORKER._secrets._known
     clock = iter([1e9, *[2e9] * 1000])
-    monkeypatch.setattr("gre_encrypter_openpgp.opening_worker.time.monotonic", lambda: next(clock))
-    opening_worker._secrets.forget(opening_worker.SECRET_SECONDS)
-    assert not opening_worker._secrets._known
+    monkeypatch.setattr("gre_openpgp.encrypting.opening_worker.time.monotonic", lambda: next(clock))
+    opening_worker.WORKER._secrets.forget(SECRET_SECONDS)
+    assert not opening_worker.WORKER._secrets._known
     assert (await world.open(message)).verdict.signature is Signature.GOOD
 
 

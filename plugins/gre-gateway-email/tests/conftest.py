@@ -263,7 +263,7 @@ def public_key(
     ``days`` from its making to its end, made ``age`` days ago. Another ``seed`` gives another key.
     """
     import pysequoia
-    from gre_encrypter_openpgp import keymaking
+    from gre_openpgp.encrypting import keymaking
 
     now = datetime.now(UTC)
     lifetime = None if days is None else timedelta(days=days)

@@ -213,7 +213,7 @@ async def test_many_requests_of_one_client_are_put_off(scene, monkeypatch):
 
 
 async def test_secret_keys_are_never_served(scene):
-    from gre_encrypter_openpgp.keymaking import make_key
+    from gre_openpgp.encrypting.keymaking import make_key
 
     scene.pep.keys[JULIET.jid] = []
     scene.users.users[ROMEO.jid] = replace(ROMEO, publish_key=True)

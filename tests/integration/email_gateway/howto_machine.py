@@ -137,6 +137,10 @@ def main() -> None:
         (folder / "bin" / name).chmod(0o755)
     root = make_machine(folder)
     python = install_python(root, folder)
+    # Whoever follows the how-to has one package for OpenPGP; the environment of the tests has two.
+    answers = root / "root/.config/gre/providers.json"
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    answers.write_text('{"urn:xmpp:gre:encrypter:openpgp:0": "gre-encrypter-openpgp"}')
     (root / "run/systemd/system").mkdir(parents=True)
     (root / "run/systemd/system/howto.service").write_text(
         UNIT.format(shared=SHARED, path=PATH, python=shlex.quote(python), scripts="/opt/howto/scripts")

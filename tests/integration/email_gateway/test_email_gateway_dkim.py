@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp import keymaking
 from gre_openpgp.autocrypt import header_value
+from gre_openpgp.encrypting import keymaking
 
 from gre_core.testing import require
 from gre_core.testing.postfix import PostfixServer

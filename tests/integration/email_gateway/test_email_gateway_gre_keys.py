@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import pysequoia
 import pytest
-from gre_encrypter_openpgp import keymaking
 from gre_openpgp.autocrypt import header_value
+from gre_openpgp.encrypting import keymaking
 
 from gre_core.testing import require
 from gre_core.testing.prosody import ProsodyServer

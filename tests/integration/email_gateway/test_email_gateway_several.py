@@ -111,7 +111,8 @@ async def world(server, start, relay, people, tmp_path):
         return question.code != "leave-out-recipients"
 
     xmpp = make_client(server, "juliet", "balcony")
-    gre = attach_client(xmpp, Plugins.discover(), store=MemoryStore(), decide=decide, reconnect=False)
+    plugins = Plugins.discover(prefer={"urn:xmpp:gre:encrypter:openpgp:0": "gre-encrypter-openpgp"})
+    gre = attach_client(xmpp, plugins, store=MemoryStore(), decide=decide, reconnect=False)
     gre.gateway, gre.inbox, gre.keys, gre.asked = gateway, asyncio.Queue(), folder, asked
     gre.on_received(gre.inbox.put_nowait)
     gre.on_unopened(gre.inbox.put_nowait)

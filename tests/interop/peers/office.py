@@ -22,6 +22,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 from gre_core.jid_escape import escape
 from gre_core.policy import Policy
+from gre_core.registry import Plugins
 from gre_core.slixmpp import attach_client
 from gre_core.stores import MemoryStore
 from gre_core.testing.loopback import LoopbackServer
@@ -162,7 +163,10 @@ class Office:
         await self._start_gateway(server.component_port)
         xmpp = make_client(server, USER, "desk")
         policy = Policy(options=self.options)
-        self.client = attach_client(xmpp, store=MemoryStore(), policy=policy, decide=_yes, reconnect=False)
+        plugins = Plugins.discover(prefer={"urn:xmpp:gre:encrypter:openpgp:0": "gre-encrypter-openpgp"})
+        self.client = attach_client(
+            xmpp, plugins, store=MemoryStore(), policy=policy, decide=_yes, reconnect=False
+        )
         self.client.on_received(self.received.put)
         self.client.on_unopened(self.received.put)
         self._stack.push_async_callback(offline, xmpp)

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final
 from gre_cli.describe import short
 from gre_cli.exits import Exit
 from gre_cli.findings import Finding, about_one, about_plugins
-from gre_core.errors import GreError, PluginError
+from gre_cli.providers import FILE as ANSWERS
+from gre_cli.providers import how, providing, remembered
+from gre_cli.providers import problem as first_sentence
+from gre_cli.safe import clean_line
+from gre_core.errors import AmbiguousProvider, GreError, NoProvider, PluginError
+from gre_core.namespaces import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from gre_cli.output import Output
     from gre_cli.settings import Settings
+    from gre_core.namespaces import Namespace
     from gre_core.registry import LoadedPlugin, Plugins
 
 _PROGRAMS: Final = {
@@ -41,7 +47,14 @@ async def doctor(output: Output, settings: Settings, wanted: str | None = None) 
     plugins = settings.plugins()
     _make_all(plugins)
     asked = [about_one(plugins, wanted)] if wanted else []
-    findings = [*asked, *about_plugins(plugins), *_store(settings), await _worker(plugins), *_environment()]
+    findings = [
+        *asked,
+        *about_plugins(plugins),
+        *_choices(plugins, settings),
+        *_store(settings),
+        await _worker(plugins),
+        *_environment(),
+    ]
     wrong = any(finding.wrong for finding in findings)
     if output.json:
         output.result(_report(plugins, findings), ok=not wrong)
@@ -61,6 +74,37 @@ def _make_all(plugins: Plugins) -> None:
                 make(namespace)
             except PluginError:
                 continue  # it is in plugins.problems now
+
+
+def _choices(plugins: Plugins, settings: Settings) -> Iterator[Finding]:
+    """Tell what several packages provide, which one serves it, and whether the others are broken."""
+    for namespace in (*plugins.formatters, *plugins.encrypters):
+        offers = providing(plugins, str(namespace))
+        try:
+            source = plugins.source(namespace)
+        except (AmbiguousProvider, NoProvider) as error:
+            text = clean_line(first_sentence(error))
+            yield Finding(short(namespace), text, wrong=True, hint=how(settings, str(namespace), offers))
+            source = None
+        if len(offers) > 1 and source is not None:
+            answered = remembered(settings.config).get(str(namespace)) == settings.prefer.get(str(namespace))
+            where = settings.config.with_name(ANSWERS) if answered else settings.config
+            text = f"served by {source.distribution}, as you chose; others provide it too"
+            yield Finding(short(namespace), text, hint=f"Another choice: {where}")
+        for plugin in offers:
+            if plugin is not source and (len(offers) > 1 or source is None):
+                yield from _broken(plugin, namespace, settings)
+
+
+def _broken(plugin: LoadedPlugin, namespace: Namespace, settings: Settings) -> Iterator[Finding]:
+    alone = settings.plugins({str(namespace): plugin.id})
+    try:
+        (alone.formatter if namespace.kind is Kind.FORMATTER else alone.encrypter)(namespace)
+    except PluginError as error:
+        hint = f"Reinstall or update {plugin.distribution}, or uninstall it"
+        yield Finding(
+            clean_line(f"{plugin.id} {plugin.version}"), clean_line(error.text), wrong=True, hint=hint
+        )
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

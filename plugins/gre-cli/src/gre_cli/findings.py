@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gre_cli.safe import clean_line
 from gre_core.api import ENTRY_POINT_GROUP
-from gre_core.errors import GreError, InvalidNamespace
+from gre_core.errors import AmbiguousProvider, GreError, InvalidNamespace, NoProvider
 from gre_core.namespaces import Namespace
 from gre_core.plugin_loader import normalise, plugin_id
 
@@ -44,6 +44,8 @@ class Finding:
 def about_plugins(plugins: Plugins) -> Iterator[Finding]:
     """Tell what is wrong with the plugins that are there, and which are there and not taken."""
     for problem in plugins.problems:
+        if isinstance(problem.cause, AmbiguousProvider | NoProvider):
+            continue  # told with the choice that there is
         name = f"{problem.plugin} {problem.version}".strip()
         yield Finding(clean_line(name), clean_line(problem.error), wrong=True, hint=clean_line(problem.hint))
     for kind, namespaces, example in (

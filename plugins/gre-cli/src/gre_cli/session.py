@@ -12,6 +12,7 @@ from slixmpp import ClientXMPP
 
 from gre_cli.offering import Offering
 from gre_cli.passphrases import Passphrases
+from gre_cli.providers import settled
 from gre_core.errors import GreError
 from gre_core.slixmpp import attach_client
 from gre_core.stores import FileStore
@@ -83,7 +84,7 @@ async def online(
         xmpp.enable_plaintext = True
         mechanisms = cast("dict[str, Any]", xmpp.plugin)["feature_mechanisms"]
         mechanisms.unencrypted_plain = mechanisms.unencrypted_scram = True
-    plugins = settings.plugins()
+    plugins = settled(asker.output, settings)
     worker = WorkerProcess.for_plugins(plugins) if WorkerProcess.supported() else None
     client = attach_client(
         xmpp,

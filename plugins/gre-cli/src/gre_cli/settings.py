@@ -23,11 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gre_cli.providers import remembered
 from gre_core.errors import GreError
 from gre_core.policy import Policy
 from gre_core.stores import default_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gre_core.registry import Plugins
 
 PASSWORD: Final = "GRE_PASSWORD"  # noqa: S105 - the name of a variable
@@ -51,6 +54,13 @@ _OPTIONS: Final = {
     ("mail", "padding"): "{urn:xmpp:gre:formatter:mime:0}padding",
 }
 """Which wish for a plugin stands behind a key of the file."""
+
+
+def config_file() -> Path:
+    """Give the place of the configuration file."""
+    import platformdirs
+
+    return platformdirs.user_config_path("gre", appauthor=False) / "config.toml"
 
 
 class UsageError(GreError):
@@ -84,12 +94,13 @@ class Settings:
         state: folder of keys, trust and outbox.
         insecure_plaintext: log in without TLS; only to this machine.
         allow: which plugins may be loaded; None for all.
-        prefer: which distribution serves a namespace that several provide.
+        prefer: which distribution serves a namespace that several provide: what the file says, and what was answered.
         policy: preferences among formatters and encrypters.
         keyring: keep passphrases in the system's keyring, and look there.
         wkd: look keys up in the web key directories of mail domains, when a message is sent.
         proxy: for these look-ups, as in ``socks5://127.0.0.1:9050``.
         file: the configuration file, when there is one.
+        config: where it is, or would be.
     """
 
     jid: str = ""
@@ -105,6 +116,7 @@ class Settings:
     wkd: bool = True
     proxy: str | None = None
     file: Path | None = None
+    config: Path = field(default_factory=config_file)
     _password_file: Path | None = None
     _password_command: tuple[str, ...] = ()
     _passphrase_command: tuple[str, ...] = ()
@@ -113,11 +125,11 @@ class Settings:
         """Give the folder of the account's state."""
         return self.state or default_directory(self.jid)
 
-    def plugins(self) -> Plugins:
-        """Load the plugins that this configuration allows."""
+    def plugins(self, prefer: Mapping[str, str] | None = None) -> Plugins:
+        """Load the plugins that this configuration allows; ``prefer`` goes before what it prefers."""
         from gre_core.registry import Plugins
 
-        return Plugins.discover(allow=self.allow, prefer=self.prefer)
+        return Plugins.discover(allow=self.allow, prefer={**self.prefer, **(prefer or {})})
 
     def password(self) -> str:
         """Give the password: from ``GRE_PASSWORD``, the command or the file of the configuration, or a prompt.
@@ -148,13 +160,6 @@ class Settings:
         if not self._passphrase_command:
             return None
         return _from_command(self._passphrase_command, "passphrase_command")
-
-
-def config_file() -> Path:
-    """Give the place of the configuration file."""
-    import platformdirs
-
-    return platformdirs.user_config_path("gre", appauthor=False) / "config.toml"
 
 
 def load(options: Options, *, need_account: bool = True) -> Settings:
@@ -197,7 +202,7 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
         state=state,
         insecure_plaintext=options.insecure_plaintext,
         allow=frozenset(plugins["allow"]) if "allow" in plugins else None,
-        prefer=dict(plugins.get("prefer", {})),
+        prefer={**remembered(file), **plugins.get("prefer", {})},
         policy=Policy(
             tuple(policy.get("encrypters", ())), tuple(policy.get("formatters", ())), options=wishes
         ),
@@ -205,6 +210,7 @@ def load(options: Options, *, need_account: bool = True) -> Settings:
         wkd=keys.get("wkd", True),
         proxy=proxy,
         file=file if file.is_file() else None,
+        config=file,
         _password_file=_beside(file, account["password_file"]) if "password_file" in account else None,
         _password_command=_command(account.get("password_command", ())),
         _passphrase_command=_command(keys.get("passphrase_command", ())),

@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pysequoia
+from gre_openpgp.encrypting.engine import ParsedCert, first_line
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import key_id, read_certificate
-from gre_openpgp.user_ids import is_bound
 from pysequoia.packet import Packet, PacketPile, SignatureType, Tag
 
-from gre_encrypter_openpgp.sequoia import first_line, guard_panic
+from gre_encrypter_openpgp.sequoia import guard_panic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from gre_openpgp.xep0373 import PublicKey
 
 _MAX_TRIALS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedCert:
-    """A public key that Sequoia has read.
-
-    Arguments:
-        key: what was fetched.
-        cert: the parsed form.
-        ids: fingerprint and key id of each of its keys, in lower-case hex: what a signature may name.
-        user_ids: those that its owner bound to it and did not revoke.
-        problem: why nothing may be encrypted to it, for people, or ``""``.
-        expires: when that changes, if it does.
-    """
-
-    key: PublicKey
-    cert: pysequoia.Cert = field(repr=False)
-    ids: tuple[str, ...]
-    user_ids: tuple[str, ...]
-    problem: str = ""
-    expires: datetime | None = None
-
-    def usable_problem(self, address: str, now: datetime) -> str:
-        """Say why nothing may be encrypted to it for this address now, or ``""``."""
-        if self.problem:
-            return self.problem
-        if self.expires is not None and self.expires <= now:
-            return f"it expired on {self.expires:%Y-%m-%d}"
-        if not is_bound(self.user_ids, address):
-            return f"it does not bear the name {address}"
-        return ""
 
 
 def parse_cert(key: PublicKey) -> ParsedCert:
@@ -76,12 +44,24 @@ def parse_cert(key: PublicKey) -> ParsedCert:
     except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         _guard(error, key)
         return ParsedCert(key, cert, ids, (), f"it is not valid ({first_line(error)})")
-    return ParsedCert(key, cert, ids, user_ids, problem, expires)
+    return ParsedCert(key, cert, ids, user_ids, problem, expires, cert.is_revoked, cert.expiration)
 
 
-def by_id(certs: Iterable[ParsedCert]) -> dict[str, pysequoia.Cert]:
-    """Index certs by what signatures name."""
-    return {name: parsed.cert for parsed in certs for name in parsed.ids}
+def merge(mine: PublicKey, other: PublicKey) -> bytes:
+    """Put together what two forms of one key say.
+
+    Raises:
+        BadOpenPGP: one cannot be read, or it is not the same key.
+    """
+    try:
+        return bytes(_bare(mine).merge(_bare(other)))
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        _guard(error, other)
+        raise BadOpenPGP(f"The key {other.fingerprint} cannot be joined with what is known of it") from None
+
+
+def _bare(key: PublicKey) -> pysequoia.Cert:
+    return pysequoia.Cert.from_bytes(key.data)
 
 
 def _guard(error: BaseException, key: PublicKey) -> None:

@@ -18,11 +18,14 @@ from gre_openpgp.messages import check_message
 from gre_openpgp.packets import PKESK, key_id, read_certificate, read_header
 
 from gre_core.errors import EncryptFailed
+from gre_core.model import Notice
 from gre_encrypter_openpgp.sequoia import guard_panic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from gre_openpgp.encrypting.engine import ParsedCert
 
 _V4: Final = 4
 _OF_OLD_PROGRAMS: Final = frozenset({1, 2, 16, 18})
@@ -59,7 +62,7 @@ def must_lower(certs: Sequence[bytes]) -> bool:
 @cache
 def throw_away() -> bytes:
     """Make a public key that announces SEIPD version 1 only. Its secret part is forgotten at once."""
-    from gre_encrypter_openpgp.keymaking import make_key  # noqa: PLC0415 - takes long to load, and is rarely needed
+    from gre_openpgp.encrypting.keymaking import make_key  # noqa: PLC0415 - takes long to load, and is rarely needed
 
     return bytes(pysequoia.Tsk.from_bytes(make_key("<nobody@invalid>")).extract_certificate())
 
@@ -112,3 +115,39 @@ def _end_of_first(message: bytes, lowered_by: bytes) -> int:
     if header.tag != PKESK or message[header.body + 1 : header.body + 9].hex().upper() not in names:
         raise EncryptFailed("The message could not be written in a form that every recipient reads")
     return header.body + header.length
+
+
+def explain_format(certs: Sequence[ParsedCert]) -> Notice:
+    """Say in which format a message to these certs is written, and why."""
+    version = _seipd([cert.cert for cert in certs])
+    if version is None:
+        return Notice("openpgp-format", "These keys cannot be encrypted to together")
+    datas = {cert.key.fingerprint: cert.key.data for cert in certs}
+    if version == 1:
+        why = _announce_less([name for name, data in datas.items() if not announces_v2(data)])
+    elif must_lower(list(datas.values())):
+        version = 1
+        old = ", ".join(name for name, data in datas.items() if held_by_old(data))
+        why = f"a program such as GnuPG 2.2 may hold {old}: it takes such keys, and cannot read version 2"
+    else:
+        why = "every key announces it, and is of a kind that older programs cannot hold"
+        text = f"Format: SEIPD version 2 (RFC 9580), since {why}"
+        return Notice("openpgp-format", text, {"seipd": "2"})
+    return Notice(
+        "openpgp-format",
+        f"Format: SEIPD version 1 (RFC 4880), which every program reads, since {why}",
+        {"seipd": str(version)},
+    )
+
+
+def _announce_less(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'announces' if len(names) == 1 else 'announce'} no more"
+
+
+def _seipd(certs: list[pysequoia.Cert]) -> int | None:
+    """Ask the library itself, by encrypting nothing."""
+    try:
+        return check_message(pysequoia.encrypt(b"", certs, armor=False)).version
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        guard_panic(error)
+        return None

@@ -12,29 +12,23 @@ Measured facts about pysequoia 0.1.35 that this module stands on, each with a te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import pysequoia
-from gre_openpgp.armor import dearmor, is_armored
+from gre_openpgp.encrypting.engine import Judged, LibraryFailed, first_line
+from gre_openpgp.encrypting.unwrap import unwrap
 from gre_openpgp.messages import check_message
-from gre_openpgp.packets import key_id
 
-from gre_core.errors import DecryptFailed, GreError, NotForUs
-from gre_encrypter_openpgp.unwrap import unwrap
+from gre_core.errors import DecryptFailed, NotForUs
+from gre_encrypter_openpgp.shapes import Unreadable
 
 if TYPE_CHECKING:
     from mmap import mmap
 
+    from gre_openpgp.encrypting.engine import Secret
     from gre_openpgp.messages import CheckedMessage
 
-    from gre_encrypter_openpgp.secretkeys import SecretSubkey
-
 Store = Callable[[list[str]], list[pysequoia.Cert]]
-
-MAX_TRIES: Final = 128
-"""How many public-key operations it may take to find out which of our keys opens a message."""
 
 SMALL: Final = 1 << 20
 """Up to this much is decrypted here, in bytes: Sequoia reads longer ones with fewer copies."""
@@ -47,70 +41,15 @@ MALFORMED: Final = "Malformed Message"
 OLD_CIPHER: Final = "Policy rejected symmetric encryption algorithm"
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A secret key of ours as bytes, for what pysequoia's decryptors cannot do, or not as fast.
-
-    Arguments:
-        data: the binary secret key, as it was made or imported.
-        password: of a locked key.
-    """
-
-    data: bytes = field(repr=False)
-    password: str | None = field(default=None, repr=False)
-
-    @cached_property
-    def subkeys(self) -> dict[str, SecretSubkey]:
-        """The keys that decrypt, by key id in upper-case hex, read once.
-
-        Raises:
-            NoUsableKey: the password is wrong, or the key is damaged.
-        """
-        from gre_encrypter_openpgp.secretkeys import read_subkeys  # noqa: PLC0415 - a host with a worker needs none
-
-        found = read_subkeys(self.data, self.password)
-        return {key_id(fingerprint): subkey for fingerprint, subkey in found.items()}
-
-
-class Unreadable(Exception):
-    """Sequoia decrypted the message, but does not judge it in this form."""
-
-
-class Panicked(GreError):
-    """Sequoia panicked: the decryptor or signer that was in use must be made anew."""
-
-    code = "openpgp-library-failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A decrypted message.
-
-    Arguments:
-        payload: the plaintext; empty for work from file to file.
-        signers: fingerprints of the certs with a valid signature, in lower-case hex.
-        asked: ids of the signers that the message names, in lower-case hex.
-    """
-
-    payload: bytes = field(repr=False)
-    signers: tuple[str, ...]
-    asked: tuple[str, ...]
-
-
-def first_line(error: BaseException) -> str:
-    """Give the first line of an error's text: the rest may be a stack trace."""
-    return str(error).split("\n", 1)[0]
-
-
 def is_panic(error: BaseException) -> bool:
     """Tell whether this is pyo3's PanicException, which has no importable name."""
     return type(error).__name__ == "PanicException"
 
 
 def guard_panic(error: BaseException) -> None:
-    """Raise :class:`Panicked` for a panic; let what says nothing of the message go its way, as a want of memory."""
+    """Raise :class:`LibraryFailed` for a panic; let go its way what says nothing of the message: a want of memory."""
     if is_panic(error):
-        raise Panicked("The OpenPGP library failed. Please report how it came to that") from None
+        raise LibraryFailed("The OpenPGP library failed. Please report how it came to that") from None
     if not isinstance(error, Exception) or isinstance(error, MemoryError):
         raise error
 
@@ -137,7 +76,7 @@ def decrypt(
     Raises:
         NotForUs: none of the decryptors opens it.
         DecryptFailed: damaged or forged.
-        Panicked: see there.
+        LibraryFailed: see there.
     """
 
     def run(decryptor: pysequoia.PyDecryptor, store: Store | None) -> pysequoia.Decrypted:
@@ -154,25 +93,7 @@ def decrypt(
         judged = judged or judge(run, decryptors, certs)
     except Unreadable:
         judged = open_unreadable(message, certs, secrets)
-    return judged if judged.asked else _signed_inside(judged, certs)
-
-
-def _signed_inside(judged: Judged, certs: Mapping[str, pysequoia.Cert]) -> Judged:
-    """Judge what was signed as a file, and encrypted after that: a signed message as content of an encrypted one."""
-    content = judged.payload
-    if not (content[:1] in _SIGNED_STARTS or is_armored(content)):
-        return judged
-    try:
-        inner, signatures = unwrap(dearmor(content) if is_armored(content) else content)
-    except GreError:
-        return judged  # it only looks like one
-    return Judged(inner, *verify(inner, signatures, certs)) if signatures else judged
-
-
-# One-pass signature and compressed data, with headers of the two formats and lengths of each size.
-_SIGNED_STARTS: Final = frozenset(
-    bytes([first]) for first in (*range(0x90, 0x94), 0xC4, *range(0xA0, 0xA4), 0xC8)
-)
+    return judged
 
 
 def _read_small(
@@ -187,7 +108,7 @@ def _read_small(
     Raises:
         Unreadable: what is inside is compressed, or no message.
     """
-    from gre_encrypter_openpgp.opening import open_signed  # noqa: PLC0415 - loads much that a host may not need
+    from gre_encrypter_openpgp.shapes import open_signed  # noqa: PLC0415 - loads much that a host may not need
 
     packets = open_signed(message, checked, secrets)
     if packets is None:
@@ -204,7 +125,7 @@ def _read_small(
 
 def refuse_expanding(data: bytes | mmap, checked: CheckedMessage, secrets: Sequence[Secret]) -> None:
     """Raise :class:`Unreadable` for a message that Sequoia would decompress."""
-    from gre_encrypter_openpgp.opening import is_expanding  # noqa: PLC0415 - loads much that a host may not need
+    from gre_encrypter_openpgp.shapes import is_expanding  # noqa: PLC0415 - loads much that a host may not need
 
     if is_expanding(data, checked, secrets):
         raise Unreadable
@@ -212,7 +133,7 @@ def refuse_expanding(data: bytes | mmap, checked: CheckedMessage, secrets: Seque
 
 def open_unreadable(message: bytes, certs: Mapping[str, pysequoia.Cert], secrets: Sequence[Secret]) -> Judged:
     """Open a message that Sequoia does not judge: unwrap it, then let Sequoia judge; see :func:`decrypt`."""
-    from gre_encrypter_openpgp.opening import open_message  # noqa: PLC0415 - few messages need it
+    from gre_openpgp.encrypting.opening import open_message  # noqa: PLC0415 - few messages need it
 
     content, signatures = unwrap(open_message(message, secrets))
     return Judged(content, *verify(content, signatures, certs))
@@ -262,7 +183,7 @@ def verify(
         ``signers`` and ``asked`` of :class:`Judged`. A signature that Sequoia cannot read counts for nothing.
 
     Raises:
-        Panicked: see there.
+        LibraryFailed: see there.
     """
     asked: list[str] = []
     signers: list[str] = []

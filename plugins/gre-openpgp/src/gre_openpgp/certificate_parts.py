@@ -15,6 +15,7 @@ from gre_openpgp.packets import (
     SIGNATURE,
     USER_ID,
     Packet,
+    key_fingerprint,
     key_id,
     read_certificate,
     walk,
@@ -86,6 +87,10 @@ class Parts:
     def raw(self, packet: Packet) -> bytes:
         """Give a packet as it stands."""
         return self._data[packet.start : packet.end]
+
+    def name(self, key: Packet) -> str:
+        """Give the fingerprint of a key or subkey, in upper-case hex."""
+        return key_fingerprint(self._data[key.body : key.end])
 
     def named(self, address: str) -> list[Group]:
         """Give the user ids that name a mail address and are not revoked."""

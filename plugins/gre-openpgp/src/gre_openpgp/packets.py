@@ -121,6 +121,16 @@ def walk(data: bytes, *, max_packets: int = MAX_PACKETS) -> Iterator[Packet]:
         raise BadOpenPGP(f"The OpenPGP data has more than {max_packets} packets")
 
 
+def write_packet(tag: int, body: bytes) -> bytes:
+    """Write a packet (RFC 9580, section 4.2.1)."""
+    size = len(body)
+    if size < 192:  # noqa: PLR2004
+        return bytes([0xC0 | tag, size]) + body
+    if size < 8384:  # noqa: PLR2004
+        return bytes([0xC0 | tag, (size - 192 >> 8) + 192, size - 192 & 0xFF]) + body
+    return bytes([0xC0 | tag, 0xFF]) + size.to_bytes(4, "big") + body
+
+
 class Key(NamedTuple):
     """A public key or subkey packet. The fingerprint is in upper-case hex: 40 digits (v4) or 64 (v6)."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gre_cli.demo.captures import collect
 from gre_cli.demo.checks import check_all
-from gre_cli.demo.play import PlayFailed, play
+from gre_cli.demo.play import PGPY, SEQUOIA, PlayFailed, play, providers
 from gre_cli.demo.stage import Stage, write_letters
 from gre_cli.exits import Exit
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _NEEDED = {
     "slixmpp": "gre-core[slixmpp]",
     "gre_formatter_mime": "gre-formatter-mime",
-    "gre_encrypter_openpgp": "gre-encrypter-openpgp",
     "gre_gateway_email": "gre-gateway-email",
 }
 
@@ -42,6 +41,8 @@ def require_packages() -> None:
         PlayFailed: which.
     """
     missing = [package for module, package in _NEEDED.items() if find_spec(module) is None]
+    if all(find_spec(package.replace("-", "_")) is None for package in (SEQUOIA, PGPY)):
+        missing.append(SEQUOIA)
     if missing:
         raise PlayFailed(f"The demo needs {', '.join(missing)}. Install from the same place as this command.")
 
@@ -132,6 +133,7 @@ def _report(
         "seconds": round(seconds, 2),
         "pair": [str(namespace) for namespace in agreed.agreement.pair] if agreed is not None else None,
         "reason": agreed.agreement.reason if agreed is not None else None,
+        "providers": providers(),
         "mail_program": outcome.key.get("program"),
         "signatures": {
             "letter": outcome.read.get("signature"),

@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, cast
 
 from gre_cli.demo.stage import JULIET, READY_SECONDS, ROMEO_JID, STEP_SECONDS, Letter
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gre_core.slixmpp import Client
     from gre_core.testing.server import XmppServer
 
+SEQUOIA: Final = "gre-encrypter-openpgp"
+PGPY: Final = "gre-encrypter-openpgp-pgpy"
 
 _FORGET_SECONDS: Final = 5.0
 
@@ -145,8 +148,18 @@ class _Clock:
         self._last = now
 
 
+def providers() -> dict[str, str]:
+    """Name the packages of the demo for what several may provide. PGPy plays where Sequoia is not installed."""
+    openpgp = SEQUOIA if find_spec(SEQUOIA.replace("-", "_")) is not None else PGPY
+    return {
+        "urn:xmpp:gre:formatter:mime:0": "gre-formatter-mime",
+        "urn:xmpp:gre:encrypter:openpgp:0": openpgp,
+    }
+
+
 async def _juliet(stage: Stage, outcome: Outcome) -> tuple[Client, asyncio.Future[Received | GreError]]:
     """Bring Juliet's client online; give it and what will hold the answer."""
+    from gre_core.registry import Plugins
     from gre_core.slixmpp import attach_client
     from gre_core.stores import FileStore
     from gre_core.testing.slix import make_client, offline, online
@@ -166,7 +179,10 @@ async def _juliet(stage: Stage, outcome: Outcome) -> tuple[Client, asyncio.Futur
             answer.set_result(failed.error)
 
     xmpp = make_client(cast("XmppServer", stage.address), JULIET.partition("@")[0], "demo")
-    client = attach_client(xmpp, store=FileStore(stage.root / "juliet"), decide=decide, reconnect=False)
+    # Its own, whatever else is installed: the demo shows what these packages do.
+    plugins = Plugins.discover(prefer=providers())
+    store = FileStore(stage.root / "juliet")
+    client = attach_client(xmpp, plugins, store=store, decide=decide, reconnect=False)
     client.on_received(opened)
     client.on_unopened(unopened)
     client.on_notice(outcome.notices.append)

@@ -13,8 +13,8 @@ from gre_cli.keys.shared_options import with_account
 from gre_cli.options import To  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
-    from gre_encrypter_openpgp.contact_keys import ContactKeyInfo
-    from gre_encrypter_openpgp.management import OwnKeyInfo
+    from gre_openpgp.encrypting.contact_keys import ContactKeyInfo
+    from gre_openpgp.encrypting.management import OwnKeyInfo
 
     from gre_cli.keys.access import Keys
     from gre_cli.output import Output

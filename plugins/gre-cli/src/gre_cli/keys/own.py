@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from contextlib import AbstractAsyncContextManager
 
-    from gre_encrypter_openpgp.management import OwnKeyInfo
+    from gre_openpgp.encrypting.management import OwnKeyInfo
 
     from gre_cli.keys.access import Keys
     from gre_cli.output import Output
@@ -199,7 +199,7 @@ async def revoke(
     from gre_cli.keys.access import NoBackEnd
 
     try:
-        from gre_encrypter_openpgp.management import RevocationReason
+        from gre_openpgp.encrypting.management import RevocationReason
     except ImportError as error:
         raise NoBackEnd("`gre keys` needs the package gre-encrypter-openpgp") from error
     try:

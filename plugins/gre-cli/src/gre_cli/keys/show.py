@@ -11,9 +11,9 @@ from gre_cli.safe import clean, clean_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gre_encrypter_openpgp.contact_keys import ContactKeyInfo, FetchResult
-    from gre_encrypter_openpgp.management import OwnKeyInfo, OwnSubkey
     from gre_openpgp.contact_record import Source
+    from gre_openpgp.encrypting.contact_keys import ContactKeyInfo, FetchResult
+    from gre_openpgp.encrypting.management import OwnKeyInfo, OwnSubkey
     from gre_openpgp.key_origin import Origin
     from rich.table import Table
 

@@ -1,0 +1,1 @@
+"""GRE Encrypter: OpenPGP, by PGPy. For where Sequoia cannot be installed."""
