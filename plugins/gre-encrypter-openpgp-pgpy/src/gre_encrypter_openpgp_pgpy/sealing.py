@@ -58,13 +58,14 @@ def signer(secret: bytes) -> Signer:
     try:
         cert = Certificate(public_part(secret))
         now = datetime.now(UTC).timestamp()
-        found = sorted((key for key in cert.keys if cert.signs(key, now)), key=lambda key: key.created)
         packets = {
             fingerprint_of(body, packet.tag): body
             for packet in walk(secret)
             if packet.tag in {SECRET_KEY, SECRET_SUBKEY}
             for body in [secret[packet.body : packet.end]]
         }
+        usable = (key for key in cert.keys if key.fingerprint in packets and cert.signs(key, now))
+        found = sorted(usable, key=lambda key: key.created)
         if found:
             best = next((key for key in reversed(found) if key is not cert.primary), cert.primary)
             return Signer(best, read_secret(packets[best.fingerprint]))
