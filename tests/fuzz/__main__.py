@@ -41,7 +41,14 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 KEPT = HERE.parent.parent / ".fuzz"
 FINDINGS = KEPT / "findings"
-OURS = ["gre_core", "gre_openpgp", "gre_encrypter_openpgp", "gre_formatter_mime", "gre_gateway_email"]
+OURS = [
+    "gre_core",
+    "gre_openpgp",
+    "gre_encrypter_openpgp",
+    "gre_encrypter_openpgp_pgpy",
+    "gre_formatter_mime",
+    "gre_gateway_email",
+]
 
 SECONDS = 600
 SLOWEST = 10

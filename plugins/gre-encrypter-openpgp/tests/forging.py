@@ -9,8 +9,8 @@ import zlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import pysequoia
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESOCB3
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -91,15 +91,15 @@ class Key:
 
     def __init__(self, created: int = NOW - 100 * DAY) -> None:
         self.created = created
-        self.secret = Ed25519PrivateKey.generate()
-        point = b"\x40" + self.secret.public_key().public_bytes_raw()
-        oid = bytes.fromhex("2B06010401DA470F01")
-        self.body = (
-            b"\x04" + created.to_bytes(4, "big") + b"\x16" + bytes([len(oid)]) + oid + b"\x01\x07" + point
-        )
+        self.body = b"\x04" + created.to_bytes(4, "big") + self._numbers()
         self.hashed = b"\x99" + len(self.body).to_bytes(2, "big") + self.body
         self.fingerprint = hashlib.sha1(self.hashed).hexdigest().upper()
         self.key_id = bytes.fromhex(self.fingerprint[-16:])
+
+    def _numbers(self) -> bytes:
+        self.secret = Ed25519PrivateKey.generate()
+        point = b"\x40" + self.secret.public_key().public_bytes_raw()
+        return b"\x16\x09" + bytes.fromhex("2B06010401DA470F01") + b"\x01\x07" + point
 
     def signature(
         self,
@@ -195,8 +195,19 @@ class Key:
         )
 
 
+class EncryptionKey(Key):
+    """A Curve25519 key of version 4, as a subkey: it signs nothing."""
+
+    def _numbers(self) -> bytes:
+        point = b"\x40" + X25519PrivateKey.generate().public_key().public_bytes_raw()
+        curve = b"\x0a" + bytes.fromhex("2B060104019755010501")
+        return b"\x12" + curve + b"\x01\x07" + point + bytes.fromhex("03010807")
+
+
 def session_of(secret: bytes, public: bytes) -> tuple[bytes, SessionKey]:
     """Give a session-key packet for a key of ours, and the session key in it."""
+    import pysequoia
+
     message = pysequoia.encrypt(b"", [pysequoia.Cert.from_bytes(public)], armor=False)
     checked = check_message(message)
     first = checked.session_keys[0]

@@ -4,7 +4,7 @@ The rules are those of RFC 9580, sections 5.2.3 and 10.1, as Sequoia reads them:
 
 - a signature of a key on itself counts when it is valid, made with an accepted hash, and not over;
 - a subkey that signs must have signed its binding too, or anybody could put another's subkey on his key;
-- a revocation as compromised, or for no stated reason, counts for all times; another one for what is later;
+- a revocation of a key as compromised, or for no stated reason, counts for all times; another one for what is later;
 - what was true at another time is asked for that time: an expired key still proves what it signed before.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.packets import (
@@ -26,7 +26,17 @@ from gre_openpgp.packets import (
     walk,
 )
 
-from gre_encrypter_openpgp_pgpy.numbers import ENCRYPTS, RSA, RSA_SIGN_ONLY, Numbers, read_public, verify
+from gre_encrypter_openpgp_pgpy.numbers import (
+    ENCRYPTS,
+    HASHES,
+    REVOKES_WITH,
+    RSA,
+    RSA_SIGN_ONLY,
+    Hashes,
+    Numbers,
+    read_public,
+    verify,
+)
 from gre_encrypter_openpgp_pgpy.signatures import BACK, Signature, read_signature
 
 if TYPE_CHECKING:
@@ -55,11 +65,14 @@ class Part:
         body: of its packet.
         said: what its owner says about it: self-signatures and bindings.
         revocations: those of its owner.
+        regained: a later statement brings it back, whatever the reason was: a name can be taken up again, a stolen key
+            cannot.
     """
 
     body: bytes = field(repr=False)
     said: list[Signature] = field(default_factory=list)
     revocations: list[Signature] = field(default_factory=list)
+    regained: bool = False
 
     def newest(self, time: float) -> Signature | None:
         """Give the newest signature that counted at a time."""
@@ -69,7 +82,7 @@ class Part:
     def revoked(self, time: float, latest: Signature | None) -> bool:
         """Tell whether it was given up at a time, as far as is known now; ``latest`` is what was said of it then."""
         for each in self.revocations:
-            if each.reason not in _SOFT:
+            if each.reason not in _SOFT and not self.regained:
                 return True
             if each.alive(time) and each.when <= time and (latest is None or latest.when <= each.when):
                 return True
@@ -105,11 +118,11 @@ class Key(Part):
         """What of it a signature covers (RFC 9580, section 5.2.4)."""
         return b"\x99" + len(self.body).to_bytes(2, "big") + self.body
 
-    def ends(self, lifetime: int) -> int | None:
+    def ends(self, lifetime: int | None) -> int | None:
         """Give when it ends, in seconds since 1970; None: never."""
         return self.created + lifetime if lifetime else None
 
-    def lives(self, time: float, lifetime: int) -> bool:
+    def lives(self, time: float, lifetime: int | None) -> bool:
         """Tell whether it was made before a time, and ended later."""
         return self.created <= time and (not lifetime or time < self.created + lifetime)
 
@@ -126,8 +139,8 @@ class Certificate:
 
     def __init__(self, data: bytes) -> None:
         read_certificate(data)  # its outer shape, and how large it may be
-        self.names: list[Part] = []
-        self.subkeys: list[Key] = []
+        names: dict[bytes, Part] = {}
+        subkeys: dict[bytes, Key] = {}
         self._left = MAX_SIGNATURES
         groups = list(_groups(data))
         self.primary = Key(groups[0][1])
@@ -146,12 +159,13 @@ class Certificate:
             self._take(self.primary, own, frozenset(), KEY_REVOCATION, self.primary.hashed)
             if tag == USER_ID:
                 over = self.primary.hashed + b"\xb4" + len(body).to_bytes(4, "big") + body
-                self.names.append(self._take(Part(body), own, CERTIFICATIONS, NAME_REVOCATION, over))
+                # What is there twice is one part, or a copy would be without the revocation of the other.
+                name = names.setdefault(body, Part(body, regained=True))
+                self._take(name, own, CERTIFICATIONS, NAME_REVOCATION, over)
             elif tag == PUBLIC_SUBKEY:
-                subkey = Key(body)
-                over = self.primary.hashed + subkey.hashed
-                self._take(subkey, own, {BINDING}, SUBKEY_REVOCATION, over)
-                self.subkeys.append(subkey)
+                subkey = subkeys.setdefault(body, Key(body))
+                self._take(subkey, own, {BINDING}, SUBKEY_REVOCATION, self.primary.hashed + subkey.hashed)
+        self.names, self.subkeys = tuple(names.values()), tuple(subkeys.values())
 
     def _take(
         self,
@@ -160,19 +174,24 @@ class Certificate:
         kinds: frozenset[int] | set[int],
         revocation: int,
         over: bytes,
-    ) -> Part:
-        """Keep those that are valid; a subkey's binding by the key alone, its own signature when it is to sign."""
+    ) -> None:
+        """Keep those that are valid. A binding of a subkey that is to sign needs the signature of the subkey, too."""
         for each in signatures:
-            target = part.said if each.type in kinds else part.revocations
-            if (each.type in kinds or each.type == revocation) and self._valid(each, over):
-                target.append(each)
-        return part
+            if each.type not in kinds and each.type != revocation:
+                continue
+            if not self._valid(each, over, self.primary, REVOKES_WITH if each.type == revocation else HASHES):
+                continue
+            if each.type == BINDING and (each.flags or 0) & _SIGNS:
+                back = each.back
+                if back is None or back.type != BACK or not self._valid(back, over, cast("Key", part), HASHES):
+                    continue
+            (part.said if each.type in kinds else part.revocations).append(each)
 
-    def _valid(self, signature: Signature, over: bytes) -> bool:
+    def _valid(self, signature: Signature, over: bytes, key: Key, accepted: Hashes) -> bool:
         self._left -= 1
         if self._left < 0:
             raise BadOpenPGP(f"The key bears more than the {MAX_SIGNATURES} signatures that are verified")
-        return made_by(signature, over, self.primary)
+        return made_by(signature, over, key, accepted)
 
     @property
     def fingerprint(self) -> str:
@@ -196,7 +215,7 @@ class Certificate:
 
     def lifetime(self, time: float) -> int:
         """Give the lifetime of the primary key as it was said at a time, in seconds; 0: no end."""
-        return next((each.key_lifetime for each in self.said(time) if each.key_lifetime), 0)
+        return next((each.key_lifetime for each in self.said(time) if each.key_lifetime is not None), 0)
 
     def flags(self, time: float) -> int:
         """Give what the primary key was for at a time."""
@@ -204,7 +223,7 @@ class Certificate:
 
     def revoked(self, time: float) -> bool:
         """Tell whether the whole key was given up at a time."""
-        return self.primary.revoked(time, next(iter(self.said(time)), None))
+        return self.primary.revoked(time, max(self.said(time), key=lambda each: each.when, default=None))
 
     def lives(self, time: float) -> bool:
         """Tell whether the whole key was valid at a time."""
@@ -227,7 +246,7 @@ class Certificate:
         if key is self.primary:
             return bool(self.flags(time) & _SIGNS)
         binding = self._binding(key, time)
-        return binding is not None and bool((binding.flags or 0) & _SIGNS) and self._signed_back(key, binding)
+        return binding is not None and bool((binding.flags or 0) & _SIGNS)
 
     def encrypting(self, time: float, *, ended: bool = False) -> Iterator[tuple[Key, int | None]]:
         """Give the keys that others encrypt to at a time, and when each of them ends.
@@ -255,18 +274,15 @@ class Certificate:
             return None
         return latest if ended or key.lives(time, latest.key_lifetime) else None
 
-    def _signed_back(self, key: Key, binding: Signature) -> bool:
-        back = binding.back
-        return back is not None and back.type == BACK and made_by(back, self.primary.hashed + key.hashed, key)
 
-
-def made_by(signature: Signature, over: bytes, key: Key) -> bool:
+def made_by(signature: Signature, over: bytes, key: Key, accepted: Hashes = HASHES) -> bool:
     """Tell whether a signature covers these bytes and is by a key. Whether it counts at a time is for others to say."""
     mine = key.numbers.algorithm
     named = signature.algorithm == mine or {signature.algorithm, mine} <= _RSA
-    if not named or signature.strange or signature.created is None:
+    if not named or signature.strange or signature.created is None or signature.created < key.created:
         return False
-    return verify(key.numbers, signature.over(over), signature.hash, signature.fields)
+    made = accepted.get(signature.hash)
+    return made is not None and verify(key.numbers, signature.over(over), made, signature.fields)
 
 
 def _groups(data: bytes) -> Iterator[tuple[int, bytes, list[Signature]]]:

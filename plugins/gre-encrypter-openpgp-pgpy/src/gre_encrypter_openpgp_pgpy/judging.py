@@ -49,7 +49,6 @@ def is_by(signature: Signature, content: bytes, cert: Certificate, now: float) -
         return False
     return any(
         _names(signature, key)
-        and key.created <= signature.when
         and cert.signs(key, signature.when)
         and made_by(signature, signature.of_content(content), key)
         for key in cert.keys

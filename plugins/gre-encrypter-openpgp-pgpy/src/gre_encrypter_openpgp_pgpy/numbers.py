@@ -29,12 +29,13 @@ MIN_RSA: Final = 2048
 MAX_RSA: Final = 8192
 """Sizes of RSA keys that are used, in bits. Shorter ones can be broken; longer ones cost much time."""
 
-HASHES: Final[dict[int, type[hashes.HashAlgorithm]]] = {
-    8: hashes.SHA256,
-    9: hashes.SHA384,
-    10: hashes.SHA512,
-}
+Hashes = dict[int, type[hashes.HashAlgorithm]]
+
+HASHES: Final[Hashes] = {8: hashes.SHA256, 9: hashes.SHA384, 10: hashes.SHA512}
 """The hash algorithms that are accepted, by their numbers (RFC 9580, section 9.5). PGPy itself takes MD5 and SHA-1."""
+
+REVOKES_WITH: Final[Hashes] = {**HASHES, 2: hashes.SHA1}
+"""Those of revocations. Who keeps one in a drawer has it from an older program, and his key is given up all the same."""
 
 SIGNS_WITH: Final = 10
 """SHA-512."""
@@ -123,17 +124,16 @@ def _weakness(algorithm: int, material: Any) -> str:
     return "" if curve in _CURVES and algorithm != EDDSA else f"its curve ({curve}) is not supported here"
 
 
-def verify(key: Numbers, data: bytes, hash_number: int, fields: bytes) -> bool:
+def verify(key: Numbers, data: bytes, by: type[hashes.HashAlgorithm], fields: bytes) -> bool:
     """Tell whether a signature is that of a key over these bytes. Whether it counts is for others to say.
 
     Arguments:
         key: see there.
         data: all that is hashed.
-        hash_number: of the hash algorithm; others than :data:`HASHES` are never valid.
+        by: the hash algorithm.
         fields: the numbers of the signature, as they stand at its end.
     """
-    made = HASHES.get(hash_number)
-    if key.weakness or key.algorithm not in SIGNS or made is None:
+    if key.weakness or key.algorithm not in SIGNS:
         return False
     try:
         first, at = take_mpi(fields, 0)
@@ -146,7 +146,7 @@ def verify(key: Numbers, data: bytes, hash_number: int, fields: bytes) -> bool:
             else:
                 raw = encode_dss_signature(first, second)
         # PGPy gives True, False, or something else that is true: only True counts.
-        return at == len(fields) and key.packet.keymaterial.verify(data, raw, made()) is True
+        return at == len(fields) and key.packet.keymaterial.verify(data, raw, by()) is True
     except Exception:  # noqa: BLE001 - whatever PGPy stumbles over is no valid signature
         return False
 

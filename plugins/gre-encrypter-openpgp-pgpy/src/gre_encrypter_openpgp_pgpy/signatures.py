@@ -42,7 +42,7 @@ class Signature:
         algorithm: of the key that made it.
         created: seconds since 1970; None: it does not say.
         lifetime: of the signature, in seconds; 0: no end.
-        key_lifetime: of the key that it speaks of, in seconds; 0: no end.
+        key_lifetime: of the key that it speaks of, in seconds; 0: no end; None: it does not say.
         flags: what that key may be used for (first octet); None: it does not say.
         primary: the user id that it speaks of is the main one.
         reason: of a revocation (RFC 9580, section 5.2.3.31); None: it does not say.
@@ -58,7 +58,7 @@ class Signature:
     algorithm: int = 0
     created: int | None = None
     lifetime: int = 0
-    key_lifetime: int = 0
+    key_lifetime: int | None = None
     flags: int | None = None
     primary: bool = False
     reason: int | None = None
@@ -132,7 +132,7 @@ def _read(body: bytes, nesting: int) -> Signature | None:
         hash=body[3],
         created=_number(facts, 2) if 2 in facts else None,  # noqa: PLR2004
         lifetime=_number(facts, 3),
-        key_lifetime=_number(facts, 9),
+        key_lifetime=_number(facts, 9) if 9 in facts else None,  # noqa: PLR2004
         flags=(facts[27][0] if facts[27] else 0) if 27 in facts else None,  # noqa: PLR2004
         primary=bool(facts.get(25, b"").strip(b"\0")),
         reason=reason[0] if reason else None,

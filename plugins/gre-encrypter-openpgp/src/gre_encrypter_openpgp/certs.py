@@ -113,6 +113,8 @@ def _encryption_ends(data: bytes) -> Iterator[datetime | None]:
             continue
         bindings = [sig for sig in group[1:] if sig.signature_type == SignatureType.SubkeyBinding]
         others = [sig for sig in group[1:] if sig.signature_type != SignatureType.SubkeyBinding]
+        if len(bindings) > 1 and not _can_encrypt([*base, *group]):
+            continue  # the newest one says so, whatever an older one said
         for binding in sorted(bindings, key=_created, reverse=True):
             trials += 1
             if trials > _MAX_TRIALS:
