@@ -1,7 +1,7 @@
-"""The holes of PGPy 0.6, each closed: it makes keys, and never sees a message or judges a signature.
+"""The holes of PGPy 0.6, each closed where Sequoia judges: it makes keys, and never sees a message or judges a signature.
 
 What it would get wrong is judged right by what stands in its place; the rest of the guards is in
-``test_openpgp_attacks.py``.
+``test_openpgp_attacks.py``. Those of the package that judges by PGPy are in its own tests.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import gre_encrypter_openpgp
 import pysequoia
 import pytest
 from gre_encrypter_openpgp.sequoia import verify
+from gre_openpgp import encrypting
+from gre_openpgp.encrypting import keymaking
 from gre_openpgp.encrypting.keymaking import _pgpy
 
 from gre_core.errors import BadEncrypted
@@ -23,9 +25,10 @@ CONTENT = b"Pay 1 coin."
 
 
 def test_only_the_making_of_keys_imports_it() -> None:
-    folder = Path(gre_encrypter_openpgp.__file__).parent
+    folders = [Path(module.__file__).parent for module in (gre_encrypter_openpgp, encrypting)]
     found = {
         path.name
+        for folder in folders
         for path in folder.glob("*.py")
         if re.search(r"import pgpy|from pgpy", path.read_text("utf-8"))
     }
@@ -33,7 +36,7 @@ def test_only_the_making_of_keys_imports_it() -> None:
 
 
 def test_it_never_verifies_decrypts_or_decompresses() -> None:
-    source = (Path(gre_encrypter_openpgp.__file__).parent / "keymaking.py").read_text("utf-8")
+    source = Path(keymaking.__file__).read_text("utf-8")
     assert not re.findall(r"\.verify\(|\.decrypt\(|PGPMessage|SignatureVerification", source)
 
 

@@ -17,6 +17,7 @@ import gre_encrypter_openpgp
 import pysequoia
 import pytest
 from gre_encrypter_openpgp import sequoia
+from gre_openpgp.encrypting.engine import first_line
 from gre_openpgp.encrypting.management import OwnKeys
 from gre_openpgp.encrypting.own import OwnKey
 from gre_openpgp.encrypting.own_store import save_own
@@ -540,7 +541,7 @@ async def test_17_the_texts_of_pysequoia_that_we_rely_on(world: Any, make_secret
     def text(*arguments: Any) -> str:
         with pytest.raises(RuntimeError) as caught:
             pysequoia.decrypt(*arguments)
-        return sequoia.first_line(caught.value)
+        return first_line(caught.value)
 
     assert text(signed, ours, lambda ids: []) == sequoia.NO_VALID_SIGNATURE
     assert text(signed, world.bob.decryptor(), lambda ids: []) == sequoia.NO_KEY
@@ -554,11 +555,11 @@ async def test_17_the_text_for_compression(world: Any, make_compressed: Any, mak
     ours = next(iter(next(iter(world.encrypter._accounts.values()))[1].decryptors().values()))
     with pytest.raises(RuntimeError) as caught:
         pysequoia.decrypt(message, ours, lambda ids: [])
-    assert sequoia.first_line(caught.value) == sequoia.UNEXPECTED_STRUCTURE
+    assert first_line(caught.value) == sequoia.UNEXPECTED_STRUCTURE
 
 
 def test_an_error_never_shows_a_stack_trace() -> None:
-    assert sequoia.first_line(RuntimeError("what\n\nStack backtrace:\n 0: ...")) == "what"
+    assert first_line(RuntimeError("what\n\nStack backtrace:\n 0: ...")) == "what"
 
 
 # -- what stands in <encrypted/> -------------------------------------------------------------------

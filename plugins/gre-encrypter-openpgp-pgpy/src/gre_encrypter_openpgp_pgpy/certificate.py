@@ -183,7 +183,11 @@ class Certificate:
                 continue
             if each.type == BINDING and (each.flags or 0) & _SIGNS:
                 back = each.back
-                if back is None or back.type != BACK or not self._valid(back, over, cast("Key", part), HASHES):
+                if (
+                    back is None
+                    or back.type != BACK
+                    or not self._valid(back, over, cast("Key", part), HASHES)
+                ):
                     continue
             (part.said if each.type in kinds else part.revocations).append(each)
 

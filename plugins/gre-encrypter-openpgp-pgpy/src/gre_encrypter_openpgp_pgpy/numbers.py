@@ -35,7 +35,7 @@ HASHES: Final[Hashes] = {8: hashes.SHA256, 9: hashes.SHA384, 10: hashes.SHA512}
 """The hash algorithms that are accepted, by their numbers (RFC 9580, section 9.5). PGPy itself takes MD5 and SHA-1."""
 
 REVOKES_WITH: Final[Hashes] = {**HASHES, 2: hashes.SHA1}
-"""Those of revocations. Who keeps one in a drawer has it from an older program, and his key is given up all the same."""
+"""Those of revocations: one that lay in a drawer was made by an older program, and the key is given up all the same."""
 
 SIGNS_WITH: Final = 10
 """SHA-512."""

@@ -13,8 +13,8 @@ from gre_openpgp.encrypting.files import mapped
 from gre_openpgp.encrypting.unwrap import MAX_CONTENT
 from gre_openpgp.messages import check_message
 
-from gre_core.errors import DecryptFailed
-from gre_encrypter_openpgp.sequoia import Store, judge, open_unreadable, refuse_expanding
+from gre_core.errors import DecryptFailed, NotForUs
+from gre_encrypter_openpgp.sequoia import Store, judge, not_opened, open_unreadable, refuse_expanding
 from gre_encrypter_openpgp.shapes import Unreadable
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def decrypt_into(
             if bounded:
                 refuse_expanding(data, checked, secrets)
             return judge(run, list(decryptors.values()), certs)
+        except NotForUs:
+            raise not_opened(checked, secrets) from None
         except Unreadable:
             if len(data) > MAX_CONTENT:
                 raise DecryptFailed(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gre_openpgp.encrypting.engine import Secret
     from gre_openpgp.messages import CheckedMessage
 
+    from gre_core.errors import GreError
+
 Store = Callable[[list[str]], list[pysequoia.Cert]]
 
 SMALL: Final = 1 << 20
@@ -74,7 +76,7 @@ def decrypt(
             that has no limit of memory.
 
     Raises:
-        NotForUs: none of the decryptors opens it.
+        NotForUs: none of the decryptors opens it, and it names none of the keys.
         DecryptFailed: damaged or forged.
         LibraryFailed: see there.
     """
@@ -93,6 +95,8 @@ def decrypt(
         judged = judged or judge(run, decryptors, certs)
     except Unreadable:
         judged = open_unreadable(message, certs, secrets)
+    except NotForUs:
+        raise not_opened(check_message(message), secrets) from None
     return judged
 
 
@@ -139,6 +143,13 @@ def open_unreadable(message: bytes, certs: Mapping[str, pysequoia.Cert], secrets
     return Judged(content, *verify(content, signatures, certs))
 
 
+def not_opened(checked: CheckedMessage, secrets: Sequence[Secret]) -> GreError:
+    """See :func:`gre_openpgp.encrypting.opening.unopened`."""
+    from gre_openpgp.encrypting.opening import unopened  # noqa: PLC0415 - few messages need it
+
+    return unopened(checked, secrets)
+
+
 def judge(
     run: Callable[[pysequoia.PyDecryptor, Store | None], pysequoia.Decrypted],
     decryptors: Sequence[pysequoia.PyDecryptor],
@@ -148,6 +159,7 @@ def judge(
 
     Raises:
         Unreadable: it was decrypted, but the form is one that pysequoia does not judge.
+        NotForUs: none of them fits; see :func:`not_opened`.
     """
     for decryptor in decryptors:
         asked: list[str] = []
@@ -164,9 +176,7 @@ def judge(
         if reason != NO_VALID_SIGNATURE:
             raise _failed(reason)
         return Judged(_unverified(run, decryptor), (), tuple(asked))
-    raise NotForUs(
-        "The message is not encrypted to a key of this device. Ask the sender to fetch your current key"
-    )
+    raise NotForUs("No decryptor opens the message")
 
 
 def verify(

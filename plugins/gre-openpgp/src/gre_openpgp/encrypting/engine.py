@@ -218,7 +218,7 @@ class Engine(Protocol):
             bounded: decompress nothing without a limit: this process has no limit of memory.
 
         Raises:
-            NotForUs: none of the decryptors opens it.
+            NotForUs: none of the decryptors opens it, and it names none of the keys.
             DecryptFailed: damaged or forged.
         """
         ...

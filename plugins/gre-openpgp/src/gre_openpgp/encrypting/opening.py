@@ -6,6 +6,7 @@ gives nothing out before the integrity of all of it was checked.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from gre_core.errors import DecryptFailed, GreError, NotForUs, NoUsableKey
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from gre_openpgp.encrypting.secretkeys import SecretSubkey
     from gre_openpgp.messages import CheckedMessage
 
+_DAMAGED: Final = "The message is damaged or was changed on its way. Ask the sender to send it again"
+
 
 def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:
     """Decrypt a message; give the packets inside, whose signatures are not judged.
 
     Raises:
         BadEncrypted: it does not pass the check.
-        NotForUs: no key of ours opens it.
+        NotForUs: no key of ours opens it, and it names none.
         DecryptFailed: changed on its way, or encrypted in a way that is not read here.
     """
     checked = check_message(message)
@@ -51,8 +54,23 @@ def open_message(message: bytes, secrets: Sequence[Secret]) -> bytes:
         if packets is not None:
             return packets
     if not opened:
-        raise NotForUs("The message is compressed, and no key of this device opens it")
-    raise DecryptFailed("The message is damaged or was changed on its way. Ask the sender to send it again")
+        raise unopened(checked, secrets)
+    raise DecryptFailed(_DAMAGED)
+
+
+def unopened(checked: CheckedMessage, secrets: Sequence[Secret]) -> GreError:
+    """Say why none of our keys opens a message. What names a key of ours is for us, so it must be damaged.
+
+    Which of its bits is wrong makes no difference: libraries tell that in different ways, and nobody but a forger gains
+    by knowing it.
+    """
+    for secret in secrets:
+        with contextlib.suppress(NoUsableKey):
+            if any(key.key_id in secret.subkeys for key in checked.session_keys):
+                return DecryptFailed(_DAMAGED)
+    return NotForUs(
+        "The message is not encrypted to a key of this device. Ask the sender to fetch your current key"
+    )
 
 
 def signed_inside(engine: Engine, judged: Judged, certs: Mapping[str, Any]) -> Judged:
