@@ -270,13 +270,19 @@ class Certificate:
                 continue
             binding = self._binding(key, time, ended=ended)
             if binding is not None and (binding.flags or 0) & _TRANSPORT:
-                yield key, key.ends(binding.key_lifetime)
+                yield key, key.ends(self._inherited(binding, time))
 
     def _binding(self, key: Key, time: float, *, ended: bool = False) -> Signature | None:
         latest = key.newest(time)
         if latest is None or key.revoked(time, latest):
             return None
-        return latest if ended or key.lives(time, latest.key_lifetime) else None
+        return latest if ended or key.lives(time, self._inherited(latest, time)) else None
+
+    def _inherited(self, binding: Signature, time: float) -> int | None:
+        """Give the lifetime of a subkey: what its binding says, or else what the owner said of all of the key."""
+        if binding.key_lifetime is None and (direct := self.primary.newest(time)) is not None:
+            return direct.key_lifetime
+        return binding.key_lifetime
 
 
 def made_by(signature: Signature, over: bytes, key: Key, accepted: Hashes = HASHES) -> bool:
