@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from gre_encrypter_openpgp.encrypter import OpenPGPEncrypter
+from gre_encrypter_openpgp_pgpy.encrypter import OpenPGPEncrypter as PgpyEncrypter
 from gre_openpgp.xep0373 import PUBLIC_KEYS, Announced, PublicKey, data_node, list_element, pubkey_element
 
 from gre_core.api import Body, Direction, OpenJob, Signature, encrypter, formatter
@@ -16,6 +17,8 @@ from gre_core.testing import vectors
 from gre_core.testing.fakes import FakePubSub, InlineWorker, say_yes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gre_core.testing.vectors import Vector
 
 VECTORS = [pytest.param(each, id=each["name"]) for each in vectors.read("openpgp-messages")]
@@ -35,14 +38,17 @@ def serve(pubsub: FakePubSub, name: str) -> None:
     pubsub.put(contact(name), data_node(key.fingerprint), (key.date, pubkey_element(key.data)))
 
 
+@pytest.mark.parametrize("make", [OpenPGPEncrypter, PgpyEncrypter], ids=["sequoia", "pgpy"])
 @pytest.mark.parametrize("worker", [False, True], ids=["here", "worker"])
 @pytest.mark.parametrize("vector", VECTORS)
-async def test_it_opens_as_it_should(vector: Vector, worker: bool) -> None:
+async def test_it_opens_as_it_should(
+    vector: Vector, worker: bool, make: Callable[[], OpenPGPEncrypter | PgpyEncrypter]
+) -> None:
     account, sender = "romeo@xmpp.example", vector["from"]
     pubsub = FakePubSub(account)
     serve(pubsub, sender)
     ports = Ports(MemoryStore(), pubsub, say_yes, worker=InlineWorker() if worker else None)
-    made = OpenPGPEncrypter()
+    made = make()
     await made.own_keys(account, ports).import_key(KEYS[vector["reader"]].bytes("secret-key"))
     await made.acquaint(account, [contact(sender)], ports)
     job = OpenJob(

@@ -107,12 +107,27 @@ class PgpyEngine:
         text = "Format: SEIPD version 1 (RFC 4880), which every program reads, since PGPy writes no other"
         return Notice("openpgp-format", text, {"seipd": "1"})
 
-    def encrypt(self, payload: bytes, certs: Sequence[Any], signer: Any, lowered_by: bytes | None) -> bytes:  # noqa: ARG002
+    def encrypt(
+        self,
+        payload: bytes,
+        certs: Sequence[Any],
+        signer: Any,
+        lowered_by: bytes | None,  # noqa: ARG002 - it is always None
+        *,
+        now: datetime | None = None,
+    ) -> bytes:
         """See :func:`gre_encrypter_openpgp_pgpy.sealing.seal`."""
-        return sealing.seal(payload, certs, signer)
+        return sealing.seal(payload, certs, signer, _seconds(now))
 
     def encrypt_file(
-        self, source: Path, private: Path, certs: Sequence[Any], signer: Any, lowered_by: bytes | None
+        self,
+        source: Path,
+        private: Path,
+        certs: Sequence[Any],
+        signer: Any,
+        lowered_by: bytes | None,
+        *,
+        now: datetime | None = None,
     ) -> None:
         """Sign and encrypt a file, in memory."""
         if source.stat().st_size > MAX_CONTENT:
@@ -121,7 +136,7 @@ class PgpyEngine:
                 f"gre-encrypter-openpgp (Sequoia) takes larger ones",
                 limit=MAX_CONTENT,
             )
-        private.write_bytes(self.encrypt(source.read_bytes(), certs, signer, lowered_by))
+        private.write_bytes(self.encrypt(source.read_bytes(), certs, signer, lowered_by, now=now))
 
     def decrypt(
         self,
@@ -131,13 +146,14 @@ class PgpyEngine:
         secrets: Sequence[Secret],
         *,
         bounded: bool = False,  # noqa: ARG002 - it always is
+        now: datetime | None = None,
     ) -> Judged:
         """Decrypt and decompress by our own reader, within its limits, then judge each signature."""
         if len(message) > _LARGEST:
             raise DecryptFailed(_TOO_LARGE, limit=MAX_CONTENT)
         content, signatures = unwrap(open_message(message, secrets))
-        judged = Judged(content, *judge(content, signatures, certs))
-        return judged if judged.asked else signed_inside(self, judged, certs)
+        judged = Judged(content, *judge(content, signatures, certs, _seconds(now)))
+        return judged if judged.asked else signed_inside(self, judged, certs, now)
 
     def decrypt_into(
         self,
@@ -148,6 +164,7 @@ class PgpyEngine:
         secrets: Sequence[Secret],
         *,
         bounded: bool = False,  # noqa: ARG002 - it always is
+        now: datetime | None = None,
     ) -> Judged:
         """Check and decrypt a file, in memory."""
         with mapped(source) as data:
@@ -157,16 +174,25 @@ class PgpyEngine:
                 raise DecryptFailed(_TOO_LARGE, limit=MAX_CONTENT)
             content, signatures = unwrap(open_message(checked.keep(data[:], wanted), secrets))
         private.write_bytes(content)
-        return Judged(b"", *judge(content, signatures, certs))
+        return Judged(b"", *judge(content, signatures, certs, _seconds(now)))
 
     def verify(
-        self, content: bytes, signatures: Sequence[bytes], certs: Mapping[str, Any]
+        self,
+        content: bytes,
+        signatures: Sequence[bytes],
+        certs: Mapping[str, Any],
+        *,
+        now: datetime | None = None,
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """See :func:`gre_encrypter_openpgp_pgpy.judging.judge`."""
-        return judge(content, signatures, certs)
+        return judge(content, signatures, certs, _seconds(now))
 
 
 ENGINE: Final[Engine] = PgpyEngine()
+
+
+def _seconds(now: datetime | None) -> float:
+    return (now or datetime.now(UTC)).timestamp()
 
 
 def _use(cert: Certificate, ends: datetime | None, now: float) -> tuple[str, datetime | None]:

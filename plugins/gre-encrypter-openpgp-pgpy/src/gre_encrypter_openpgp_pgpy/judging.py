@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gre_openpgp.errors import BadOpenPGP
@@ -18,12 +17,18 @@ if TYPE_CHECKING:
 
 
 def judge(
-    content: bytes, signatures: Sequence[bytes], certs: Mapping[str, Any]
+    content: bytes, signatures: Sequence[bytes], certs: Mapping[str, Any], now: float
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Judge signatures over a content; see :meth:`~gre_openpgp.encrypting.engine.Engine.verify`."""
+    """Judge signatures over a content; see :meth:`~gre_openpgp.encrypting.engine.Engine.verify`.
+
+    Arguments:
+        content: see there.
+        signatures: see there.
+        certs: see there.
+        now: the time, in seconds since 1970.
+    """
     asked: list[str] = []
     signers: list[str] = []
-    now = datetime.now(UTC).timestamp()
     for packet in signatures:
         signature = _read(packet)
         if signature is None:

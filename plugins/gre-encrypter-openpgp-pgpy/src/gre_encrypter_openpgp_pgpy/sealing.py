@@ -74,13 +74,14 @@ def signer(secret: bytes) -> Signer:
     raise NoUsableKey(f"Your own key {cert.fingerprint} cannot sign: no key in it is for that now")
 
 
-def seal(payload: bytes, certs: Sequence[Certificate], by: Signer) -> bytes:
+def seal(payload: bytes, certs: Sequence[Certificate], by: Signer, now: float) -> bytes:
     """Sign and encrypt.
 
     Arguments:
         payload: at most :data:`~gre_openpgp.encrypting.unwrap.MAX_CONTENT`.
         certs: to whom. Each must have a key that may be encrypted to now.
         by: see there.
+        now: the time, in seconds since 1970.
 
     Raises:
         EncryptFailed: it is too large, or a cert has no such key.
@@ -91,7 +92,6 @@ def seal(payload: bytes, certs: Sequence[Certificate], by: Signer) -> bytes:
             f"gre-encrypter-openpgp (Sequoia) takes larger ones",
             limit=MAX_CONTENT,
         )
-    now = datetime.now(UTC).timestamp()
     session_key = secrets.token_bytes(_SESSION_KEY)
     parts: dict[str, bytes] = {}
     for cert in certs:

@@ -13,6 +13,7 @@ from gre_encrypter_openpgp import files, formats, own_secrets, sequoia, vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from gre_openpgp.encrypting.engine import ParsedCert, Secret
@@ -67,12 +68,27 @@ class SequoiaEngine:
         """See :func:`gre_encrypter_openpgp.formats.explain_format`."""
         return formats.explain_format(certs)
 
-    def encrypt(self, payload: bytes, certs: Sequence[Any], signer: Any, lowered_by: bytes | None) -> bytes:
+    def encrypt(
+        self,
+        payload: bytes,
+        certs: Sequence[Any],
+        signer: Any,
+        lowered_by: bytes | None,
+        *,
+        now: datetime | None = None,  # noqa: ARG002 - Sequoia asks the system
+    ) -> bytes:
         """See :func:`gre_encrypter_openpgp.formats.encrypt`."""
         return _sealing(lambda: formats.encrypt(payload, list(certs), signer, lowered_by))
 
     def encrypt_file(
-        self, source: Path, private: Path, certs: Sequence[Any], signer: Any, lowered_by: bytes | None
+        self,
+        source: Path,
+        private: Path,
+        certs: Sequence[Any],
+        signer: Any,
+        lowered_by: bytes | None,
+        *,
+        now: datetime | None = None,  # noqa: ARG002 - Sequoia asks the system
     ) -> None:
         """See :func:`gre_encrypter_openpgp.formats.encrypt_file`."""
         _sealing(lambda: formats.encrypt_file(source, private, list(certs), signer, lowered_by))
@@ -85,10 +101,11 @@ class SequoiaEngine:
         secrets: Sequence[Secret],
         *,
         bounded: bool = False,
+        now: datetime | None = None,
     ) -> Judged:
         """See :func:`gre_encrypter_openpgp.sequoia.decrypt`."""
         judged = sequoia.decrypt(message, decryptors, certs, secrets, bounded=bounded)
-        return judged if judged.asked else signed_inside(self, judged, certs)
+        return judged if judged.asked else signed_inside(self, judged, certs, now)
 
     def decrypt_into(
         self,
@@ -99,12 +116,18 @@ class SequoiaEngine:
         secrets: Sequence[Secret],
         *,
         bounded: bool = False,
+        now: datetime | None = None,  # noqa: ARG002 - Sequoia asks the system
     ) -> Judged:
         """See :func:`gre_encrypter_openpgp.files.decrypt_into`."""
         return files.decrypt_into(source, private, choose, certs, secrets, bounded=bounded)
 
     def verify(
-        self, content: bytes, signatures: Sequence[bytes], certs: Mapping[str, Any]
+        self,
+        content: bytes,
+        signatures: Sequence[bytes],
+        certs: Mapping[str, Any],
+        *,
+        now: datetime | None = None,  # noqa: ARG002 - Sequoia asks the system
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """See :func:`gre_encrypter_openpgp.sequoia.verify`."""
         return sequoia.verify(content, signatures, certs)

@@ -14,6 +14,7 @@ from gre_openpgp.packets import MARKER, PADDING, SIGNATURE, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from gre_core.model import SignedPart
 
@@ -26,7 +27,9 @@ MAX_SIZE: Final = 1024 * 1024
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
-def judge_detached(engine: Engine, part: SignedPart, certs: Mapping[str, Any]) -> Judged:
+def judge_detached(
+    engine: Engine, part: SignedPart, certs: Mapping[str, Any], now: datetime | None = None
+) -> Judged:
     """Judge each signature of a part; ``payload`` of the result is empty.
 
     The content is taken as it is, and if no signature is valid, once more with canonical line ends, as RFC 3156,
@@ -36,6 +39,7 @@ def judge_detached(engine: Engine, part: SignedPart, certs: Mapping[str, Any]) -
         engine: the OpenPGP library.
         part: see there.
         certs: see :meth:`~gre_openpgp.encrypting.engine.Engine.decrypt`.
+        now: see there.
 
     Raises:
         ParseFailed: this is no OpenPGP signature, or one that cannot be read.
@@ -46,9 +50,9 @@ def judge_detached(engine: Engine, part: SignedPart, certs: Mapping[str, Any]) -
         )
     signatures = split_signatures(part.signature)
     try:
-        signers, asked = engine.verify(part.content, signatures, certs)
+        signers, asked = engine.verify(part.content, signatures, certs, now=now)
         if not signers and asked and _LONE_LF.search(part.content):
-            signers, asked = engine.verify(canonical(part.content), signatures, certs)
+            signers, asked = engine.verify(canonical(part.content), signatures, certs, now=now)
     except LibraryFailed:
         raise ParseFailed("The OpenPGP library failed on the signature; it was not judged") from None
     if not asked:

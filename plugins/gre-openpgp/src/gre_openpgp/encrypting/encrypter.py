@@ -179,7 +179,10 @@ class OpenPGPEncrypter:
             if ports.worker is not None and len(payload) > LARGE:
                 material = self._sealing_material(keys)
                 return body_of(await in_worker.seal(ports.worker, payload, material, keys.lowered_by))
-            return body_of(self._engine.encrypt(bytes(payload), keys.certs, keys.signer, keys.lowered_by))
+            sealed = self._engine.encrypt(
+                bytes(payload), keys.certs, keys.signer, keys.lowered_by, now=ports.now()
+            )
+            return body_of(sealed)
 
     async def encrypt_file(self, source: Path, target: Path, keys: KeyMaterial, ports: Ports, /) -> None:
         """Sign and encrypt a file into a new one of mode 0600. On failure there is no target.
@@ -195,7 +198,9 @@ class OpenPGPEncrypter:
                     await in_worker.seal_file(ports.worker, source, private, material, keys.lowered_by)
                 return
             with published(target) as private:
-                self._engine.encrypt_file(source, private, keys.certs, keys.signer, keys.lowered_by)
+                self._engine.encrypt_file(
+                    source, private, keys.certs, keys.signer, keys.lowered_by, now=ports.now()
+                )
 
     # -- opening -----------------------------------------------------------------------------------
 
@@ -241,10 +246,11 @@ class OpenPGPEncrypter:
             return await in_worker.open_message(
                 ports.worker, keys.message, material, key_ids, keys.job.parser
             )
+        decryptors, secrets, now = list(keys.decryptors.values()), keys.account.secrets(), ports.now()
         try:
-            decryptors = list(keys.decryptors.values())
-            secrets = keys.account.secrets()
-            return self._engine.decrypt(keys.message, decryptors, keys.certs, secrets, bounded=True), None
+            return self._engine.decrypt(
+                keys.message, decryptors, keys.certs, secrets, bounded=True, now=now
+            ), None
         except LibraryFailed:
             keys.account.renew()
             raise DecryptFailed(_LIBRARY_FAILED) from None
@@ -284,8 +290,9 @@ class OpenPGPEncrypter:
         def chosen(checked: CheckedMessage) -> Chosen:
             return choose(checked, account.decryptors())
 
+        secrets, now = account.secrets(), ports.now()
         try:
-            return decrypt_to(self._engine, source, target, chosen, certs, account.secrets(), bounded=True)
+            return decrypt_to(self._engine, source, target, chosen, certs, secrets, bounded=True, now=now)
         except LibraryFailed:
             account.renew()
             raise DecryptFailed(_LIBRARY_FAILED) from None
@@ -308,7 +315,7 @@ class OpenPGPEncrypter:
         """
         account, contact, certs = await self._signers(job, ports)
         if ports.worker is None:
-            judged = judge_detached(self._engine, part, certs)
+            judged = judge_detached(self._engine, part, certs, ports.now())
         else:
             material = self._opening_material(account, contact)
             judged = await in_worker.judge_part(ports.worker, part, material)

@@ -179,7 +179,15 @@ class Engine(Protocol):
         """Say in which format a message to these certs is written, and why."""
         ...
 
-    def encrypt(self, payload: bytes, certs: Sequence[Any], signer: Any, lowered_by: bytes | None) -> bytes:
+    def encrypt(
+        self,
+        payload: bytes,
+        certs: Sequence[Any],
+        signer: Any,
+        lowered_by: bytes | None,
+        *,
+        now: datetime | None = None,
+    ) -> bytes:
         """Sign and encrypt.
 
         Arguments:
@@ -187,6 +195,7 @@ class Engine(Protocol):
             certs: to whom: parsed forms.
             signer: ours.
             lowered_by: see :meth:`lowered_by`.
+            now: the time of the host; the system's otherwise. Sequoia asks the system in any case.
 
         Raises:
             EncryptFailed: it did not work.
@@ -194,7 +203,14 @@ class Engine(Protocol):
         ...
 
     def encrypt_file(
-        self, source: Path, private: Path, certs: Sequence[Any], signer: Any, lowered_by: bytes | None
+        self,
+        source: Path,
+        private: Path,
+        certs: Sequence[Any],
+        signer: Any,
+        lowered_by: bytes | None,
+        *,
+        now: datetime | None = None,
     ) -> None:
         """Sign and encrypt a file into an existing private one; see :meth:`encrypt`."""
         ...
@@ -207,6 +223,7 @@ class Engine(Protocol):
         secrets: Sequence[Secret],
         *,
         bounded: bool = False,
+        now: datetime | None = None,
     ) -> Judged:
         """Decrypt a message that passed the check, and judge its signatures.
 
@@ -216,6 +233,7 @@ class Engine(Protocol):
             certs: those that may have signed; see :func:`by_id`.
             secrets: the same keys as the decryptors, as bytes.
             bounded: decompress nothing without a limit: this process has no limit of memory.
+            now: see :meth:`encrypt`.
 
         Raises:
             NotForUs: none of the decryptors opens it, and it names none of the keys.
@@ -232,6 +250,7 @@ class Engine(Protocol):
         secrets: Sequence[Secret],
         *,
         bounded: bool = False,
+        now: datetime | None = None,
     ) -> Judged:
         """Check and decrypt a file.
 
@@ -242,6 +261,7 @@ class Engine(Protocol):
             certs: see :meth:`decrypt`.
             secrets: see there.
             bounded: see there.
+            now: see there.
 
         Raises:
             BadEncrypted, NotForUs, DecryptFailed: see there.
@@ -250,7 +270,12 @@ class Engine(Protocol):
         ...
 
     def verify(
-        self, content: bytes, signatures: Sequence[bytes], certs: Mapping[str, Any]
+        self,
+        content: bytes,
+        signatures: Sequence[bytes],
+        certs: Mapping[str, Any],
+        *,
+        now: datetime | None = None,
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Judge signatures over a content, each for itself.
 
@@ -258,6 +283,7 @@ class Engine(Protocol):
             content: what they should cover, and nothing else.
             signatures: one packet each.
             certs: see :meth:`decrypt`.
+            now: see :meth:`encrypt`.
 
         Returns:
             ``signers`` and ``asked`` of :class:`Judged`. A signature that the library cannot read counts for nothing.

@@ -14,6 +14,7 @@ from gre_openpgp.messages import check_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+    from datetime import datetime
 
     from gre_openpgp.encrypting.choosing import Chosen
     from gre_openpgp.encrypting.engine import Engine, Judged, Secret
@@ -44,13 +45,14 @@ def decrypt_to(
     secrets: Sequence[Secret] = (),
     *,
     bounded: bool = False,
+    now: datetime | None = None,
 ) -> Judged:
     """Check and decrypt a file into a new one, which is there only when everything was decrypted.
 
     See :meth:`~gre_openpgp.encrypting.engine.Engine.decrypt_into`.
     """
     with published(target) as private:
-        return engine.decrypt_into(source, private, choose, certs, secrets, bounded=bounded)
+        return engine.decrypt_into(source, private, choose, certs, secrets, bounded=bounded, now=now)
 
 
 def check_file(source: Path) -> CheckedMessage:

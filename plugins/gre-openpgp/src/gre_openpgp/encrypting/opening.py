@@ -19,6 +19,7 @@ from gre_openpgp.messages import ANONYMOUS, check_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from gre_openpgp.encrypting.engine import Engine, Secret
     from gre_openpgp.encrypting.secretkeys import SecretSubkey
@@ -73,13 +74,14 @@ def unopened(checked: CheckedMessage, secrets: Sequence[Secret]) -> GreError:
     )
 
 
-def signed_inside(engine: Engine, judged: Judged, certs: Mapping[str, Any]) -> Judged:
+def signed_inside(engine: Engine, judged: Judged, certs: Mapping[str, Any], now: datetime | None) -> Judged:
     """Judge what was signed as a file, and encrypted after that: a signed message as content of an encrypted one.
 
     Arguments:
         engine: the OpenPGP library.
         judged: a message that names no signer.
         certs: see :meth:`~gre_openpgp.encrypting.engine.Engine.decrypt`.
+        now: see there.
     """
     content = judged.payload
     if not (content[:1] in _SIGNED_STARTS or is_armored(content)):
@@ -88,7 +90,7 @@ def signed_inside(engine: Engine, judged: Judged, certs: Mapping[str, Any]) -> J
         inner, signatures = unwrap(dearmor(content) if is_armored(content) else content)
     except GreError:
         return judged  # it only looks like one
-    return Judged(inner, *engine.verify(inner, signatures, certs)) if signatures else judged
+    return Judged(inner, *engine.verify(inner, signatures, certs, now=now)) if signatures else judged
 
 
 # One-pass signature and compressed data, with headers of the two formats and lengths of each size.
