@@ -215,6 +215,18 @@ def versions(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", *_fast_tests(), *session.posargs)
 
 
+@nox.session(python=VERSIONS)
+def pgpy_alone(session: nox.Session) -> None:
+    """Try the encrypter by PGPy where Sequoia is not installed, on every Python that is at hand."""
+    name, wheels = "gre-encrypter-openpgp-pgpy", _wheels(session)
+    session.install("--quiet", "-c", CONSTRAINTS, *_ours(name, wheels))
+    session.run("python", "-I", "tests/packaging/exercise.py", name, "--alone")
+    tools = ("pytest", "pytest-asyncio", "hypothesis")
+    session.install("--quiet", "-c", CONSTRAINTS, *tools)
+    tests = (f"plugins/{name}/tests/test_pgpy_{part}.py" for part in ("guards", "conformance"))
+    session.run("python", "-P", "-m", "pytest", *tests)
+
+
 @nox.session
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that our packages allow."""
@@ -390,8 +402,7 @@ def _exercise(session: nox.Session, name: str, wheels: dict[str, str]) -> None:
     """Install one package from its wheel, with those of ours that it needs, and use it."""
     environment = _environment(session, name)
     python = str(environment / BIN / "python")
-    # Paths and not names: until the packages are published, an index could offer others under their names.
-    ours = [wheels[each] for each in sorted(_closure(name))]
+    ours = _ours(name, wheels)
     session.run(
         "uv", "pip", "install", "--quiet", "--python", python, "-c", CONSTRAINTS, *ours, external=True
     )
@@ -414,6 +425,14 @@ def _be_an_author(session: nox.Session, kind: str, wheels: dict[str, str]) -> No
     )
     options = ("-q", "-p", "no:cacheprovider")
     session.run(python, "-I", "-m", "pytest", *options, str(place / name), external=True)
+
+
+def _ours(name: str, wheels: dict[str, str]) -> list[str]:
+    """Give the wheels that a package needs from this repository.
+
+    Paths and not names: until the packages are published, an index could offer others under their names.
+    """
+    return [wheels[each] for each in sorted(_closure(name))]
 
 
 def _closure(name: str) -> set[str]:

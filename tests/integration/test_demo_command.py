@@ -47,11 +47,15 @@ def test_the_demo_passes(server: str, tmp_path: Path) -> None:
         str(tmp_path / "kept"),
         "--svg",
         str(tmp_path / "d.svg"),
+        env={
+            "GRE_CONFIG": str(tmp_path / "none.toml")
+        },  # nobody said which encrypter to use: the demo names its own
     )
     report = json.loads(done.stdout)
     assert [one for one in report["checks"] if not one["right"]] == []
     assert (done.returncode, report["ok"], done.stderr) == (0, True, "")
     assert report["signatures"] == {"letter": "good", "answer": "good"}
+    assert report["providers"]["urn:xmpp:gre:encrypter:openpgp:0"] == "gre-encrypter-openpgp"
     assert b"<svg" in (tmp_path / "d.svg").read_bytes()
     kept = {
         str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*") if path.is_file()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from gre_cli.app import app
+from gre_cli.demo import play
 from gre_cli.providers import FILE, remember, remembered
 from typer.testing import CliRunner
 
@@ -172,6 +173,15 @@ def test_an_answer_for_a_package_that_went_away_is_said(gre: Command) -> None:
     assert (code, report["error"]["code"]) == (1, "provider-unclear")
     assert "gre-encrypter-gone" in report["error"]["text"]
     assert str(gre.config.with_name(FILE)) in report["error"]["text"]
+
+
+def test_the_demo_names_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert play.providers()[NAMESPACE] == SEQUOIA
+    real = play.find_spec
+    monkeypatch.setattr(
+        play, "find_spec", lambda name: None if name == "gre_encrypter_openpgp" else real(name)
+    )
+    assert play.providers()[NAMESPACE] == PGPY
 
 
 # -- a Sequoia that is broken ----------------------------------------------------------------------

@@ -84,6 +84,12 @@ def test_a_full_disk_is_told(make, monkeypatch):
     ]
 
 
+def test_two_encrypters_are_no_problem_of_a_gateway(make):
+    """Which one to use is for clients to say. Here both for OpenPGP are installed."""
+    assert [problem.stage for problem in check_here.Plugins.discover().problems] == ["ambiguous"]
+    assert texts(check_here.plugins(make()), "wrong") == []
+
+
 async def test_the_database_is_looked_at_and_not_changed(make):
     config = make()
     assert (await check_here.database(config)).text == "[database] is made at the first start"

@@ -148,6 +148,8 @@ class XmppSide:
     def _contributors(self) -> Iterable[tuple[DataProvider, DataContributor]]:
         plugins = Plugins.discover(allow=self._config.plugins)
         for problem in plugins.problems:
+            if problem.stage == "ambiguous":
+                continue  # which of several encrypters to use is for clients to say: a gateway uses none
             _log.error("plugin-problem", plugin=problem.plugin, stage=problem.stage)
         found = [
             (provider, _Later(provider, lambda: self.gateway.ports)) for provider in plugins.data_providers
