@@ -307,7 +307,7 @@ PEOPLE = {
 
 
 def secret(name: str) -> bytes:
-    from gre_encrypter_openpgp.keymaking import make_key
+    from gre_openpgp.encrypting.keymaking import make_key
 
     def make() -> bytes:
         return make_key(f"<{PEOPLE[name]}>", datetime(2026, 1, 1, tzinfo=UTC), lifetime=None)

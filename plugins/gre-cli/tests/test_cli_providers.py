@@ -177,9 +177,8 @@ def test_an_answer_for_a_package_that_went_away_is_said(gre: Command) -> None:
 
 def test_the_demo_names_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert play.providers()[NAMESPACE] == SEQUOIA
-    real = play.find_spec
     monkeypatch.setattr(
-        play, "find_spec", lambda name: None if name == "gre_encrypter_openpgp" else real(name)
+        "gre_cli.demo.play.find_spec", lambda name: None if name == "gre_encrypter_openpgp" else name
     )
     assert play.providers()[NAMESPACE] == PGPY
 

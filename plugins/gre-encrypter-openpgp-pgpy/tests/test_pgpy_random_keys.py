@@ -115,7 +115,9 @@ about_encrypting = sayings(None, 2, 4, 8, 12, 12, 12)
 owns = several(about_owner, Said(-94, None, 3, "sha256", "owner", False, None, False))
 signs = several(about_signing, Said(-94, None, 3, "sha256", "owner", False, None, False))
 encrypts = several(about_encrypting, Said(-94, None, 12, "sha256", "owner", False, None, False))
-few_revocations = st.just([]) | st.lists(st.builds(Revoked, days, reasons, hashes, authors), max_size=1)
+few_revocations: st.SearchStrategy[list[Revoked]] = st.just([]) | st.lists(
+    st.builds(Revoked, days, reasons, hashes, authors), max_size=1
+)
 names = st.tuples(
     st.sampled_from(["bob@mail.example", "rob@mail.example", "Bob <bob@b.example>"]),
     owns,
@@ -264,15 +266,15 @@ def test_both_judge_a_signature_by_a_random_key_the_same(
 ) -> None:
     data, maker = made
     key = PublicKey.read(data)
-    certs = [parsed(engine, key) for engine in (SEQUOIA, PGPY)]
-    if "refused" in certs:
-        assert certs[0] == certs[1]
+    first, second = parsed(SEQUOIA, key), parsed(PGPY, key)
+    if isinstance(first, str) or isinstance(second, str):
+        assert first == second
         return
     for signer in itertools.chain([maker.owner], maker.children):
         packet = signer.signature(CONTENT, algorithm=algorithm, created=NOW + day * DAY)
         found = [
             engine.verify(CONTENT, [packet], by_id([cert]))
-            for engine, cert in zip((SEQUOIA, PGPY), certs, strict=True)
+            for engine, cert in ((SEQUOIA, first), (PGPY, second))
         ]
         assert found[0] == found[1]
         event("signed" if found[0][0] else "not signed")

@@ -25,7 +25,7 @@ CONTENT = b"Pay 1 coin."
 
 
 def test_only_the_making_of_keys_imports_it() -> None:
-    folders = [Path(module.__file__).parent for module in (gre_encrypter_openpgp, encrypting)]
+    folders = [Path(str(module.__file__)).parent for module in (gre_encrypter_openpgp, encrypting)]
     found = {
         path.name
         for folder in folders
