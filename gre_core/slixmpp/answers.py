@@ -7,8 +7,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
 from gre_core.errors import PeerError, Refused
-from gre_core.slixmpp.ports import DISCO, PUBSUB
 from gre_core.slixmpp.traps import plugin
+from gre_core.stanza_ports import DISCO, PUBSUB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,10 +21,11 @@ from gre_core.slixmpp.archive import DEFAULT_PERIOD
 from gre_core.slixmpp.asking import once_at_a_time
 from gre_core.slixmpp.client import Client
 from gre_core.slixmpp.hardening import harden_stream
-from gre_core.slixmpp.ports import SlixmppNetwork, SlixmppPubSub
+from gre_core.slixmpp.ports import SlixmppPubSub
 from gre_core.slixmpp.reconnect import Reconnector
 from gre_core.slixmpp.stream import Stream
 from gre_core.slixmpp.traps import mend_sending, mend_slixmpp
+from gre_core.stanza_ports import StanzaNetwork
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -93,7 +94,7 @@ def attach_client(  # noqa: PLR0913 - all but two are keywords with defaults
         worker=worker,
     )
     engine = ClientEngine(
-        xmpp.boundjid.bare, plugins or Plugins.discover(), ports, SlixmppNetwork(stream), policy
+        xmpp.boundjid.bare, plugins or Plugins.discover(), ports, StanzaNetwork(stream), policy
     )
     Announcer(xmpp, engine.features)
     if reconnect:

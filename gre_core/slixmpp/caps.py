@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
-from gre_core.slixmpp.ports import DISCO, PUBSUB
+from gre_core.stanza_ports import DISCO, PUBSUB
 from gre_core.wire import FORM
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from gre_core.log import get_logger
 from gre_core.model import Message, Notice
 from gre_core.slixmpp.archive import CatchUp
 from gre_core.slixmpp.caps import CAPS_TAG
-from gre_core.slixmpp.ports import EVENT, new_id
+from gre_core.slixmpp.ports import new_id
 from gre_core.slixmpp.traps import hide_fallback
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
+from gre_core.stanza_ports import EVENT
 
 if TYPE_CHECKING:
     from datetime import timedelta

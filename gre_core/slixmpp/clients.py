@@ -11,7 +11,7 @@ from gre_core.errors import RemoteProtocolError
 from gre_core.jid_escape import canonical
 from gre_core.log import get_logger
 from gre_core.slixmpp.caps import CAPS_TAG
-from gre_core.slixmpp.ports import DISCO, read_disco
+from gre_core.stanza_ports import DISCO, read_disco
 
 if TYPE_CHECKING:
     from collections.abc import Callable

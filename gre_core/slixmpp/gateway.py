@@ -33,7 +33,7 @@ from gre_core.ports import Ports
 from gre_core.slixmpp.answers import Answers, for_everybody, no_nodes
 from gre_core.slixmpp.caps import Announced
 from gre_core.slixmpp.hardening import harden_stream
-from gre_core.slixmpp.ports import EVENT, SlixmppPubSub
+from gre_core.slixmpp.ports import SlixmppPubSub
 from gre_core.slixmpp.presence import Presences
 from gre_core.slixmpp.reconnect import Reconnector
 from gre_core.slixmpp.requests import Requests
@@ -41,6 +41,7 @@ from gre_core.slixmpp.stream import Stream, answer_error
 from gre_core.slixmpp.subscriptions import MemorySubscriptions
 from gre_core.slixmpp.traps import mend_sending, mend_slixmpp
 from gre_core.slixmpp.work import PATIENCE, WorkQueue, weight, within
+from gre_core.stanza_ports import EVENT
 from gre_core.stores import MemoryStore
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from gre_core.model import Message
 from gre_core.namespaces import ENCRYPTED_ONLY, GRE
 from gre_core.outbox import SendState
 from gre_core.policy import Policy
-from gre_core.slixmpp.ports import SlixmppNetwork
+from gre_core.stanza_ports import StanzaNetwork
 from gre_core.testing.slix import make_client, offline, online
 
 DOMAIN, USER, LEGACY = "mail.localhost", "juliet@localhost", "bob@example.net"
@@ -110,7 +110,7 @@ async def test_trap_09_forms_are_read_with_plain_form_types(world):
     """slixmpp gives FORM_TYPE as a list; what we read of disco#info has it as the key."""
     await world.gateway(engine=world.engine(encrypted_only=True))
     user = await world.user()
-    info = await SlixmppNetwork(user.gre._stream).disco_info(DOMAIN)
+    info = await StanzaNetwork(user.gre._stream).disco_info(DOMAIN)
     assert info.forms == {"urn:xmpp:data-policy:0": {"data_transmission": ("gre",)}}
 
 

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, SubElement
 from gre_core.errors import GreError, Refused
 from gre_core.log import get_logger
 from gre_core.slixmpp.answers import ITEMS
-from gre_core.slixmpp.ports import DISCO
+from gre_core.stanza_ports import DISCO
 from gre_core.wire import FORM
 from gre_core.xml_text import clean
 from gre_gateway_email.xmpp.forms import FORM_TAG, BadForm, read_form
