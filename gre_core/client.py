@@ -145,10 +145,16 @@ class ClientEngine:
         """Let the encrypters look up contacts, so that their messages can be judged: opening looks nothing up.
 
         Arguments:
-            jids: of anybody; contacts on gateways are chosen, those with an escaped localpart (XEP-0106), at most 64.
+            jids: of anybody; contacts on gateways are chosen, at most 64: those with an escaped localpart (XEP-0106),
+                and all others of a gateway that we wrote to before.
         """
         bare = dict.fromkeys(wire.bare(jid) for jid in jids)
-        contacts = [jid for jid in bare if "\\" in jid.partition("@")[0]][:_MOST_ACQUAINTED]
+        contacts: list[str] = []
+        for jid in bare:
+            local, _, gateway = jid.rpartition("@")
+            if "\\" in local or (local and await self._memory.sender_ids(gateway, gateway)):
+                contacts.append(jid)
+        contacts = contacts[:_MOST_ACQUAINTED]
         return tuple(await self._events.acquaint(contacts)) if contacts else ()
 
     async def approve(self, question: Question) -> None:

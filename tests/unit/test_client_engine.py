@@ -930,6 +930,26 @@ def test_contacts_on_gateways_are_handed_to_the_encrypters_that_look_them_up(
     assert seen[1:] == [(ACCOUNT, many[:64])]
 
 
+def test_contacts_without_an_address_are_handed_over_once_we_wrote_to_their_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = attentive()
+    seen: list[list[str]] = []
+
+    async def acquaint(_account: str, contacts: list[str], _ports: Any) -> list[Notice]:
+        seen.append(list(contacts))
+        return []
+
+    encrypter = scene.client.plugins.encrypter(scene.client.plugins.encrypters[0])
+    monkeypatch.setattr(type(encrypter), "acquaint", staticmethod(acquaint), raising=False)
+    jids = ["romeo@mail.example.net", "friend@example.net", "mail.example.net"]
+    run(scene.client.acquaint(jids))
+    assert seen == []
+    scene.send("Hello")
+    run(scene.client.acquaint(jids))
+    assert seen == [["romeo@mail.example.net"]]
+
+
 def test_a_look_up_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
 
