@@ -46,6 +46,7 @@ PACKAGES_OF_DEBIAN = {
     "opendkim": "opendkim",
     "dirmngr": "dirmngr",
     "tmux": "tmux",
+    "nbxmpp": "python3-nbxmpp",  # no program, but a module of the system's Python
 }
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"

@@ -41,6 +41,10 @@ class LoopbackGateway:
 
     The users' pubsub nodes are also those of their addresses, so that each finds the other's keys.
 
+    Attributes:
+        gateway: what ``attach_gateway`` gave.
+        relayed: what was relayed, oldest first.
+
     Args:
         server: a running test server.
         domain: one of the component domains of the server.
@@ -56,7 +60,7 @@ class LoopbackGateway:
         self._users = {address: user for user, address in self._addresses.items()}
         self._component = make_component(server, domain)
         engine = GatewayEngine(domain, pairs, sender_id=self._address)
-        self._gateway = attach_gateway(
+        self.gateway = attach_gateway(
             self._component, engine, on_encrypted=self._relay, nodes=self._nodes, reconnect=False
         )
 
@@ -76,7 +80,7 @@ class LoopbackGateway:
         user = self._users.get(unescape(contact.rpartition("@")[0]))
         if user is None:
             raise PeerError(_NOBODY, condition="item-not-found")
-        items = await self._gateway.ports.pubsub.items(user, node)
+        items = await self.gateway.ports.pubsub.items(user, node)
         return [item for item in items if not ids or item.id in ids]
 
     async def _relay(self, message: Relayed) -> None:
@@ -87,4 +91,4 @@ class LoopbackGateway:
         self.relayed.append(message)
         pair = message.formatter, message.encrypter
         for user in filter(None, users):
-            self._gateway.deliver(user, message.sender_id, pair, message.body, message.id or "")
+            self.gateway.deliver(user, message.sender_id, pair, message.body, message.id or "")

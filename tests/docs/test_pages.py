@@ -15,7 +15,13 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/]+\.py)\n")
-FOLLOWED = {"tutorial-first-plugin.md"}  # in test_tutorial.py, step by step
+FOLLOWED = {  # step by step: in test_tutorial.py and tests/embedding
+    "tutorial-first-plugin.md",
+    "embedding-bot.md",
+    "embedding-gateway.md",
+    "embedding-glib.md",
+    "embedding-openpgp-only.md",
+}
 PAGES = sorted(
     page for page in DOCS.glob("*.md") if page.name not in FOLLOWED and BLOCK.search(page.read_text("utf-8"))
 )
