@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,11 @@ PACKAGES_OF_DEBIAN = {
     "opendkim": "opendkim",
     "dirmngr": "dirmngr",
     "tmux": "tmux",
-    "nbxmpp": "python3-nbxmpp",  # no program, but a module of the system's Python
+    "nbxmpp": "python3-nbxmpp",
 }
+SYSTEM_PYTHON = "/usr/bin/python3"
+MODULES = {"nbxmpp"}
+"""What of those is no program, but a module of the system's Python."""
 PEERS = ("gpg", "notmuch", "mutt", "neomutt", "sqop", "rnp", "rnpkeys", "node", "npm", "thunderbird")
 OPENPGP_JS = "openpgp@6.3.2"
 
@@ -160,10 +164,10 @@ def packages(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def integration(session: nox.Session) -> None:
-    """Run the tests on the loopback router and on real servers."""
+    """Run the tests on the loopback router and on real servers, and the guides for those who embed the core."""
     servers = ("prosody", "ejabberdctl", "smtp-sink", "initdb")
-    _say_what_is_missing(session, *servers, "faketime", "gpg", "notmuch", "profanity", "tmux")
-    _pytest(session, "tests/integration")
+    _say_what_is_missing(session, *servers, "faketime", "gpg", "notmuch", "profanity", "tmux", "nbxmpp")
+    _pytest(session, "tests/integration", "tests/embedding")
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -369,7 +373,7 @@ def _test_files(*folders: str) -> list[Path]:
 
 
 def _fast_tests() -> list[str]:
-    slow = {"integration", "interop", "bench", "abi"}
+    slow = {"embedding", "integration", "interop", "bench", "abi"}
     folders = [path for path in sorted((ROOT / "tests").iterdir()) if path.name not in slow]
     folders += [ROOT / "plugins" / name / "tests" for name in PLUGINS]
     return [str(path.relative_to(ROOT)) for path in folders if next(path.rglob("test_*.py"), None)]
@@ -452,11 +456,20 @@ def _closure(name: str) -> set[str]:
 def _say_what_is_missing(session: nox.Session, *programs: str) -> None:
     versioned = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
     places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *versioned])
-    missing = sorted(
-        {PACKAGES_OF_DEBIAN[each] for each in programs if shutil.which(each, path=places) is None}
-    )
+    missing = sorted({PACKAGES_OF_DEBIAN[each] for each in programs if not _is_there(each, places)})
     if missing:
         session.warn(
             f"Not installed: {', '.join(missing)}. What needs them is skipped, and fails where CI is set. "
             f"On Debian: sudo apt-get install {' '.join(missing)}"
         )
+
+
+def _is_there(name: str, places: str) -> bool:
+    """Tell whether the system has a program, or its Python a module."""
+    if name not in MODULES:
+        return shutil.which(name, path=places) is not None
+    words = [SYSTEM_PYTHON, "-c", f"import {name}"]
+    return (
+        Path(SYSTEM_PYTHON).exists()
+        and subprocess.run(words, capture_output=True, check=False).returncode == 0
+    )

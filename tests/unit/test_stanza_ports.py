@@ -44,7 +44,8 @@ def test_the_network_asks_reads_and_sends() -> None:
     )
     network = StanzaNetwork(script)
     info = run(network.disco_info("mail.example"))
-    assert (info.features, info.identities) == ({"urn:xmpp:gre:0"}, {("gateway", "smtp")})
+    assert info.features == {"urn:xmpp:gre:0"}
+    assert info.identities == {("gateway", "smtp")}
     assert info.forms == {"policy": {"a": ("1", "2")}}
     assert script.asked[0][:2] == ("mail.example", "get")
     run(network.send_message(Element("{jabber:client}message")))
