@@ -1,4 +1,4 @@
-"""Writes the tables of rules into docs/conformance.md: ``python tests/conformance/make_rules_page.py``."""
+"""Writes the tables of rules into docs/reference/conformance.md: ``python tests/conformance/make_rules_page.py``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gre_core.testing.conformance.rules.markdown import as_markdown
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
 START, END = "<!-- rules: made by tests/conformance/make_rules_page.py -->\n", "<!-- end of rules -->"
 
 

@@ -16,7 +16,7 @@ from gre_core.testing.conformance import RULES, TABLES, NonConformance, demand
 from gre_core.testing.conformance.rules.markdown import as_markdown
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "conformance.md"
+PAGE = HERE.parents[1] / "docs" / "reference" / "conformance.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

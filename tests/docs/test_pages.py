@@ -16,14 +16,14 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/]+\.py)\n")
 FOLLOWED = {  # step by step: in test_tutorial.py and tests/embedding
-    "tutorial-first-plugin.md",
+    "first-plugin.md",
     "embedding-bot.md",
     "embedding-gateway.md",
     "embedding-glib.md",
     "embedding-openpgp-only.md",
 }
 PAGES = sorted(
-    page for page in DOCS.glob("*.md") if page.name not in FOLLOWED and BLOCK.search(page.read_text("utf-8"))
+    page for page in DOCS.glob("**/*.md") if page.name not in FOLLOWED and BLOCK.search(page.read_text("utf-8"))
 )
 
 
@@ -55,7 +55,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_plugin_of_the_page_is_found_and_works(tmp_path: Path) -> None:
-    write_files(DOCS / "plugins.md", tmp_path)
+    write_files(DOCS / "how-to" / "write-a-plugin.md", tmp_path)
     info = tmp_path / "gre_formatter_shout-0.1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gre-formatter-shout\nVersion: 0.1\n")

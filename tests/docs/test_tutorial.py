@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "tutorial-first-plugin.md"
+PAGE = ROOT / "docs" / "tutorials" / "first-plugin.md"
 PLUGIN = ROOT / "plugins" / "gre-formatter-example"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/.]+\.(?:py|toml))\n")

@@ -15,8 +15,8 @@ from gre_gateway_email.operate.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
 README = ROOT / "plugins" / "gre-gateway-email" / "README.md"
-HOW_TO = ROOT / "docs" / "email-gateway.md"
-OPERATING = ROOT / "docs" / "email-gateway-operating.md"
+HOW_TO = ROOT / "docs" / "tutorials" / "first-gateway.md"
+OPERATING = ROOT / "docs" / "how-to" / "operate-the-email-gateway.md"
 DEPLOY = Path(str(resources.files("gre_gateway_email") / "deploy"))
 FENCE = re.compile(r"^```(?:console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""What is erased is gone from the file, not only from the tables (SQLite's ``secure_delete``; docs/email-gateway-data.md)."""
+"""What is erased is gone from the file, not only from the tables (SQLite's ``secure_delete``; docs/reference/email-gateway-data.md)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""docs/email-gateway-data.md names every column that is stored, and no other."""
+"""docs/reference/email-gateway-data.md names every column that is stored, and no other."""
 
 import re
 from pathlib import Path
 
 from gre_gateway_email.store.schema import metadata
 
-PAGE = Path(__file__).parents[3] / "docs" / "email-gateway-data.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "email-gateway-data.md"
 
 
 def test_every_stored_column_is_documented_with_a_reason_and_a_time():

@@ -1,4 +1,4 @@
-"""The pages for operators: every command of docs/email-gateway.md runs, in its order, on a machine of its own."""
+"""The pages for operators: every command of docs/tutorials/first-gateway.md runs, in its order, on a machine of its own."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ systemctl show --property=Result,NRestarts gre-email-gateway
 
 
 def test_every_command_of_the_pages_runs_and_the_mails_arrive(machine):
-    script = [commands_of("email-gateway.md"), commands_of("email-gateway-operating.md"), AFTERWARDS]
+    script = [commands_of("tutorials/first-gateway.md"), commands_of("how-to/operate-the-email-gateway.md"), AFTERWARDS]
     done = machine("\n".join(script))
     assert "All is right." in done.out
     assert "email.example.org is connected since" in done.out
