@@ -29,7 +29,7 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 MARKER = re.compile(r"<!-- made: (\w+)(?: (.*?))? -->")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
-NO_ERRORS_IN = re.compile(r"\.(__main__|child|testing|migrations|template)\b")
+NO_ERRORS_IN = re.compile(r"\.(__main__|worker\.child|testing|migrations|template)\b")
 """Programs, and what only runs within another program."""
 
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -131,7 +131,9 @@ def errors(_: str) -> str:
     """Tables of all errors: code, meaning, what to do."""
     told, lines = advice(), []
     package = ""
-    in_order = sorted(error_classes().values(), key=lambda one: (one.__module__[:8] != "gre_core", one.__module__))
+    in_order = sorted(
+        error_classes().values(), key=lambda one: (one.__module__[:8] != "gre_core", one.__module__)
+    )
     for one in in_order:
         if package != one.__module__:
             package = one.__module__
@@ -198,7 +200,9 @@ def directory(_: str) -> str:
         points = project.get("entry-points", {})
         provided = [f"`{group}`: {', '.join(each)}" for group, each in points.items()]
         provided += [f"command `{each}`" for each in project.get("scripts", {})]
-        lines.append(f"| [{name}]({name}.md) | {project['description']} | {'; '.join(provided) or 'a library'} |")
+        lines.append(
+            f"| [{name}]({name}.md) | {project['description']} | {'; '.join(provided) or 'a library'} |"
+        )
     return "\n".join(lines)
 
 
@@ -240,11 +244,12 @@ def face(_: str) -> str:
 
 def module(name: str) -> str:
     """The documentation of a module, from its docstrings."""
-    return f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n```"
+    return f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n   :show-inheritance:\n```"
 
 
 MAKERS: dict[str, Callable[[str], str]] = {
-    each.__name__: each for each in (errors, options, section, readme, directory, proofs, screen, face, module)
+    each.__name__: each
+    for each in (errors, options, section, readme, directory, proofs, screen, face, module)
 }
 
 

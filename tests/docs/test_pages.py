@@ -23,7 +23,9 @@ FOLLOWED = {  # step by step: in test_tutorial.py and tests/embedding
     "embedding-openpgp-only.md",
 }
 PAGES = sorted(
-    page for page in DOCS.glob("**/*.md") if page.name not in FOLLOWED and BLOCK.search(page.read_text("utf-8"))
+    page
+    for page in DOCS.glob("**/*.md")
+    if page.name not in FOLLOWED and BLOCK.search(page.read_text("utf-8"))
 )
 
 

@@ -1,0 +1,197 @@
+"""The site says all of it: every module, name, hook, option and error; every requirement with the tests that prove it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+_spec = importlib.util.spec_from_file_location("made", DOCS / "_ext" / "made.py")
+assert _spec is not None
+assert _spec.loader is not None
+made = importlib.util.module_from_spec(_spec)
+sys.modules["made"] = made
+_spec.loader.exec_module(made)
+
+MACHINERY = re.compile(
+    r"gre_core\.(testing\.(conformance|loopback)\.\w+(\.\w+)?|testing\.worker_calls|worker\.child|__main__)"
+)
+"""Machinery of the kit and the loopback server: what they offer stands on pages of its own."""
+
+
+def api_pages() -> str:
+    return "\n".join(page.read_text("utf-8") for page in (DOCS / "reference" / "api").glob("*.md"))
+
+
+# -- the API -----------------------------------------------------------------------------------------
+
+
+def test_every_module_of_the_core_has_a_place_in_the_api() -> None:
+    shown = re.findall(r"<!-- made: module (\S+) -->", api_pages())
+    assert len(shown) == len(set(shown))
+    modules = set(made.modules_of("gre_core"))
+    assert set(shown) <= modules, "a module that is gone"
+    wanted = {name for name in modules if not MACHINERY.fullmatch(name)} - {"gre_core.hookspecs"}
+    assert wanted - set(shown) == set(), "put it on a page of docs/reference/api"
+
+
+def public_names(path: Path) -> list[tuple[str, str | None]]:
+    """Give (name, docstring) of all public classes, functions and methods of a file."""
+    found = []
+
+    def walk(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                decorators = {ast.unparse(each).rpartition(".")[2] for each in node.decorator_list}
+                if node.name.startswith("_") or decorators & {"overload", "setter", "override"}:
+                    continue
+                found.append((prefix + node.name, ast.get_docstring(node)))
+                if isinstance(node, ast.ClassDef):
+                    walk(node.body, f"{prefix}{node.name}.")
+
+    walk(ast.parse(path.read_text("utf-8")).body, "")
+    return found
+
+
+@pytest.mark.parametrize("package", made.PACKAGES)
+def test_every_public_name_has_a_docstring(package: str) -> None:
+    folder = Path(str(importlib.import_module(package).__file__)).parent
+    missing = [
+        f"{path.relative_to(folder)}: {name}"
+        for path in sorted(folder.rglob("*.py"))
+        if not {"conformance", "template"} & set(path.relative_to(folder).parts)
+        for name, text in public_names(path)
+        if not text
+    ]
+    assert missing == []
+
+
+# -- hooks, options, errors --------------------------------------------------------------------------
+
+
+def test_every_hook_has_a_section_with_an_example() -> None:
+    from gre_core import hookspecs
+
+    page = (DOCS / "reference" / "hooks.md").read_text("utf-8")
+    hooks = [name for name in vars(hookspecs) if name.startswith("gre_")]
+    assert hooks
+    for name in hooks:
+        section = re.search(rf"^## `{name}`\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+        assert section, name
+        assert f"def {name}():" in section[1], name
+
+
+def test_every_error_says_what_to_do() -> None:
+    told = made.advice()
+    names = {one.__name__ for one in made.error_classes().values()}
+    assert len(names) > 40
+    assert names - set(told) == set(), "write what to do about it into docs/reference/errors.toml"
+    assert set(told) - names == set(), "errors that are gone"
+    assert all(text.endswith(".") for text in told.values())
+    for one in made.error_classes().values():
+        assert inspect.getdoc(one), one
+
+
+def test_every_option_of_gre_has_a_text() -> None:
+    commands = made.gre_commands()
+    assert {"gre send", "gre keys make"} <= set(commands)
+    for words, command in commands.items():
+        assert command.help, words
+        for one in command.params:
+            if one.param_type_name == "option":
+                assert one.help, f"{words} {one.opts}"
+    page = made.options("gre")
+    assert all(
+        f"`{option}`" in page
+        for each in commands.values()
+        for one in each.params
+        for option in one.opts
+        if one.param_type_name == "option"
+    )
+
+
+def test_every_option_of_the_gateway_has_a_text() -> None:
+    parsers = made.gateway_parsers()
+    assert {"gre-email-gateway run", "gre-email-gateway queue replay"} <= set(parsers)
+    page = made.options("gre-email-gateway")
+    for words, parser in parsers.items():
+        for action in parser._actions:
+            if action.option_strings:
+                assert action.help, f"{words} {action.option_strings}"
+                assert "--help" in action.option_strings or f"`{action.option_strings[-1]}`" in page
+
+
+# -- requirements ------------------------------------------------------------------------------------
+
+
+def test_every_requirement_names_tests_that_exist() -> None:
+    known = made.spec_tests()
+    named = {key for one in made.requirements() for key in one.get("spec", [])}
+    assert named - set(known) == set(), "requirements without a test"
+    assert set(known) - named == set(), "name the requirement in docs/explanation/requirements.toml"
+    for one in made.requirements():
+        assert one["source"] in {"gre", "mime", "openpgp"}
+        assert one.get("spec") or one.get("tests"), one["wanted"]
+        for test in one.get("tests", []):
+            path, _, name = test.partition("::")
+            assert re.search(rf"def {name}\(", (ROOT / path).read_text("utf-8")), test
+
+
+def test_all_specifications_are_shown_with_their_tests() -> None:
+    page = made.made((DOCS / "explanation" / "specifications.md").read_text("utf-8"))
+    for names in made.spec_tests().values():
+        for name in names:
+            assert f"`{name.removeprefix('test_')}`" in page
+    assert all(one["wanted"] in page for one in made.requirements())
+
+
+# -- pages -------------------------------------------------------------------------------------------
+
+
+def pages() -> list[Path]:
+    return [
+        page
+        for page in sorted(DOCS.rglob("*.md"))
+        if not {"_build", "_made"} & set(page.parts) and not page.match("docs/plugins/gre-*.md")
+    ]
+
+
+def test_every_marker_is_known() -> None:
+    found = [name for page in pages() for name, _ in made.MARKER.findall(page.read_text("utf-8"))]
+    assert {*found, "readme"} == set(made.MAKERS)
+    for page in pages():
+        assert len(made.MARKER.findall(text := page.read_text("utf-8"))) == text.count("<!-- made:"), page
+
+
+def test_every_plugin_is_in_the_directory_with_its_readme() -> None:
+    table = made.directory("")
+    assert made.PLUGINS
+    for name in made.PLUGINS:
+        assert f"[{name}]({name}.md)" in table
+        assert made.readme(name).startswith(f"# {name}")
+
+
+@pytest.mark.parametrize("page", [*pages(), ROOT / "README.md", *ROOT.glob("plugins/*/README.md")], ids=str)
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for _, _, target in made.LINK.findall(text):
+        path = target.partition("#")[0]
+        if path and "://" not in path and "_made" not in path and not path.startswith("mailto:"):
+            there = page.parent / path
+            plugin = there.name.removesuffix(".md") in made.PLUGINS
+            assert there.exists() or plugin, f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_words_of_the_glossary_stand_in_order() -> None:
+    page = (DOCS / "reference" / "glossary.md").read_text("utf-8")
+    words = re.findall(r"^(\w[^\n]*)\n  \w", page, re.MULTILINE)
+    assert len(words) > 25
+    assert sorted(words, key=str.casefold) == words
