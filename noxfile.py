@@ -5,6 +5,7 @@ Most sessions share one environment. The session ``dev`` makes it, with the vers
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parent
 CONSTRAINTS = "tests/constraints.txt"
 CORE = "gre-core"
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
-SOURCES = ["gre_core", *(f"plugins/{name}/src" for name in PLUGINS)]
+SOURCES = ["gre_core", *(f"plugins/{name}/src" for name in PLUGINS), "docs/_ext/made.py"]
 MIN_TYPED = 0.98
 VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
 BIN = "Scripts" if os.name == "nt" else "bin"
@@ -117,7 +118,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def tests(session: nox.Session) -> None:
-    """Run all tests but those of the sessions ``integration``, ``interop`` and ``packages``."""
+    """Run all tests but those of the sessions ``integration``, ``interop``, ``abi``, ``docs`` and ``packages``."""
     _pytest(session, *_fast_tests())
 
 
@@ -186,8 +187,10 @@ def fuzz_briefly(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
-    _run(session, "sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    """Build the documentation and run what it shows; a warning, such as a link that leads nowhere, is an error."""
+    # Always all of it: parts of the pages are made from the code, which Sphinx does not watch.
+    _run(session, "sphinx-build", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    _pytest(session, "tests/docs")
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -248,13 +251,22 @@ def highest(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build wheels and source distributions of all packages into dist, and check them."""
-    shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    session.install("-c", CONSTRAINTS, "twine", "check-wheel-contents")
-    session.run("uv", "build", "--quiet", "--all-packages", "--out-dir", "dist", external=True)
-    files = sorted(str(path) for path in (ROOT / "dist").glob("gre*"))
-    session.run("twine", "check", "--strict", *files)
-    session.run("check-wheel-contents", *(file for file in files if file.endswith(".whl")))
+    """Build wheels and source distributions of all packages into dist, check them, and that they can be built again."""
+    session.install("-c", CONSTRAINTS, "twine>=6,<7", "check-wheel-contents>=0.6.1,<1")
+    first, again = ROOT / "dist", Path(session.create_tmp()) / "again"
+    for folder in (first, again):
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("uv", "build", "--quiet", "--all-packages", "--out-dir", str(folder), external=True)
+    files = sorted(path for path in first.glob("gre*"))
+    if len(files) != 2 * len({CORE, *PLUGINS}):
+        session.error(
+            f"A wheel and a source distribution of each package, not {[path.name for path in files]}"
+        )
+    differ = [path.name for path in files if not filecmp.cmp(path, again / path.name, shallow=False)]
+    if differ:
+        session.error(f"Not the same when built twice: {', '.join(differ)}")
+    session.run("twine", "check", "--strict", *map(str, files))
+    session.run("check-wheel-contents", *(str(path) for path in files if path.suffix == ".whl"))
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -373,7 +385,7 @@ def _test_files(*folders: str) -> list[Path]:
 
 
 def _fast_tests() -> list[str]:
-    slow = {"embedding", "integration", "interop", "bench", "abi"}
+    slow = {"embedding", "integration", "interop", "bench", "abi", "docs"}
     folders = [path for path in sorted((ROOT / "tests").iterdir()) if path.name not in slow]
     folders += [ROOT / "plugins" / name / "tests" for name in PLUGINS]
     return [str(path.relative_to(ROOT)) for path in folders if next(path.rglob("test_*.py"), None)]

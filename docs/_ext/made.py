@@ -131,15 +131,18 @@ def errors(_: str) -> str:
     """Tables of all errors: code, meaning, what to do."""
     told, lines = advice(), []
     package = ""
-    in_order = sorted(
-        error_classes().values(), key=lambda one: (one.__module__[:8] != "gre_core", one.__module__)
-    )
-    for one in in_order:
-        if package != one.__module__:
-            package = one.__module__
+
+    def place(one: type) -> tuple[str, str, int]:
+        order = list(vars(importlib.import_module(one.__module__)))
+        package = one.__module__.partition(".")[0]
+        return package.replace("gre_core", ""), one.__module__, order.index(one.__name__)
+
+    for one in sorted(error_classes().values(), key=place):
+        found = one.__module__.partition(".")[0]
+        if package != found:
+            package = found
             lines += ["", f"## `{package}`", "", "| error | what happened | what to do |", "|---|---|---|"]
-        meaning = _first_paragraph(one.__doc__)
-        code = getattr(one, "code", "")
+        meaning, code = _first_paragraph(one.__doc__), getattr(one, "code", "")
         lines.append(f"| `{one.__name__}`<br>`{code}` | {meaning} | {told[one.__name__]} |")
     return "\n".join(lines)
 
@@ -218,8 +221,9 @@ def proofs(source: str) -> str:
         names = [name for key in one.get("spec", []) for name in tests[key]]
         names += [each.partition("::")[2] for each in one.get("tests", [])]
         shown = "\n".join(f"- `{name.removeprefix('test_')}`" for name in names)
-        lines += [f"**{one['level']}**: {one['wanted']}", "", f"> {one['done']}", ""]
-        lines += [f"<details><summary>{len(names)} tests</summary>\n\n{shown}\n\n</details>", ""]
+        lines += [f"**{one['level']}**: {one['wanted']}", "", one["done"], ""]
+        title = f"{len(names)} {'test' if len(names) == 1 else 'tests'}"
+        lines += [f"<details><summary>{title}</summary>\n\n{shown}\n\n</details>", ""]
     return "\n".join(lines)
 
 
@@ -228,7 +232,7 @@ def screen(command: str) -> str:
     with tempfile.TemporaryDirectory() as home:
         env = {**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home, "COLUMNS": "88"}
         words = [sys.executable, "-m", "gre_cli", *command.split()[1:]]
-        done = subprocess.run(words, capture_output=True, text=True, env=env, check=True, timeout=300)  # noqa: S603
+        done = subprocess.run(words, capture_output=True, text=True, env=env, check=True, timeout=300)
     text = re.sub(re.escape(sys.prefix), ".venv", done.stdout.replace(home, "~"))
     text = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
     return f"```console\n$ {command}\n{text}\n```"
@@ -239,7 +243,7 @@ def face(_: str) -> str:
     import gre_core
 
     rows = [(f"`{name}`", _first_paragraph(getattr(gre_core, name).__doc__)) for name in gre_core.__all__]
-    return "\n".join(_table(rows))
+    return "\n".join(_table(rows, "name"))
 
 
 def module(name: str) -> str:
@@ -271,9 +275,9 @@ def _rst(text: str) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", text.replace("\b", "")).replace("|", "\\|").strip()
 
 
-def _table(rows: list[tuple[str, str]]) -> Iterator[str]:
+def _table(rows: list[tuple[str, str]], head: str = "option") -> Iterator[str]:
     if rows:
-        yield from ("| | |", "|---|---|")
+        yield from (f"| {head} | |", "|---|---|")
         yield from (f"| {names} | {text} |" for names, text in rows)
 
 
@@ -311,7 +315,7 @@ def _begin(_: Sphinx) -> None:
     words = [sys.executable, "-m", "gre_cli", "demo", "--svg", str(picture)]
     with contextlib.suppress(FileNotFoundError):
         picture.unlink()
-    subprocess.run(words, check=True, capture_output=True, timeout=600)  # noqa: S603
+    subprocess.run(words, check=True, capture_output=True, timeout=600)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -315,30 +315,3 @@ def peak_memory() -> tuple[Figures, Figures]:
             absolute[f"{what}_{size}m_peak_mib"] = float(printed)
         ratios[f"seal_{size}m_peak_vs_payload"] = absolute[f"seal_{size}m_peak_mib"] / size
     return ratios, absolute
-
-
-def import_time(rounds: int = 15) -> Figures:
-    """Give the time that ``import gre_core`` adds to a fresh process, in milliseconds."""
-
-    def run(statement: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True)
-        return time.perf_counter() - start
-
-    samples = [run("import gre_core") - run("pass") for _ in range(rounds)]
-    loaded = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import gre_core, sys; print('structlog' in sys.modules, 'asyncio' in sys.modules)",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
-    assert loaded == ["False", "False"], "import gre_core loads structlog or asyncio"
-    everything = [run("from gre_core import *") - run("pass") for _ in range(rounds)]
-    return {
-        "import_gre_core_ms": max(median_ms(samples), 0.0),
-        "import_everything_of_gre_core_ms": median_ms(everything),
-    }
