@@ -15,16 +15,16 @@ release = version = version_of("gre-core")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "made"]
 exclude_patterns = ["_build", "_ext"]
-nitpicky = False
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
-autodoc_mock_imports: list[str] = []
 add_module_names = False
 toc_object_entries_show_parents = "hide"
+
+napoleon_custom_sections = [("Result", "returns_style")]  # as our docstrings call it
 
 html_theme = "furo"
 html_title = project
