@@ -75,7 +75,11 @@ systemctl show --property=Result,NRestarts gre-email-gateway
 
 
 def test_every_command_of_the_pages_runs_and_the_mails_arrive(machine):
-    script = [commands_of("tutorials/first-gateway.md"), commands_of("how-to/operate-the-email-gateway.md"), AFTERWARDS]
+    script = [
+        commands_of("tutorials/first-gateway.md"),
+        commands_of("how-to/operate-the-email-gateway.md"),
+        AFTERWARDS,
+    ]
     done = machine("\n".join(script))
     assert "All is right." in done.out
     assert "email.example.org is connected since" in done.out

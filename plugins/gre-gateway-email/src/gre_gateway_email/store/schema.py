@@ -1,4 +1,4 @@
-"""The tables. docs/reference/email-gateway-data.md lists every column, why it is kept, and how long; a test compares the two."""
+"""The tables. docs/reference/email-gateway-data.md lists every column, why and how long; a test compares the two."""
 
 from __future__ import annotations
 
