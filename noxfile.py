@@ -252,7 +252,7 @@ def highest(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build wheels and source distributions of all packages into dist, check them, and that they can be built again."""
-    session.install("-c", CONSTRAINTS, "twine>=6,<7", "check-wheel-contents>=0.6.1,<1")
+    session.install("-c", CONSTRAINTS, "twine>=7,<8", "check-wheel-contents>=0.6.1,<1")
     first, again = ROOT / "dist", Path(session.create_tmp()) / "again"
     for folder in (first, again):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""Steps from each state of the tables to the next, for alembic."""
+"""The steps themselves, one module for each, in their order."""
