@@ -227,9 +227,16 @@ def proofs(source: str) -> str:
     return "\n".join(lines)
 
 
+CHOSEN = '{ "urn:xmpp:gre:encrypter:openpgp:0" = "gre-encrypter-openpgp" }'
+"""All packages are installed here, and two of them serve OpenPGP."""
+
+
 def screen(command: str) -> str:
     """What a command shows, run when the site is built."""
     with tempfile.TemporaryDirectory() as home:
+        config = Path(home) / "gre" / "config.toml"
+        config.parent.mkdir()
+        config.write_text(f"[plugins]\nprefer = {CHOSEN}\n", "utf-8")
         env = {**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home, "COLUMNS": "88"}
         words = [sys.executable, "-m", "gre_cli", *command.split()[1:]]
         done = subprocess.run(words, capture_output=True, text=True, env=env, check=True, timeout=300)
