@@ -91,6 +91,12 @@ def test_a_server_that_is_not_there_is_an_error_with_words(
 ) -> None:
     monkeypatch.setattr("gre_cli.session.LOGIN_SECONDS", 0.3)
     monkeypatch.setenv(PASSWORD, "secret")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    config = tmp_path / "gre" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(
+        '[plugins]\nprefer = { "urn:xmpp:gre:encrypter:openpgp:0" = "gre-encrypter-openpgp" }\n'
+    )
     result = runner.invoke(
         app,
         ["explain", "r@m.example", "-g", "g.example", "-a", "j@x.example", "--host", "127.0.0.1", "--port", "1",
