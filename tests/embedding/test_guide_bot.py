@@ -10,6 +10,7 @@ import pytest
 from embedding_reader import PLAIN_LOGIN, line_with, require_shown
 
 from gre_core.api import encrypter, formatter
+from gre_core.registry import Plugins
 from gre_core.slixmpp import attach_client
 from gre_core.stores import MemoryStore
 from gre_core.testing.fakes import say_yes
@@ -17,6 +18,7 @@ from gre_core.testing.loopback import LoopbackServer
 from gre_core.testing.loopback_gateway import LoopbackGateway
 from gre_core.testing.slix import make_client, offline, online
 
+SEQUOIA = Plugins.discover(prefer={encrypter("openpgp"): "gre-encrypter-openpgp"})
 ADDRESSES = {"juliet@localhost": "juliet@example.org", "bot@localhost": "bot@example.org"}
 PAIR = formatter("mime"), encrypter("openpgp")
 BOT = r"bot\40example.org@mail.localhost"
@@ -48,7 +50,7 @@ async def test_the_program_answers_what_is_proven_and_nothing_else(guide):
         LoopbackGateway(server, "mail.localhost", ADDRESSES, [PAIR]) as gateway,
     ):
         xmpp = make_client(server, "juliet")
-        juliet = attach_client(xmpp, store=MemoryStore(), decide=say_yes)
+        juliet = attach_client(xmpp, SEQUOIA, store=MemoryStore(), decide=say_yes)
         answers = asyncio.Queue()
         juliet.on_received(answers.put)
         await online(xmpp)

@@ -12,6 +12,7 @@ from embedding_reader import line_with
 from gre_core.api import encrypter, formatter
 from gre_core.model import Message
 from gre_core.outbox import SendState
+from gre_core.registry import Plugins
 from gre_core.slixmpp import attach_client
 from gre_core.stores import MemoryStore
 from gre_core.testing import require
@@ -21,6 +22,7 @@ from gre_core.testing.prosody import ProsodyServer
 from gre_core.testing.slix import make_client, offline, online
 
 SYSTEM = "/usr/bin/python3"
+SEQUOIA = Plugins.discover(prefer={encrypter("openpgp"): "gre-encrypter-openpgp"})
 ADDRESSES = {"juliet@localhost": "juliet@example.org", "romeo@localhost": "romeo@example.org"}
 PAIR = formatter("mime"), encrypter("openpgp")
 JULIET, ROMEO = (rf"{name}\40example.org@mail.localhost" for name in ("juliet", "romeo"))
@@ -62,7 +64,7 @@ async def test_it_writes_and_reads_encrypted_mail_on_prosody(environment):
         LoopbackGateway(server, "mail.localhost", ADDRESSES, [PAIR]) as gateway,
     ):
         xmpp = make_client(server, "romeo")
-        romeo = attach_client(xmpp, store=MemoryStore(), decide=say_yes)
+        romeo = attach_client(xmpp, SEQUOIA, store=MemoryStore(), decide=say_yes)
         came = asyncio.get_running_loop().create_future()
         romeo.on_received(came.set_result)
         await online(xmpp)

@@ -47,6 +47,12 @@ class PlainLogin(slixmpp.ClientXMPP):
         return super().connect(os.environ["GRE_HOST"], int(os.environ["GRE_PORT"]))
 
 slixmpp.ClientXMPP = PlainLogin
+
+# A checkout has two packages for OpenPGP.
+from functools import partial
+from gre_core.registry import Plugins
+prefer = {"urn:xmpp:gre:encrypter:openpgp:0": "gre-encrypter-openpgp"}
+Plugins.discover = partial(Plugins.discover, prefer=prefer)
 """
 
 

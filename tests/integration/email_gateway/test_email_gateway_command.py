@@ -54,6 +54,40 @@ async def test_a_wrong_secret_ends_the_gateway_with_a_text(server, relay, tmp_pa
     assert b"Traceback" not in log
 
 
+async def test_a_server_that_does_not_know_the_component_yet_is_asked_again(tmp_path):
+    """It may be starting. When it stays so, the configuration is wrong."""
+    asked = 0
+
+    async def refuse(reader, writer):
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b">")
+        writer.write(
+            b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='1'>"
+            b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"
+        )
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        file = tmp_path / "gateway.toml"
+        file.write_text(
+            f'[xmpp]\ndomain = "{DOMAIN}"\nport = {port}\nsecret = "s"\n[listen]\nport = 0\n'
+            '[users]\n"juliet@example.org" = "juliet@localhost"\n'
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gre_gateway_email", "run", "--config", file,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(120):
+            _, log = await process.communicate()
+    assert process.returncode == 2
+    assert asked == 5
+    assert log.count(b"xmpp-refused") == 5
+    assert b"Traceback" not in log
+
+
 @pytest.mark.parametrize("shown", [False, True], ids=["without", "with"])
 async def test_sigterm_ends_it_in_order_and_the_log_holds_addresses_only_when_asked(
     start, juliet, relay, kit, tmp_path, shown

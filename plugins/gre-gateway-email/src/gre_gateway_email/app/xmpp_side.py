@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from slixmpp import ComponentXMPP
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from gre_gateway_email.store.store import Store
     from gre_gateway_email.xmpp.services import Services
 
-_FINAL: Final = frozenset({"not-authorized", "host-unknown"})
-"""Trying again does not help: the configuration, here or there, is wrong."""
+_FINAL: Final = {"not-authorized": 1, "host-unknown": 5}
+"""After so many refusals in a row the configuration is wrong, here or there, and trying again does not help.
+
+A server that starts listens before it knows all of its components.
+"""
 
 _log = get_logger(__name__)
 
@@ -109,6 +113,7 @@ class XmppSide:
         self.answers = XmppAnswers(self.gateway)
         self.session = asyncio.Event()
         self.rejected = asyncio.Event()
+        self._refusals = 0
         self.gateway.presences.on_change(self._on_presence)
         self._component.add_event_handler("session_start", self._on_session)
         self._component.add_event_handler("disconnected", self._on_disconnected)
@@ -161,6 +166,7 @@ class XmppSide:
     def _on_session(self, _event: object = None) -> None:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
         self._connected(True)  # noqa: FBT003 - a state, and the only argument
+        self._refusals = 0
         self.courier.new_stream()
         self.services.relations.greet_all(self.courier.all_asked)
         self.delivery.connected()
@@ -172,7 +178,8 @@ class XmppSide:
     def _on_stream_error(self, error: Any) -> None:
         condition = str(error["condition"])
         _log.error("xmpp-refused", condition=condition)
-        if condition in _FINAL:
+        self._refusals += 1
+        if self._refusals >= _FINAL.get(condition, inf):
             self.rejected.set()
 
     def _on_connection_failed(self, _error: object) -> None:
