@@ -240,7 +240,7 @@ class FakePubSub:
         self.nodes: dict[tuple[str, str], dict[str, Element | None]] = {}
         self.failures: dict[tuple[str, str], GreError] = {}
         self.published: list[tuple[str, str, str]] = []
-        self.reads = 0
+        self.reads: int = 0
 
     def put(self, jid: str, node: str, *items: str | tuple[str, Element]) -> None:
         """Let a JID have a node with exactly these items, each an id or an id with its payload."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gre_core.negotiation import Pair
     from gre_core.ports import Item
+    from gre_core.slixmpp.gateway import Gateway
     from gre_core.testing.server import XmppServer
     from gre_core.user_messages import Relayed
 
@@ -60,7 +61,7 @@ class LoopbackGateway:
         self._users = {address: user for user, address in self._addresses.items()}
         self._component = make_component(server, domain)
         engine = GatewayEngine(domain, pairs, sender_id=self._address)
-        self.gateway = attach_gateway(
+        self.gateway: Gateway = attach_gateway(
             self._component, engine, on_encrypted=self._relay, nodes=self._nodes, reconnect=False
         )
 

@@ -35,7 +35,7 @@ class NonConformance(AssertionError):
 
     def __init__(self, rule: Rule, found: str = "") -> None:
         self.rule = rule
-        self.found = found if len(found) <= _LONGEST else found[:_LONGEST] + " ..."
+        self.found: str = found if len(found) <= _LONGEST else found[:_LONGEST] + " ..."
         lines = [f"{rule.id} ({rule.section})", f"  wanted: {rule.wants}"]
         if found:
             lines.append(f"  found:  {self.found}")
