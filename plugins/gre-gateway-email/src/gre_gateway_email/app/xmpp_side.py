@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from gre_gateway_email.xmpp.services import Services
 
 _FINAL: Final = {"not-authorized": 1, "host-unknown": 5}
-"""After so many refusals in a row the configuration is wrong, here or there, and trying again does not help.
+"""After so many refusals without a session the configuration is wrong, here or there; trying again does not help.
 
 A server that starts listens before it knows all of its components.
 """
@@ -113,7 +114,7 @@ class XmppSide:
         self.answers = XmppAnswers(self.gateway)
         self.session = asyncio.Event()
         self.rejected = asyncio.Event()
-        self._refusals = 0
+        self._refusals: Counter[str] = Counter()
         self.gateway.presences.on_change(self._on_presence)
         self._component.add_event_handler("session_start", self._on_session)
         self._component.add_event_handler("disconnected", self._on_disconnected)
@@ -166,7 +167,7 @@ class XmppSide:
     def _on_session(self, _event: object = None) -> None:
         _log.info("xmpp-connected", peer_domain=self._config.xmpp.domain)
         self._connected(True)  # noqa: FBT003 - a state, and the only argument
-        self._refusals = 0
+        self._refusals.clear()
         self.courier.new_stream()
         self.services.relations.greet_all(self.courier.all_asked)
         self.delivery.connected()
@@ -178,8 +179,8 @@ class XmppSide:
     def _on_stream_error(self, error: Any) -> None:
         condition = str(error["condition"])
         _log.error("xmpp-refused", condition=condition)
-        self._refusals += 1
-        if self._refusals >= _FINAL.get(condition, inf):
+        self._refusals[condition] += 1
+        if self._refusals[condition] >= _FINAL.get(condition, inf):
             self.rejected.set()
 
     def _on_connection_failed(self, _error: object) -> None:
