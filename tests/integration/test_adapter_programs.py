@@ -86,7 +86,7 @@ async def running(name, folder, **environment):
 async def line_with(process, word):
     """Read what the program prints, up to a line with a word."""
     said = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while line := (await process.stdout.readline()).decode():
             said.append(line)
             if word in line:
@@ -142,7 +142,7 @@ async def test_the_client_sends_an_encrypted_mail_and_prints_the_answer(server, 
     }  # fmt: skip
     async with running("client.py", tmp_path, **environment) as process:
         process.stdin.write(b"y\n" * 10)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             message = await relayed.get()
         plain = pysequoia.decrypt(base64.b64decode(message.body.text), bob.decryptor()).bytes
         assert b"Hello from XMPP" in plain
@@ -172,7 +172,7 @@ async def test_the_gateway_relays_what_it_cannot_read(server, tmp_path):
         client = attach_client(xmpp, plugins, store=MemoryStore(), decide=say_yes)
         await online(xmpp)
         sent = None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await client.ready.wait()
             while sent is None:  # the gateway may still be starting
                 try:

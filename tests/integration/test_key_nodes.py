@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JULIET = "juliet@localhost"
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture(params=["prosody", "ejabberd"])

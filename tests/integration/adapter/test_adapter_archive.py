@@ -49,7 +49,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[XmppServer]:
 
 
 async def caught_up(user: Any) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         await user.gre.caught_up.wait()
 
 
@@ -64,7 +64,7 @@ def texts(user: Any) -> list[str]:
 
 
 async def next_text(user: Any) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         received = await user.received.get()
     text: str = received.message.text
     return ("> " if received.direction is Direction.SENT else "") + text
@@ -80,7 +80,7 @@ async def test_a_second_device_sees_what_was_sent_and_received_while_it_was_away
     gateway.deliver("one", "id-1")
     assert await next_text(first) == "one"
     sent = await first.gre.send(CONTACT, "two")
-    assert (await first.gre.settled(sent, 10)).state is SendState.RELAYED
+    assert (await first.gre.settled(sent, 60)).state is SendState.RELAYED
     gateway.deliver("three", "id-3")
     assert await next_text(first) == "three"
 
@@ -90,13 +90,13 @@ async def test_a_second_device_sees_what_was_sent_and_received_while_it_was_away
 
     gateway.deliver("four", "id-4")  # live
     assert await next_text(second) == "four"
-    await first.gre.settled(await first.gre.send(CONTACT, "five"), 10)  # a carbon
+    await first.gre.settled(await first.gre.send(CONTACT, "five"), 60)  # a carbon
     assert await next_text(second) == "> five"
     await leave(second)
     assert await next_text(first) == "four"
     gateway.deliver("six", "id-6")
     assert await next_text(first) == "six"
-    await first.gre.settled(await first.gre.send(CONTACT, "seven"), 10)
+    await first.gre.settled(await first.gre.send(CONTACT, "seven"), 60)
 
     second = await world.user("second", store=store)
     await caught_up(second)
@@ -114,7 +114,7 @@ async def test_what_this_device_sent_itself_is_not_shown_to_it(world: Any) -> No
     user = await world.user(store=store)
     await caught_up(user)
     for number in range(3):
-        await user.gre.settled(await user.gre.send(CONTACT, str(number)), 10)
+        await user.gre.settled(await user.gre.send(CONTACT, str(number)), 60)
     await leave(user)
     user = await world.user(store=store)
     await caught_up(user)
@@ -149,7 +149,7 @@ async def test_what_came_while_no_device_was_there_is_confirmed_once_it_is_safe(
     await caught_up(user)
     await asyncio.sleep(0.3)  # ejabberd delivers it from its offline storage as well
     assert texts(user) == ["while you were away"]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert await gateway.receipts.get() == ("juliet@localhost", "id-away")
 
 
@@ -278,7 +278,7 @@ async def test_without_a_handler_for_messages_the_archive_is_left_alone(world: A
     xmpp = make_client(world.server, "juliet", "second")
     gre = attach_client(xmpp, Plugins.of(toy_formatter(), toy_encrypter()), store=store)
     await online(xmpp)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await gre.caught_up.wait()
     await offline(xmpp)
     second = await world.user("second", store=store)

@@ -25,7 +25,7 @@ def short_pauses(monkeypatch):
     monkeypatch.setattr(work, "PAUSE", 0.05)
 
 
-async def until(condition, timeout=8):
+async def until(condition, timeout=60):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.01)
@@ -45,17 +45,17 @@ async def test_a_handler_may_send_and_wait_for_the_receipt(world):
 
     async def echo(received):
         sent = await user.gre.send(received.peer, f"echo {received.message.text}")
-        settled.put_nowait(await user.gre.settled(sent, 5))
+        settled.put_nowait(await user.gre.settled(sent, 60))
 
     user.gre.on_received(echo)
     relay.deliver("hello", "m1")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert (await settled.get()).state is SendState.RELAYED
         assert await relay.receipts.get() == (USER, "m1")
 
 
 async def test_a_handler_that_hangs_stops_no_receipts_and_ends_in_time(world, monkeypatch):
-    monkeypatch.setattr(client_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(client_module, "PATIENCE", 5.0)
     relay, user = await world.gateway(), await world.user()
     hung = []
 
@@ -67,11 +67,11 @@ async def test_a_handler_that_hangs_stops_no_receipts_and_ends_in_time(world, mo
     user.gre.on_received(hang_once)
     relay.deliver("first", "m1")
     await until(lambda: hung)
-    async with asyncio.timeout(0.9):
+    async with asyncio.timeout(4.5):
         sent = await user.gre.send(CONTACT, "meanwhile")
-        assert (await user.gre.settled(sent, 5)).state is SendState.RELAYED
+        assert (await user.gre.settled(sent, 60)).state is SendState.RELAYED
     relay.deliver("second", "m2")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert await relay.receipts.get() == (USER, "m2"), "the first was not taken, so it is not confirmed"
 
 
@@ -83,7 +83,7 @@ async def test_a_flood_is_bounded_and_what_is_dropped_is_not_confirmed(world, mo
     for number in range(100):
         relay.deliver("x" * 1000, f"m{number}")
     await until(lambda: "message-dropped" in caplog.text)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert (await user.notices.get()).code == "messages-dropped"
     assert user.notices.empty(), "said once, not for each"
     assert user.gre._messages._bytes <= 100_000
@@ -99,7 +99,7 @@ async def test_a_flood_is_bounded_and_what_is_dropped_is_not_confirmed(world, mo
     # The gateway repeats what was not confirmed, and then it arrives.
     missing = next(f"m{number}" for number in range(100) if f"m{number}" not in confirmed)
     relay.deliver("again", missing)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert await relay.receipts.get() == (USER, missing)
 
 
@@ -107,23 +107,23 @@ async def test_a_flood_is_bounded_and_what_is_dropped_is_not_confirmed(world, mo
 
 
 async def test_a_relay_that_hangs_ends_in_an_error_and_delays_nobody(world, monkeypatch):
-    monkeypatch.setattr(gateway_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(gateway_module, "PATIENCE", 5.0)
     relay, user = await world.gateway(), await world.user()
 
     async def hang_on_first(message):
         if message.id == first.id:
             await hang(message)
 
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         first = await user.gre.send(CONTACT, "warm up")
-        await user.gre.settled(first, 5)
+        await user.gre.settled(first, 60)
         relay.relay = hang
         first = await user.gre.send(CONTACT, "hangs")
         await until(lambda: relay.gre._under_way)
         relay.relay = hang_on_first
         second = await user.gre.send(CONTACT, "goes on")
-        assert (await user.gre.settled(second, 0.9)).state is SendState.RELAYED
-        failed = await user.gre.settled(first, 5)
+        assert (await user.gre.settled(second, 4.5)).state is SendState.RELAYED
+        failed = await user.gre.settled(first, 60)
     assert (failed.state, failed.condition) == (SendState.REFUSED, "remote-server-timeout")
     assert "may have taken" in failed.error
 
@@ -140,9 +140,9 @@ async def test_more_messages_than_can_be_relayed_at_once_wait(world):
         running.remove(message)
 
     relay.relay = slow
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         sent = [await user.gre.send(CONTACT, str(number)) for number in range(10)]
-        states = {(await user.gre.settled(one, 5)).state for one in sent}
+        states = {(await user.gre.settled(one, 60)).state for one in sent}
     assert (states, max(most)) == ({SendState.RELAYED}, 2)
 
 
@@ -189,7 +189,7 @@ async def test_a_look_up_that_hangs_is_answered_in_time(world, monkeypatch):
     monkeypatch.setattr(requests_module, "ANSWER_TIMEOUT", 0.2)
     await world.gateway(nodes=lambda *_: asyncio.Event().wait())
     user = await world.user()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         with pytest.raises(PeerError) as caught:
             await user.gre.engine.ports.pubsub.items(CONTACT, "node")
     assert (caught.value.condition, caught.value.error_type) == ("remote-server-timeout", "wait")
@@ -202,7 +202,7 @@ async def test_nodes_that_give_rubbish_are_answered(world, answer):
 
     await world.gateway(nodes=nodes)
     user = await world.user()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         with pytest.raises(PeerError) as caught:
             await user.gre.engine.ports.pubsub.items(CONTACT, "node")
     assert caught.value.condition == "internal-server-error"
@@ -263,7 +263,7 @@ async def test_a_program_ends_without_noise(how):
         sys.executable, "-X", "dev", "-c", textwrap.dedent(PROGRAM), *how.split(),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         out, errors = await program.communicate()
     assert out.decode().strip() == "done"
     for word in ("Task was destroyed", "never retrieved", "never awaited", "Traceback", "Unclosed"):

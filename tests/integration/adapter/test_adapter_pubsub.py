@@ -124,7 +124,7 @@ async def test_a_gateway_tells_of_a_changed_node(world):
 
     user.gre.engine.notified = notified
     relay.gre.node_changed(USER, "bob@example.net", NODE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         assert await events.get() == (CONTACT, NODE)
 
 
@@ -155,7 +155,7 @@ async def test_plugins_hear_of_changed_nodes(world):
     await online(watching)
     watching.send_presence()
     other = await world.user("b")
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         await client.ready.wait()
         await other.gre.engine.ports.pubsub.publish(NODE, "1", payload("first"), access_model="open")
         while (notice := await notices.get()).code != "changed":

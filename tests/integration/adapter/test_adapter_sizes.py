@@ -51,7 +51,7 @@ async def test_a_gateway_delivers_up_to_the_limit_and_refuses_beyond(world):
     seen = []
     user.gre.on_unopened(seen.append)
     relay.gre.stream.put(filled(lambda text: make("A" + text), COMPONENT_LIMIT))
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         assert (await user.unopened.get()).id == "m1"
     with pytest.raises(TooLarge) as caught:
         relay.gre.stream.put(filled(lambda text: make("A" + text), COMPONENT_LIMIT + 1))
@@ -61,7 +61,7 @@ async def test_a_gateway_delivers_up_to_the_limit_and_refuses_beyond(world):
     with pytest.raises(TooLarge):
         relay.gre.deliver_plain(USER, LEGACY, "A" * COMPONENT_LIMIT, None, "m3")
     relay.deliver("small", "m4")
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         assert (await user.received.get()).id == "m4"
     assert ends == []
     assert seen
@@ -80,7 +80,7 @@ async def test_a_client_sends_up_to_the_limit_and_refuses_beyond(world):
     plain = asyncio.Queue()
     relay.gre._on_plain = plain.put
     await network.send_message(filled(make, CLIENT_LIMIT))
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         assert (await plain.get()).id == "m1"
     with pytest.raises(TooLarge) as caught:
         await network.send_message(filled(make, CLIENT_LIMIT + 1))
@@ -97,7 +97,7 @@ async def test_the_servers_do_close_the_stream_beyond_the_limit(world):
     plain = await world.plain()
     ends = watch(plain)
     plain.send_message(CONTACT, "A" * (2 * CLIENT_LIMIT), mtype="chat")
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         while "disconnected" not in ends:
             await asyncio.sleep(0.01)
 
@@ -112,7 +112,7 @@ async def test_an_answer_that_is_too_large_becomes_an_error_with_a_text(world):
 
     relay, user = await world.gateway(nodes=nodes), await world.user()
     ends = watch(relay.component)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         with pytest.raises(PeerError) as caught:
             await user.gre.engine.ports.pubsub.items(CONTACT, "node")
     assert "bytes" in caught.value.text
@@ -127,7 +127,7 @@ async def test_an_answer_with_a_character_that_xml_forbids_becomes_an_error(worl
 
     relay, user = await world.gateway(nodes=nodes), await world.user()
     ends = watch(relay.component)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(90):
         with pytest.raises(PeerError) as caught:
             await user.gre.engine.ports.pubsub.items(CONTACT, "node")
     assert caught.value.condition == "internal-server-error"

@@ -23,6 +23,9 @@ from gre_core.testing.postfix import PostfixServer
 
 DOMAIN = "mail.localhost"
 BOB = "bob\\40example.net@mail.localhost"
+CONFIRMING = ("urn:xmpp:gre:0", "urn:xmpp:receipts")
+"""Features of a client that confirms messages."""
+
 PAIR = "formatter='urn:xmpp:gre:formatter:mime:0' encrypter='urn:xmpp:gre:encrypter:openpgp:0'"
 REQUEST = "<request xmlns='urn:xmpp:receipts'/>"
 
@@ -262,6 +265,28 @@ class Juliet:
             self.inbox.put_nowait(ET.fromstring(ET.tostring(stanza.xml)))
         return stanza
 
+    def announce(self, *features):
+        """Announce features (XEP-0030). Do it before the gateway starts."""
+        for feature in features:
+            self.client.plugin["xep_0030"].add_feature(feature)
+
+    async def seen(self):
+        """Wait until the gateway sees this client: slixmpp agrees to its subscription by itself."""
+        async with asyncio.timeout(90):
+            while DOMAIN not in self.client.client_roster or not self.client.client_roster[DOMAIN]["from"]:
+                await asyncio.sleep(0.05)
+
+    async def refuse(self, tag):
+        """Answer the next message that has an element with an error.
+
+        The client has to give receipts: else the gateway forgets what the server has, and the error may come later.
+        """
+        message = await self.until(tag)
+        self.send(
+            f"<message type='error' to='{message.get('from')}' id='{message.get('id')}'>"
+            "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        )
+
     def send(self, xml):
         self.client.send_raw(xml)
 
@@ -368,6 +393,7 @@ def error_of(stanza):
 def kit():
     """The helpers above: test modules cannot import a conftest."""
     return SimpleNamespace(
+        CONFIRMING=CONFIRMING,
         openpgp=openpgp,
         message=message,
         pgp_mime=pgp_mime,

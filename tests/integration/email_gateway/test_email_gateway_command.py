@@ -46,7 +46,7 @@ async def test_a_wrong_secret_ends_the_gateway_with_a_text(server, relay, tmp_pa
         sys.executable, "-m", "gre_gateway_email", "run", "--config", file,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         said, log = await process.communicate()
     assert process.returncode == 2
     assert said == b""

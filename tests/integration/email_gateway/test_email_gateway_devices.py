@@ -29,7 +29,7 @@ ACCOUNTS = {"juliet": "secret1"}
 COMPONENTS = {"mail.localhost": "secret3"}
 ADDRESS = "juliet@example.org"
 BOB = r"bob\40example.net@mail.localhost"
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture(params=["prosody", "ejabberd"])

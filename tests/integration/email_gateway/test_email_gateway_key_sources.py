@@ -31,7 +31,7 @@ BOB = r"bob\40example.net@mail.localhost"
 NOBODY = r"nobody\40example.net@mail.localhost"
 USERS = '"juliet@example.org" = "juliet@localhost"\n"romeo@example.org" = "romeo@localhost"'
 NODE = "urn:xmpp:openpgp:0:public-keys"
-SECONDS = 30
+SECONDS = 60
 
 
 class Gnupg:

@@ -170,11 +170,13 @@ async def test_a_mail_that_waited_too_long_is_an_error_that_says_so(mail_system,
 async def test_an_error_of_the_users_client_becomes_one_report_with_what_the_sender_asked_for(
     mail_system, juliet, far, kit
 ):
+    juliet.announce(*kit.CONFIRMING)
     system = await mail_system()
+    await juliet.seen()
     assert (await send(system.postfix.port, kit.pgp_mime(kit.openpgp()), options=["ENVID=QQ314"])).startswith(
         "250"
     )
-    await _refuse(juliet)
+    await juliet.refuse(f"{GRE}encrypted")
     sender, to, report = await far.next()
     assert (sender, to) == ("", ["bob@example.net"])
     assert b"Original-Envelope-Id: QQ314\r\n" in report
@@ -186,22 +188,16 @@ async def test_an_error_of_the_users_client_becomes_one_report_with_what_the_sen
 
 
 async def test_nobody_answers_the_null_sender_or_a_program(mail_system, juliet, far, kit):
+    juliet.announce(*kit.CONFIRMING)
     system = await mail_system()
+    await juliet.seen()
     automatic = b"Auto-Submitted: auto-generated\r\n" + PLAIN
     for mail, sender in ((PLAIN, ""), (automatic, "bob@example.net")):
         assert (await send(system.postfix.port, mail, sender=sender)).startswith("250")
-        await _refuse(juliet, tag=f"{CLIENT}body")
+        await juliet.refuse(f"{CLIENT}body")
     await asyncio.sleep(3)
     assert far.mails.empty()
     assert system.postfix.queued == []
-
-
-async def _refuse(juliet, tag=f"{GRE}encrypted"):
-    message = await juliet.until(tag)
-    juliet.send(
-        f"<message type='error' to='{message.get('from')}' id='{message.get('id')}'>"
-        "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
-    )
 
 
 async def test_addresses_beyond_ascii_go_both_ways(mail_system, juliet, far):

@@ -120,8 +120,10 @@ async def test_answers_stand_with_their_mails_also_after_a_restart(start, juliet
     )
 
 
-async def test_an_error_for_any_part_of_a_message_is_an_error_for_all_of_it(start, juliet):
+async def test_an_error_for_any_part_of_a_message_is_an_error_for_all_of_it(start, juliet, kit):
+    juliet.announce(*kit.CONFIRMING)
     gateway = await start()
+    await juliet.seen()
     await gateway.deliver(mail("x@example.net"))
     got = await juliet.until(BODY)
     error = "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"

@@ -40,18 +40,12 @@ async def send(port, mail, sender, *, lmtp=False):
     await asyncio.to_thread(dialogue)
 
 
-async def refuse(juliet):
-    message = await juliet.until(f"{CLIENT}body")
-    juliet.send(
-        f"<message type='error' to='{message.get('from')}' id='{message.get('id')}'>"
-        "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
-    )
-
-
-async def test_a_sender_beyond_ascii_gets_the_report(mail_system, juliet, far):
+async def test_a_sender_beyond_ascii_gets_the_report(mail_system, juliet, far, kit):
+    juliet.announce(*kit.CONFIRMING)
     system = await mail_system(smtputf8_enable="yes")
+    await juliet.seen()
     await send(system.postfix.port, MAIL, UNAL)
-    await refuse(juliet)
+    await juliet.refuse(f"{CLIENT}body")
     sender, to, raw = await far.next()
     assert (sender, to) == ("", [UNAL])
     mail = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8)
@@ -64,11 +58,13 @@ async def test_a_sender_beyond_ascii_gets_the_report(mail_system, juliet, far):
     assert raw.count(b"Auto-Submitted: auto-replied\r\n") == 1
 
 
-async def test_a_report_that_the_relay_cannot_carry_is_seen_by_the_operator(mail_system, juliet, far):
+async def test_a_report_that_the_relay_cannot_carry_is_seen_by_the_operator(mail_system, juliet, far, kit):
     """A relay without SMTPUTF8 takes no such address in any form: so it is a dead letter, and tells why."""
+    juliet.announce(*kit.CONFIRMING)
     system = await mail_system(smtputf8_enable="no")
+    await juliet.seen()
     await send(system.gateway.lmtp_port, MAIL, UNAL, lmtp=True)
-    await refuse(juliet)
+    await juliet.refuse(f"{CLIENT}body")
 
     def letters():
         with sqlite3.connect(system.gateway.state / "gateway.db") as database:

@@ -128,7 +128,7 @@ async def settled(gre, parts):
 
 
 async def came(gre):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         return await gre.inbox.get()
 
 
