@@ -36,13 +36,11 @@ MAX_FALSE_DELIMITERS: Final = 10_000
 MAX_COUNTED: Final = 10_000
 """How far parts beyond the limit are counted."""
 
-_REMEMBERED: Final = 64 * 1024
-"""Mails of so many bytes, a few of them, are remembered while one after the other looks at them."""
+_REMEMBERED: Final = 32 * 1024
+"""Mails of so many bytes are remembered while one after the other looks at them: as many as come at the same time."""
 
-_END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_END_OF_HEADER = re.compile(rb"\n\r?\n")  # begins with a letter that is found quickly
 _FIELD_START = re.compile(rb"\r?\n(?![ \t])")
-_LINE = re.compile(rb"\r?\n")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,64})\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)', re.DOTALL)
 _CONTINUED = re.compile(r"(?P<name>[^*]+)(?:\*(?P<number>[0-9]{1,2}))?(?P<encoded>\*)?")
 _NOT_BASE64 = bytes(
@@ -77,7 +75,10 @@ class Entity:
 
     def first(self, name: str, default: str = "") -> str:
         """Give the first value of a header field."""
-        return next(self.values(name), default)
+        for known, value in self.fields:
+            if known == name:
+                return value
+        return default
 
     def content(self, limit: int | None = None) -> bytes:
         """Give the body with its transfer encoding undone (RFC 2045, section 6); garbage is skipped.
@@ -167,7 +168,8 @@ def _read(raw: bytes, start: int, end: int) -> Entity:
     if found is None and end - start > MAX_HEADER:
         raise Unreadable(f"has a header longer than {MAX_HEADER} bytes")
     header_end, body = (end, end) if found is None else (found.start(), found.end())
-    lines = _LINE.split(_FOLD.sub(b"", raw[start:header_end]))
+    header = raw[start:header_end].replace(b"\r\n", b"\n")
+    lines = header.replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n")
     if len(lines) > MAX_FIELDS:
         raise Unreadable(f"has more than {MAX_FIELDS} header fields")
     fields = []
@@ -178,7 +180,7 @@ def _read(raw: bytes, start: int, end: int) -> Entity:
     return Entity(raw, body, end, tuple(fields))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _read_again(raw: bytes) -> Entity:
     return _read(raw, 0, len(raw))
 

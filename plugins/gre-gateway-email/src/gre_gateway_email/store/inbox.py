@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, func, insert, literal_column, select, 
 
 from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import InboundMessage
-from gre_gateway_email.store.remembered import remember
+from gre_gateway_email.store.remembered import insert_new, remember
 from gre_gateway_email.store.schema import inbox, relayed
 from gre_gateway_email.store.statements import padded, some
 
@@ -29,6 +29,7 @@ HEAD: Final = tuple(column for column in inbox.c if column.name != "content")
 
 _ALIVE: Final = ("waiting", "held")
 _INSERT: Final = Prepared(lambda: insert(inbox))
+_INSERT_NEW: Final = insert_new(inbox, "id")
 _KNOWN: Final = Prepared(
     lambda ids, hashes: union_all(
         select(inbox.c.id, inbox.c.state, literal_column("NULL").label("hash")).where(inbox.c.id.in_(ids)),
@@ -155,24 +156,31 @@ class SqlInbox:
     def _add(
         self, connection: Connection, additions: Sequence[Sequence[tuple[InboundMessage, bytes]]]
     ) -> list[Sequence[Added]]:
-        known, dead = self._known(
-            connection, (message.id for addition in additions for message, _ in addition)
-        )
-        rows: list[dict[str, Any]] = []
-        answers: list[Sequence[Added]] = []
+        first: dict[str, dict[str, Any]] = {}
+        for addition in additions:
+            for message, content in addition:
+                if message.id not in first:
+                    first[message.id] = _row_of(message, content)
+        answers: dict[str, Added] = {}
+        if connection.dialect.name == "postgresql":
+            rows = [row | {"hash": self._hashes.inbound(identity)} for identity, row in first.items()]
+            answers = {identity: "new" for (identity,) in _INSERT_NEW.run_each(connection, rows)}
+        if rest := [identity for identity in first if identity not in answers]:
+            known, dead = self._known(connection, rest)
+            answers.update({identity: known.get(identity, "new") for identity in rest})
+            if dead:
+                _TAKE.run(connection, ids=dead)
+            if new := [first[identity] for identity in rest if identity not in known]:
+                _INSERT.run_all(connection, new)
+        said: list[Sequence[Added]] = []
         for addition in additions:
             each: list[Added] = []
-            for message, content in addition:
-                each.append(known.get(message.id, "new"))
-                if message.id not in known:
-                    known[message.id] = "waiting"
-                    rows.append(_row_of(message, content))
-            answers.append(tuple(each))
-        if dead:
-            _TAKE.run(connection, ids=dead)
-        if rows:
-            _INSERT.run_all(connection, rows)
-        return answers
+            for message, _ in addition:
+                each.append(answers[message.id])
+                if each[-1] == "new":
+                    answers[message.id] = "waiting"  # of several with one id the first is stored
+            said.append(tuple(each))
+        return said
 
     def _known(self, connection: Connection, ids: Iterable[str]) -> tuple[dict[str, Added], list[str]]:
         """Give the answers for ids that are there, and the ids of dead letters, which give way."""

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, union_
 
 from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import OutboundMail
-from gre_gateway_email.store.remembered import remember
+from gre_gateway_email.store.remembered import insert_new, remember
 from gre_gateway_email.store.schema import outbox, relayed
 from gre_gateway_email.store.statements import padded, some
 
@@ -26,6 +26,7 @@ HEAD: Final = tuple(column for column in outbox.c if column.name != "mail")
 """All but the mail itself."""
 
 _INSERT: Final = Prepared(lambda: insert(outbox))
+_INSERT_NEW: Final = insert_new(outbox, "key")
 _KNOWN: Final = Prepared(
     lambda keys, hashes: union_all(
         select(outbox.c.key, outbox.c.id, outbox.c.state).where(outbox.c.key.in_(keys)),
@@ -142,23 +143,24 @@ class SqlOutbox:
 
     def add_now(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[Added]:
         """Add mails within a transaction of somebody else."""
-        known = self._known(connection, {mail.key for mail in mails})
-        answers: list[Added] = []
-        rows: list[dict[str, Any]] = []
-        dead: list[str] = []
+        first = {mail.key: mail for mail in reversed(mails)}
+        answers: dict[bytes, Added] = {}
+        if connection.dialect.name == "postgresql":
+            rows = [_row_of(mail) | {"hash": self._hashes.key(key)} for key, mail in first.items()]
+            answers = {key: "new" for (key,) in _INSERT_NEW.run_each(connection, rows)}
+        if rest := [key for key in first if key not in answers]:
+            known = self._known(connection, rest)
+            answers.update({key: known[key][1] if key in known else "new" for key in rest})
+            if dead := [identity for identity, answer in known.values() if answer == "new"]:
+                _TAKE.run(connection, ids=dead)
+            if new := [_row_of(first[key]) for key in rest if answers[key] == "new"]:
+                _INSERT.run_all(connection, new)
+        said: list[Added] = []
         for mail in mails:
-            there, answer = known.get(mail.key, ("", "new"))
-            answers.append(answer)
-            if answer == "new":
-                known[mail.key] = "", "waiting"
-                rows.append(_row_of(mail))
-                if there:
-                    dead.append(there)
-        if dead:
-            _TAKE.run(connection, ids=dead)
-        if rows:
-            _INSERT.run_all(connection, rows)
-        return answers
+            said.append(answers[mail.key])
+            if said[-1] == "new":
+                answers[mail.key] = "waiting"  # of several with one key the first is stored
+        return said
 
     def _add(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[Added]:
         return self.add_now(connection, mails)

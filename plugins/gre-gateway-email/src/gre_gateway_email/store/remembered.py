@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import bindparam
 
@@ -15,6 +15,7 @@ from gre_gateway_email.store.statements import padded, some
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
 _KEEP: Final = {
@@ -32,6 +33,23 @@ _OLD: Final = delete(relayed).where(
 )
 _OF_USER: Final = select(relayed.c.hash).where(relayed.c.user_hash == bindparam("user")).limit(_SLICE)
 _DROP: Final = delete(relayed).where(relayed.c.hash.in_(some("hashes")))
+
+
+def insert_new(table: Table, name: str) -> Prepared:
+    """Make the statement that inserts a row unless the table has one of its name, or its ``hash`` is kept.
+
+    It gives the names of the rows that were inserted. Nearly all are new: nothing has to be asked before. That saves a
+    round trip to PostgreSQL; in SQLite, where there is none, to ask before is quicker.
+
+    Arguments:
+        table: into which.
+        name: of a unique column.
+    """
+    values = select(*(bindparam(column.name, type_=column.type) for column in table.c)).where(
+        ~exists().where(relayed.c.hash == bindparam("hash", type_=relayed.c.hash.type))
+    )
+    statement = postgresql.insert(table).from_select(table.c.keys(), values)
+    return Prepared(lambda: statement.on_conflict_do_nothing(index_elements=[name]).returning(table.c[name]))
 
 
 def remember(connection: Connection, now: float, pairs: Iterable[tuple[bytes, bytes]]) -> None:
