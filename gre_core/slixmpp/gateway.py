@@ -318,7 +318,8 @@ def attach_gateway(  # noqa: PLR0913 - each has a default or is the embedder's w
             receipt; when it raises a :class:`~gre_core.errors.GreError`, the sender gets a stanza error with its text.
             When it returns ``LATER``, the sender gets no answer now: :meth:`Gateway.confirm` or :meth:`Gateway.refuse`
             gives it.
-        on_plain: the same for unencrypted messages; None refuses them.
+        on_plain: the same for unencrypted messages; None refuses them. Make the engine with ``encrypted_only=True``
+            then, which announces it (GRE, "Business Rules").
         on_receipt: told the user's bare JID and the id of a message that a client confirmed.
         on_error: told the user's bare JID, the id and the error of a message that did not reach the user.
         nodes: serves the pubsub nodes of contacts, such as their public keys (XEP-0373).

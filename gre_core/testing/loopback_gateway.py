@@ -60,7 +60,7 @@ class LoopbackGateway:
         self._addresses = dict(addresses)
         self._users = {address: user for user, address in self._addresses.items()}
         self._component = make_component(server, domain)
-        engine = GatewayEngine(domain, pairs, sender_id=self._address)
+        engine = GatewayEngine(domain, pairs, sender_id=self._address, encrypted_only=True)
         self.gateway: Gateway = attach_gateway(
             self._component, engine, on_encrypted=self._relay, nodes=self._nodes, reconnect=False
         )

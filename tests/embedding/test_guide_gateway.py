@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import signal
+from xml.etree.ElementTree import fromstring, tostring
 
 import pytest
-from embedding_reader import require_shown
+from embedding_reader import line_with, require_shown
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
+from gre_core.api import encrypter, formatter
 from gre_core.errors import PeerError
 from gre_core.outbox import SendState
 from gre_core.registry import Plugins
@@ -18,6 +24,7 @@ from gre_core.testing.loopback import LoopbackServer
 from gre_core.testing.prosody import ProsodyServer
 from gre_core.testing.slix import make_client, offline, online
 
+PAIR = formatter("example"), encrypter("openpgp")
 ON_PROSODY = """
 import asyncio
 from gre_core.testing.prosody import ProsodyServer
@@ -76,6 +83,82 @@ async def test_the_gateway_needs_the_core_alone(guide, install):
             with pytest.raises(PeerError, match="A handle on Chatter"):
                 await client.send("No.Handle@chat.localhost", "Hello")
         await offline(xmpp)
+
+
+def encrypted(xmpp, *handles, name="1"):
+    message = xmpp.make_message("chat.localhost", mtype="chat")
+    message["id"] = name
+    to = "".join(f"<address type='to' jid='{handle}@chat.localhost'/>" for handle in handles)
+    for xml in (
+        f"<encrypted xmlns='urn:xmpp:gre:0' formatter='{PAIR[0]}' encrypter='{PAIR[1]}'>AAAA {name}</encrypted>",
+        f"<addresses xmlns='http://jabber.org/protocol/address'>{to}</addresses>",
+    ):
+        message.append(fromstring(xml))
+    message.send()
+
+
+async def test_it_is_a_gateway_by_the_specification_and_ends_when_told(guide, install):
+    require(ProsodyServer.installed(), "Prosody (apt-get install prosody)")
+    environment = install(guide.installed()[0])
+    server = ProsodyServer(accounts={"juliet": "a"}, components={"chat.localhost": "b"})
+    async with server:
+        run = {
+            "GRE_DOMAIN": "chat.localhost", "GRE_SECRET": "b", "GRE_HOST": server.host,
+            "GRE_PORT": str(server.component_port), "GRE_USER": "juliet@localhost", "GRE_HANDLE": "juliet",
+        }  # fmt: skip
+        async with environment.running(
+            "chat_gateway.py", cwd=guide.folder, **{**run, "GRE_SECRET": "wrong"}
+        ) as process:
+            assert "refused the secret of chat.localhost" in await line_with(process, "secret")
+            assert await asyncio.wait_for(process.wait(), 120) == 1
+        async with environment.running("chat_gateway.py", cwd=guide.folder, **run) as process:
+            await line_with(process, "ready")
+            xmpp = make_client(server, "juliet")
+            errors = asyncio.Queue()
+            xmpp.add_event_handler("message_error", errors.put)
+            await online(xmpp)
+            xmpp.send_presence()
+
+            async def ask(payload):
+                iq = xmpp.make_iq(ito="romeo@chat.localhost", itype="get")
+                iq.append(fromstring(payload))
+                return tostring((await iq.send(timeout=60)).xml, "unicode")
+
+            told = await ask("<query xmlns='http://jabber.org/protocol/disco#info'/>")
+            for name in (
+                "urn:xmpp:gre:0",
+                str(PAIR[0]),
+                str(PAIR[1]),
+                "urn:xmpp:gre:encrypted_only:0",
+                "urn:xmpp:eme:0",
+            ):
+                assert f'"{name}"' in told
+            assert re.search(r"urn:xmpp:data-policy:0.*data_transmission.*<\S*value>gre<", told)
+            form = await ask(f"<data xmlns='urn:xmpp:gre:0' formatter='{PAIR[0]}' encrypter='{PAIR[1]}'/>")
+            assert re.search(r"sender_id.*<\S*value>juliet<", form)
+
+            xmpp.send_message("juliet@chat.localhost", "in clear")
+            error = (await asyncio.wait_for(errors.get(), 60)).xml
+            assert (
+                error.find("{jabber:client}error/{urn:ietf:params:xml:ns:xmpp-stanzas}policy-violation")
+                is not None
+            )
+            came = asyncio.Queue()
+            path = MatchXPath("{jabber:client}message/{urn:xmpp:gre:0}encrypted")
+            xmpp.register_handler(Callback("relayed", path, came.put_nowait))
+            encrypted(xmpp, "juliet", "nobody")
+            refused = tostring((await asyncio.wait_for(errors.get(), 60)).xml, "unicode")
+            assert "Nobody on Chatter is called nobody" in refused
+            for _ in range(2):  # the same once more, as after a loss of the connection
+                encrypted(xmpp, "juliet")
+            encrypted(xmpp, "juliet", name="2")
+            # What she writes to herself comes back as it was, from her handle, and once.
+            back = [(await asyncio.wait_for(came.get(), 60)).xml for _ in range(2)]
+            assert [each.findtext("{urn:xmpp:gre:0}encrypted") for each in back] == ["AAAA 1", "AAAA 2"]
+            assert all(each.get("from", "").startswith("juliet@chat.localhost") for each in back)
+            await offline(xmpp)
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 120) == 0
 
 
 def test_an_author_of_a_member_needs_no_slixmpp(guide, install):

@@ -95,3 +95,59 @@ async def test_it_writes_and_reads_encrypted_mail_on_prosody(environment):
         assert len(gateway.relayed) == 2
         assert not any("Hello" in each.body.text for each in gateway.relayed)
         await offline(xmpp)
+
+
+def run(made, folder, server, **environment):
+    return made.running(
+        "-c", BLOCKED, cwd=folder,
+        **{
+            "GRE_JID": "juliet@localhost", "GRE_PASSWORD": "a", "GRE_TO": ROMEO, "GRE_STATE": str(folder / "state"),
+            "GRE_TEST_SERVER": f"127.0.0.1:{server.c2s_port}", **environment,
+        },
+    )  # fmt: skip
+
+
+async def ends(process, code):
+    async with asyncio.timeout(120):
+        assert await process.wait() == code
+
+
+async def test_it_says_what_goes_wrong_and_connects_again(environment):
+    made, folder = environment
+    users = {"juliet": "a", "romeo": "b"}
+    # It keeps what comes while she is away.
+    async with ProsodyServer(accounts=users, components={"mail.localhost": "c"}, offline=True) as server:
+        async with run(made, folder, server, GRE_PASSWORD="wrong") as process:
+            await line_with(process, "The server refused: ")
+            await ends(process, 1)
+        async with run(made, folder, server) as process:
+            await line_with(process, "not sent: ")  # no gateway
+            await ends(process, 1)
+        async with LoopbackGateway(server, "mail.localhost", ADDRESSES, [PAIR]):
+            async with run(made, folder, server) as process:
+                await line_with(process, "[y/N]")
+                process.stdin.write(b"n\n")
+                assert "juliet@example.org" in await line_with(process, "not sent: ")
+                await ends(process, 1)
+            xmpp = make_client(server, "romeo")
+            romeo = attach_client(xmpp, SEQUOIA, store=MemoryStore(), decide=say_yes)
+            came = asyncio.Queue()
+            romeo.on_received(came.put)
+            await online(xmpp)
+            await romeo.ready.wait()
+            keys = romeo.engine.plugins.encrypter(PAIR[1]).own_keys("romeo@localhost", romeo.engine.ports)
+            await keys.make("romeo@example.org")
+            await keys.publish()
+            xmpp.send_presence()
+            async with run(made, folder, server) as process:
+                await line_with(process, "[y/N]")
+                process.stdin.write(b"y\n")
+                async with asyncio.timeout(120):
+                    received = await came.get()
+                await line_with(process, "relayed")
+                await server.kick("juliet@localhost")
+                await line_with(process, "no connection: ")
+                await romeo.engine.reply(received, Message("Hello yourself"))
+                await line_with(process, "Hello yourself")
+                await ends(process, 0)
+            await offline(xmpp)

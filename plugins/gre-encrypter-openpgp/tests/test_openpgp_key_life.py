@@ -434,6 +434,22 @@ async def test_export(keys: OwnKeys, gpg: GnuPG) -> None:
     gpg.run("-s", data=b"x")
 
 
+async def test_a_key_of_an_xmpp_user_bears_the_name_that_xep0373_wants(keys: OwnKeys, gpg: GnuPG) -> None:
+    made = await keys.make(f"xmpp:{ALICE}")
+    assert made.user_ids == (f"xmpp:{ALICE}",)
+    gpg.run("--import", data=await keys.export())
+    assert gpg.record("uid")[9].replace("\\x3a", ":") == f"xmpp:{ALICE}"  # a colon divides fields
+    gpg.run("--always-trust", "-r", f"xmpp:{ALICE}", "-e", data=b"x")
+
+
+@pytest.mark.parametrize(
+    "name", ["xmpp:alice @xmpp.example", "xmpp:alice@xmpp.example\n", "xmpp:<alice@xmpp.example>"]
+)
+async def test_an_odd_name_of_an_xmpp_user_is_refused(keys: OwnKeys, name: str) -> None:
+    with pytest.raises(NoUsableKey, match="no address"):
+        await keys.make(f"{name}x")
+
+
 async def test_a_key_of_gnupg_is_imported_and_used(keys: OwnKeys, world: Any, gpg: GnuPG) -> None:
     phrase = ("--passphrase", WORDS)
     gpg.run(*phrase, "--quick-gen-key", f"Alice <{OURS}>", "ed25519", "sign", "never")

@@ -148,6 +148,13 @@ def test_a_key_element_comes_back(alice: bytes) -> None:
     assert read_pubkey(element) == alice
 
 
+def test_a_key_that_was_published_as_a_file_with_armor_is_read(alice: bytes) -> None:
+    text = armor(alice, PUBLIC_KEY)
+    assert read_pubkey(pubkey_element(text)) == alice
+    with pytest.raises(BadOpenPGP):
+        read_pubkey(pubkey_element(text[:-50]))
+
+
 @pytest.mark.parametrize("text", [None, "", "  ", "!!", "QUJ", "ä"])
 def test_a_key_that_is_no_base64_is_refused(text: str | None) -> None:
     element = Element("{urn:xmpp:openpgp:0}pubkey")

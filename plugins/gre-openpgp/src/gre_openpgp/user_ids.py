@@ -1,9 +1,13 @@
-"""Mail addresses in OpenPGP user ids (RFC 9580, section 5.11).
+"""Mail addresses and XMPP users in OpenPGP user ids (RFC 9580, section 5.11; XEP-0373, section 8.5).
 
 >>> address_of("Alice Example (work) <alice@example.org>")
 'alice@example.org'
 >>> is_bound(["Alice <alice@example.org>"], "Alice@Example.org")
 True
+>>> is_bound(
+...     ["xmpp:juliet@example.org"], "juliet@example.org"
+... )  # the mail user of that name may be another person
+False
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_USER_ID: Final = 1024
 """Longest user id that is looked at, in characters."""
+
+XMPP: Final = "xmpp:"
+"""How the name of an XMPP user begins (XEP-0373, section 8.5); the bare JID follows, and nothing else."""
 
 _ADDRESS: Final = r"[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+@[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+"
 # One pair of angle brackets, at the end. "Bob <bob@x.org> <eve@y.org>" names nobody.
@@ -33,7 +40,7 @@ def address_of(user_id: str) -> str | None:
 def is_bound(user_ids: Iterable[str], address: str) -> bool:
     """Tell whether one of the user ids names the address. Case does not matter: a JID has none (RFC 7622).
 
-    Identifiers of networks without mail addresses match a user id that is the identifier and nothing else.
+    Other identifiers, such as ``xmpp:juliet@example.org``, match a user id that is the identifier and nothing else.
     """
     wanted = address.strip().lower()
     whole = {wanted, f"<{wanted}>"}

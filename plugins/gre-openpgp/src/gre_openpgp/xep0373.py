@@ -1,7 +1,8 @@
 """Public keys in pubsub nodes (XEP-0373, section 4): elements, and reading and writing the nodes.
 
-Two deviations, since these are keys of mail users: their user ids hold a mail address, not an ``xmpp:`` URI;
-and keys of version 6 are not announced, since the only attribute is ``v4-fingerprint``.
+Two deviations, since these are keys of mail users: their user ids hold a mail address, unless
+they are made for ``xmpp:`` and a JID; and keys of version 6 are not announced, since the only attribute is
+``v4-fingerprint``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from gre_core.errors import PeerError, PeerTimeout
 from gre_core.ports import Item, Ports, PubSub
+from gre_openpgp.armor import PUBLIC_KEY, dearmor, is_armored
 from gre_openpgp.errors import BadOpenPGP
 from gre_openpgp.key_origin import Origin, origin_element, read_origin
 from gre_openpgp.packets import MAX_CERT, read_certificate
@@ -107,6 +109,8 @@ def pubkey_element(data: bytes) -> Element:
 def read_pubkey(element: Element | None, *, max_size: int = MAX_CERT) -> bytes:
     """Give the binary key of a ``<pubkey/>``, not yet looked into.
 
+    An armored one is taken as well: clients exist that publish what is in a file.
+
     Raises:
         BadOpenPGP: another element, no base64, or more than ``max_size`` bytes.
     """
@@ -126,7 +130,7 @@ def read_pubkey(element: Element | None, *, max_size: int = MAX_CERT) -> bytes:
         raise BadOpenPGP("The published key is not base64") from None
     if not content:
         raise BadOpenPGP("The published key is empty")
-    return content
+    return dearmor(content, PUBLIC_KEY) if is_armored(content) else content
 
 
 def list_element(keys: Iterable[Announced]) -> Element:

@@ -26,7 +26,7 @@ from gre_openpgp.encrypting.own_store import ANNOUNCED
 from gre_openpgp.encrypting.secretkeys import is_locked, without_lock
 from gre_openpgp.encrypting.transferable import MAX_SECRET, merged
 from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.user_ids import address_of
+from gre_openpgp.user_ids import XMPP, address_of
 from gre_openpgp.xep0373 import read_announced
 
 if TYPE_CHECKING:
@@ -77,12 +77,14 @@ class OwnKeys:
         """Make a key and let it sign. It is published by :meth:`publish`, or with the next message.
 
         Arguments:
-            address: the mail address (or other identifier) that it bears.
+            address: the mail address (or other identifier) that it bears; ``xmpp:`` and a bare JID for what other
+                XMPP programs encrypt to (XEP-0373, section 8.5).
             expires_in: how long it lives; None: forever.
             force: also when the account has a key already, here or elsewhere. Others then encrypt to both.
         """
         user_id = user_id_for(address)
-        if " " in address.strip() or ("@" in address and address_of(user_id) is None):
+        is_mail = "@" in address and not user_id.startswith(XMPP)
+        if " " in user_id or (is_mail and address_of(user_id) is None):
             raise NoUsableKey(f"No key can be made for the name {address[:80]!r}: it is no address")
         own = await self._ring.load(self._ports)
         if not force:

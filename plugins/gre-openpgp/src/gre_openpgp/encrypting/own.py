@@ -12,7 +12,7 @@ from gre_openpgp.encrypting import vault
 from gre_openpgp.encrypting.engine import Secret
 from gre_openpgp.encrypting.secretkeys import public_part
 from gre_openpgp.errors import BadOpenPGP
-from gre_openpgp.user_ids import is_bound
+from gre_openpgp.user_ids import XMPP, is_bound
 from gre_openpgp.xep0373 import PublicKey
 
 if TYPE_CHECKING:
@@ -234,10 +234,12 @@ def _parsed(engine: Engine, public: bytes) -> ParsedCert:
 def user_id_for(sender_id: str) -> str:
     """Give the user id for a sender: the address in angle brackets, as mail programs write it.
 
+    An XMPP user, ``xmpp:juliet@example.org``, is written as it is (XEP-0373, section 8.5).
+
     Raises:
         NoUsableKey: it is no address.
     """
     plain = sender_id.strip()
     if not 0 < len(plain) <= _MAX_SENDER_ID or not plain.isprintable() or set(plain) & set("<>"):
         raise NoUsableKey(f"No key can be made for the name {sender_id[:80]!r}: it is no address")
-    return f"<{plain}>"
+    return plain if plain.startswith(XMPP) else f"<{plain}>"
