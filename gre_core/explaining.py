@@ -154,7 +154,7 @@ class Explainer:
                 yield _other_chosen(namespace, agreed.agreement)
         for pair, said in refused.items():
             names = " and ".join(map(str, pair))
-            reason = f": {said}" if said else ""
+            reason = f": {said.rstrip('.')}" if said else ""
             text = (
                 f"The gateway announces {names}, and refused them together{reason}. It may take each with another "
                 "partner; ask its operator."

@@ -157,7 +157,9 @@ def _no_common_ground(
     refused: Collection[Pair],
 ) -> NoCommonGround:
     parts = []
-    install = []
+    install: list[str] = []
+    headline = "No formatter and encrypter in common."
+    have = {package_for(namespace) for namespace in (*formatters, *encrypters)}
     for kind, ours, offered in (
         (Kind.FORMATTER, formatters, theirs.formatters),
         (Kind.ENCRYPTER, encrypters, theirs.encrypters),
@@ -165,7 +167,9 @@ def _no_common_ground(
         parts.append(f"{kind}s: they offer {_list(offered)}, we have {_list(ours)}")
         if not offered.intersection(ours):
             install += sorted({package_for(namespace) for namespace in offered})[:_ADVISED]
-    if install:
+    if install and have.issuperset(install):
+        advice = f"Another version of what they offer is here: update {' and '.join(install)}."
+    elif install:
         # The peer chose these names, so the advice must not lead to whatever somebody uploaded under them.
         advice = (
             f"A package that provides it is by convention named {' or '.join(install)}: install it only from "
@@ -173,11 +177,12 @@ def _no_common_ground(
         )
     elif refused:
         pairs = ", ".join(f"{formatter.name}+{encrypter.name}" for formatter, encrypter in sorted(refused))
-        advice = f"The gateway refused every pair that both have ({pairs}). Ask its operator."
+        headline = f"The gateway refused every pair of formatter and encrypter that both have ({pairs})."
+        advice = "Ask its operator."
     else:
         advice = "Ask the operator of the gateway what it is made for."
     return NoCommonGround(
-        f"No formatter and encrypter in common. {'; '.join(parts)}. {advice}",
+        f"{headline} {'; '.join(parts)}. {advice}",
         offered=sorted(map(str, theirs.formatters | theirs.encrypters))[: _SHOWN * 2],
         installed=sorted(map(str, {*formatters, *encrypters})),
         install=install,

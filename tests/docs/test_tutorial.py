@@ -140,8 +140,8 @@ class Reader:
 
 
 def plain(text: str) -> str:
-    """Give a text without what differs from run to run: times, widths, numbers of characters."""
-    return re.sub(r"\b\d+(\.\d+)?s?\b", "0", " ".join(text.split()))
+    """Give a text without what differs from run to run: widths, times, numbers of characters."""
+    return re.sub(r"\d+(\.\d+)?s\b|\d+(?= characters)", "0", " ".join(text.split()))
 
 
 def require_shown(shown: str, real: str, command: str) -> None:

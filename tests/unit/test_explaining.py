@@ -39,13 +39,14 @@ def test_the_gateway_announces_another_version() -> None:
 def test_the_gateway_refused_the_pair() -> None:
     scene = Scene()
     scene.network.answer_data(
-        PeerError("no", condition="not-acceptable", error_type="modify", peer_text="No mail can hold it")
+        PeerError("no", condition="not-acceptable", error_type="modify", peer_text="No mail can hold it.")
     )
     explanation = run(scene.client.explain(CONTACT))
     assert isinstance(explanation.error, NoCommonGround)
     (one,) = explanation.untaken
     assert (one.code, one.namespaces) == ("pair-refused", (str(TEST), str(CRYPT)))
-    assert "refused them together: No mail can hold it" in one.text
+    assert "refused them together: No mail can hold it. It may" in one.text
+    assert explanation.error.text.startswith("The gateway refused every pair of formatter and encrypter")
 
 
 def test_another_one_was_chosen() -> None:

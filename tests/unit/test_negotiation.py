@@ -87,6 +87,12 @@ def test_what_to_install() -> None:
     assert error.params["install"] == ["gre-formatter-mime", "gre-encrypter-openpgp"]
 
 
+def test_another_version_of_what_they_offer_is_to_be_updated() -> None:
+    error = refusal([MIME], [PGP], offer(formatter("mime", 1), PGP))
+    assert "they offer mime:1, we have mime:0" in error.text
+    assert "update gre-formatter-mime." in error.text
+
+
 def test_the_advice_warns_of_packages_that_the_peer_names() -> None:
     error = refusal([MIME], [PGP], offer(MIME, encrypter("openpgp-pro")))
     assert "only from somebody whom you trust" in error.text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -139,6 +141,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _install(site: Path, name: str, points: str, code: str = "") -> None:
     module = name.replace("-", "_")
+    sys.modules.pop(module, None)  # of the test before
     info = site / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -152,8 +155,23 @@ def test_not_found_as_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
     assert (code, found["wrong"]) == (1, True)
     assert sys.executable in str(found["text"])
     assert "pip install -e ." in str(found["hint"])
-    _, found = _asked(monkeypatch, plugins, "gre-formater-mime")
-    assert "There is gre-formatter-mime" in str(found["text"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("gre-formater-mime", "gre-formatter-mime"),
+        ("mimee", "gre-formatter-mime"),
+        ("urn:xmpp:gre:formatter:mine:0", "urn:xmpp:gre:formatter:mime:0"),
+        ("urn:xmpp:gre:formater:mime:0", "urn:xmpp:gre:formatter:mime:0"),
+    ],
+)
+def test_a_name_that_was_mistyped_is_put_right(typed: str, meant: str) -> None:
+    result = runner.invoke(app, ["doctor", "--json", typed])
+    found = json.loads(result.stdout)["findings"][0]
+    assert result.exit_code == 1
+    assert found["text"].startswith("not found: ")
+    assert f"Did you mean {meant}?" in found["hint"]
 
 
 def test_not_found_as_it_has_no_entry_point(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
@@ -174,7 +192,83 @@ def test_found_and_failed(site: Path) -> None:
     result = runner.invoke(app, ["doctor", "--json", "gre_formatter_mine"])
     found = json.loads(result.stdout)["findings"][0]
     assert (result.exit_code, found["what"]) == (1, "gre-formatter-mine")
-    assert "load: ImportError: no libmine" in found["text"]
+    assert found["text"] == "failed (load): ImportError: no libmine"
+    assert f"It failed at {site / 'gre_formatter_mine.py'}:1." in found["hint"]
+    by_namespace = runner.invoke(app, ["doctor", "--json", "urn:xmpp:gre:formatter:mine:0"])
+    assert json.loads(by_namespace.stdout)["findings"] == [found]
+    everything = runner.invoke(app, ["doctor"])
+    assert "failed (load): ImportError: no libmine" in everything.stdout
+
+
+@pytest.mark.parametrize(
+    ("point", "code", "wanted"),
+    [
+        ("gre_formatter_mine.plugn", "", 'Its entry point is mine = "gre_formatter_mine.plugn"'),
+        ("gre_formatter_mine", "def (", "gre_formatter_mine.py:1"),
+    ],
+    ids=["no such module", "no Python"],
+)
+def test_where_it_failed_is_shown(site: Path, point: str, code: str, wanted: str) -> None:
+    _install(site, "gre-formatter-mine", f"[gre.v1]\nmine = {point}\n", code)
+    found = json.loads(runner.invoke(app, ["doctor", "--json", "mine"]).stdout)["findings"][0]
+    assert found["what"] == "gre-formatter-mine"
+    assert wanted in found["hint"]
+
+
+def test_who_asks_about_one_plugin_gets_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other problems change neither the answer nor the exit code."""
+    plugins = Plugins.of(toy_formatter())  # there is no encrypter
+    assert _examine(monkeypatch, plugins)[0] == 1
+    code, report, screen = _examine(monkeypatch, plugins, str(toy_formatter().namespace))
+    assert (code, report["ok"]) == (0, True)
+    assert len(report["findings"]) == 1  # type: ignore[arg-type]
+    assert "encrypter" not in screen
+
+
+@pytest.mark.parametrize(
+    ("hook", "wanted"),
+    [
+        ("def gre_formatters():\n    return []\n", "provides nothing"),
+        (
+            "def gre_data_fields():\n    return [DataProvider('urn:example:0', lambda ports: None)]\n",
+            "gateways that allow it ask it",
+        ),
+    ],
+)
+def test_found_but_for_nobody_here(site: Path, hook: str, wanted: str) -> None:
+    code = f"from gre_core.api import DataProvider, hookimpl\n@hookimpl\n{hook}"
+    _install(site, "gre-data-mine", "[gre.v1]\nmine = gre_data_mine\n", code)
+    found = json.loads(runner.invoke(app, ["doctor", "--json", "gre-data-mine"]).stdout)["findings"][0]
+    assert wanted in found["text"]
+
+
+def test_two_for_one_namespace_say_how_to_choose_the_one_that_was_asked_about(site: Path) -> None:
+    code = (
+        "from gre_core.api import FormatterProvider, formatter, hookimpl\n"
+        "@hookimpl\n"
+        "def gre_formatters():\n"
+        "    return [FormatterProvider(formatter('mine'), object, title='GRE Formatter: Mine')]\n"
+    )
+    for name in ("gre-formatter-mine", "gre-formatter-other"):
+        _install(site, name, f"[gre.v1]\nx = {name.replace('-', '_')}\n", code)
+    result = runner.invoke(app, ["doctor", "--json", "gre-formatter-other"])
+    found = json.loads(result.stdout)["findings"][0]
+    assert result.exit_code == 1
+    assert all(f"gre-formatter-{name}:x 1.0" in found["text"] for name in ("mine", "other"))
+    assert 'prefer = {"urn:xmpp:gre:formatter:mine:0" = "gre-formatter-other"}' in found["hint"]
+
+
+def test_the_screen_survives_a_terminal_that_knows_ascii_only() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gre_cli", "doctor", "gre-formatter-nobody"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "not found: it is not installed" in done.stdout
 
 
 def test_found_and_shadowed_by_a_preference(
@@ -193,7 +287,9 @@ def test_found_and_shadowed_by_a_preference(
     result = runner.invoke(app, [*words, "gre-formatter-mine"])
     found = json.loads(result.stdout)["findings"][0]
     assert result.exit_code == 1
+    assert found["text"].startswith("shadowed: ")
     assert "not used for urn:xmpp:gre:formatter:mime:0" in found["text"]
+    assert str(config) in found["hint"]
     assert 'prefer = { "urn:xmpp:gre:formatter:mime:0" = "gre-formatter-mine" }' in found["hint"]
     assert "the configuration prefers gre-formatter-mime" in runner.invoke(app, words).stdout
     served = json.loads(runner.invoke(app, [*words, "urn:xmpp:gre:formatter:mime:0"]).stdout)["findings"][0]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -85,7 +86,23 @@ def test_the_specification_is_what_the_xsf_expects(kind: str, tmp_path: Path) ->
     assert f"urn:xmpp:gre:{kind}:my-thing:0" in text
     anchors = [section.get("anchor") for section in root.iter("section1")]
     assert anchors[:2] == ["intro", "reqs"]
-    assert anchors[-5:] == ["disco", "security", "iana", "registrar", "acks"]
+    # those that the template of the XSF calls required
+    wanted = ["disco", "access", "security", "privacy", "iana", "registrar", "schema", "acks"]
+    assert anchors[-len(wanted) :] == wanted
+    revision = header.find("revision")
+    assert revision is not None
+    assert date.fromisoformat(str(revision.findtext("date")))
+    # What DTD and stylesheet of the XSF know: each element stands where xep-template.xml has it.
+    assert [each.tag for each in header][:8] == (
+        ["title", "abstract", "number", "status", "type", "sig", "approver", "dependencies"]
+    )
+    assert {each.tag for each in root.iter("section1") for each in each} <= {
+        "p",
+        "ul",
+        "ol",
+        "example",
+        "code",
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,6 +130,43 @@ def test_it_passes_the_conformance_kit_as_it_is(kind: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout[-4000:]
     assert re.search(r"^\d\d passed", done.stdout, re.MULTILINE)
     assert "switched off" not in done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["a", "a-rather-long-name-for-a-thing"])
+def test_linters_find_nothing_in_it(kind: str, name: str, tmp_path: Path) -> None:
+    folder = make(kind, tmp_path, name=name)
+    for words in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *words, "--no-cache", "."]
+        done = subprocess.run(ruff, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_types_are_right(kind: str, tmp_path: Path) -> None:
+    folder = make(kind, tmp_path)
+    mypy = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache")]
+    done = subprocess.run(mypy, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search("no issues found in [45] source files", done.stdout)
+
+
+def test_what_an_encrypter_keeps_is_under_its_own_name(tmp_path: Path) -> None:
+    """The core keeps policy/, outbox/ and others beside it: a short name could be one of these."""
+    text = (make("encrypter", tmp_path, name="policy") / "src/gre_encrypter_policy/keys.py").read_text()
+    assert '"gre-encrypter-policy/own-key"' in text
+    assert 'f"gre-encrypter-policy/contacts/{jid}"' in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders of POSIX")
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = ["new", "formatter", "vault", "--into", str(tmp_path / "file" / "below")]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 1
+    assert "gre-formatter-vault cannot be written: Not a directory. Choose a place" in done.stderr
+    error = json.loads(runner.invoke(app, [*words, "--json"]).stdout)["error"]
+    assert error["code"] == "cannot-write"
 
 
 def test_it_says_what_to_do_next(tmp_path: Path) -> None:
@@ -151,7 +205,11 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
         ("a--b", "gre new formatter a-b"),
         ("a-", "gre new formatter a"),
         ("../evil", "gre new formatter evil"),
-        ("é", "small letters"),
+        ("é", "gre new formatter e"),
+        ("Ünï", "gre new formatter uni"),
+        ("gre-vault", "Leave out what comes before it"),
+        ("GRE Formatter Vault", "gre new formatter vault"),
+        ("日本", "small letters"),
         ("", "small letters"),
         ("a" * 65, "64 characters"),
         ("a\n", "gre new formatter a"),

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -90,6 +91,28 @@ class User:
         done = await asyncio.to_thread(run, self._programs / "gre", *words, *account, env=env)
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
+
+
+def test_it_is_what_gre_new_writes_and_more(environment, tmp_path):
+    must(environment / "gre", "new", "encrypter", "age", "--title", "age", "--into", tmp_path)
+    written = tmp_path / "gre-encrypter-age"
+
+    made = {"__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".hypothesis", "build", "dist"}
+
+    def files(folder):
+        own = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        return {str(path) for path in own if not made & set(path.parts)}
+
+    package = Path("src") / "gre_encrypter_age"
+    assert files(AGE) - files(written) == {str(package / "carrier.py"), str(package / "directory.py")}
+    assert files(written) - files(AGE) == set()
+    for same in (".github/workflows/ci.yml", ".gitignore", "CHANGELOG.md"):
+        assert (AGE / same).read_text() == (written / same).read_text()
+    ours, theirs = (tomllib.loads((folder / "pyproject.toml").read_text()) for folder in (AGE, written))
+    ours["tool"]["mypy"].pop("overrides")  # pyrage has no annotations
+    assert (ours["tool"], ours["build-system"]) == (theirs["tool"], theirs["build-system"])
+    assert ours["project"].keys() == theirs["project"].keys()
+    assert ours["project"]["entry-points"]["gre.v1"] == theirs["project"]["entry-points"]["gre.v1"]
 
 
 async def test_its_own_tests_pass_in_a_clean_environment(environment, tmp_path):

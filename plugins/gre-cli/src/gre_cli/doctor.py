@@ -42,13 +42,13 @@ async def doctor(output: Output, settings: Settings, wanted: str | None = None) 
     Arguments:
         output: where to.
         settings: for the allow-list, preferences, and the account's store.
-        wanted: a plugin or namespace that the user asks about in particular.
+        wanted: a plugin or namespace that the user asks about: then nothing else is looked at.
     """
     plugins = settings.plugins()
     _make_all(plugins)
-    asked = [about_one(plugins, wanted)] if wanted else []
+    if wanted is not None:
+        return _answer(output, plugins, about_one(plugins, wanted, settings))
     findings = [
-        *asked,
         *about_plugins(plugins),
         *_choices(plugins, settings),
         *_store(settings),
@@ -61,6 +61,16 @@ async def doctor(output: Output, settings: Settings, wanted: str | None = None) 
     else:
         _show(output, plugins, findings)
     return Exit.FAILED if wrong else Exit.OK
+
+
+def _answer(output: Output, plugins: Plugins, finding: Finding) -> Exit:
+    if output.json:
+        output.result(_report(plugins, [finding]), ok=not finding.wrong)
+    else:
+        _tell(output, finding)
+        if finding.wrong:
+            output.console.print("\nAll plugins, and what else is wrong: gre doctor", style="dim")
+    return Exit.FAILED if finding.wrong else Exit.OK
 
 
 def _make_all(plugins: Plugins) -> None:
@@ -228,7 +238,7 @@ def _show(output: Output, plugins: Plugins, findings: list[Finding]) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for heading in ("plugin", "version", "provides"):
         table.add_column(heading, overflow="fold")
-    for plugin in plugins.loaded:
+    for plugin in sorted(plugins.loaded, key=lambda each: each.id):
         table.add_row(plugin.id, plugin.version, "\n".join(_provides(plugin)) or "nothing")
     if plugins.loaded:
         output.console.print(table)
@@ -236,16 +246,35 @@ def _show(output: Output, plugins: Plugins, findings: list[Finding]) -> None:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
-    for finding in sorted(findings, key=lambda one: one.wrong):
-        text = Text(finding.text)
-        if finding.hint:
-            text.append(f"\n→ {finding.hint}", style="bold")
-        mark = Text("✗", style="bold red") if finding.wrong else Text("·", style="dim")
-        grid.add_row(mark, finding.what, text)
+    for finding in findings:
+        if not finding.wrong:
+            text = Text(finding.text)
+            if finding.hint:
+                text.append(f"\n→ {finding.hint}", style="bold")
+            grid.add_row(Text("·", style="dim"), finding.what, text)
     output.console.print(grid)
-    wrong = sum(finding.wrong for finding in findings)
     output.console.print()
+    wrong = [finding for finding in findings if finding.wrong]
+    for finding in wrong:
+        _tell(output, finding)
     if wrong:
-        output.console.print(f"{wrong} problem{'s' if wrong > 1 else ''} to mend.", style="bold red")
+        problems = f"{len(wrong)} problem{'s' if len(wrong) > 1 else ''} to mend."
+        output.console.print(f"\n{problems}", style="bold red")
+        output.console.print("More about one plugin, such as where it failed: gre doctor PLUGIN", style="dim")
     else:
         output.console.print("Everything is in order.", style="bold green")
+
+
+def _tell(output: Output, finding: Finding) -> None:
+    """Write a finding over the whole width; commands in it, and all of it in a pipe, stay whole lines."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    mark = Text("✗ ", style="bold red") if finding.wrong else Text("✓ ", style="bold green")
+    output.console.print(mark + Text(finding.what, style="bold"))
+    if output.console.is_terminal:
+        output.console.print(Padding(Text(finding.text), (0, 0, 0, 2), expand=False))
+    else:
+        output.console.print(f"  {finding.text}", soft_wrap=True)
+    if finding.hint:
+        output.console.print(f"  → {finding.hint}", style="bold", soft_wrap=True)

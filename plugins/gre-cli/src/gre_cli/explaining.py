@@ -136,7 +136,9 @@ def _show(output: Output, explanation: Explanation, remembered: dict[str, str], 
             table.add_row("waiting", f"message {sent.id}, not confirmed yet")
     for problem in explanation.problems:
         table.add_row(
-            "problem", clean_line(f"{problem.plugin}: {problem.error}. {problem.hint}"), style="yellow"
+            "problem",
+            clean_line(f"{problem.plugin} ({problem.stage}): {problem.error}. {problem.hint}"),
+            style="yellow",
         )
     output.console.print(table)
 

@@ -71,11 +71,11 @@ class Output:
     def note(self, text: str) -> None:
         """Tell people something beside the result."""
         if not self.json:
-            self.errors.print(clean(text), style="dim")
+            self._tell(text, "dim")
 
     def warn(self, text: str) -> None:
         """Warn people."""
-        self.errors.print(clean(text), style="yellow")
+        self._tell(text, "yellow")
 
     def fail(
         self, error: GreError | OSError | UnicodeError, code: Exit = Exit.FAILED, **more: object
@@ -87,5 +87,9 @@ class Output:
                 {"error": {"code": getattr(error, "code", "os-error"), "text": text}, **more}, ok=False
             )
         else:
-            self.errors.print(f"Error: {text}", style="bold red")
+            self._tell(f"Error: {text}", "bold red")
         return code
+
+    def _tell(self, text: str, style: str) -> None:
+        """Write lines to standard error; in a pipe or a file they stay whole, so that they can be searched."""
+        self.errors.print(clean(text), style=style, soft_wrap=not self.errors.is_terminal)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 new = typer.Typer(
     name="new",
     cls=Group,
+    short_help="Write the package of a new plugin.",
     help="Write the package of a new plugin: it builds, installs and passes the conformance kit as it is.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -39,7 +40,7 @@ _EMAIL = "you@example.org"
 _HERE = Path()
 
 
-@new.command()
+@new.command(short_help="Write gre-formatter-NAME.")
 def formatter(
     name: Name,
     title: Title = None,
@@ -55,7 +56,7 @@ def formatter(
     _write("formatter", name, title, author, email, into, json=json)
 
 
-@new.command()
+@new.command(short_help="Write gre-encrypter-NAME.")
 def encrypter(
     name: Name,
     title: Title = None,

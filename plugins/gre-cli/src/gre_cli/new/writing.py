@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import unicodedata
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import distribution, version
 from io import StringIO
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from gre_cli.exits import Exit
 from gre_cli.settings import UsageError
+from gre_core.errors import GreError
 from gre_core.namespaces import MAX_NAME, Kind, Namespace, package_for
 
 if TYPE_CHECKING:
@@ -25,6 +28,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
 _TEXT: Final = re.compile(r"[^\W_][\w .,:+()/@'-]{0,99}")
 """Titles and names of people go into TOML, XML and Python: no quotes, brackets or backslashes."""
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]+(\.[\w-]+)*", re.ASCII)
+
+
+class CannotWrite(GreError):
+    """The folder of the new package cannot be written."""
+
+    code = "cannot-write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Plan:
         email: of the author.
         core: version of gre-core that it is written for, ``0.1``.
         core_end: the first version that it is not written for, ``0.2``.
+        today: the date of its specification, ``2026-11-23``.
     """
 
     kind: str
@@ -48,6 +58,7 @@ class Plan:
     email: str
     core: str
     core_end: str
+    today: str
 
     @classmethod
     def checked(cls, kind: str, name: str, title: str | None, author: str, email: str) -> Plan:
@@ -68,7 +79,8 @@ class Plan:
             raise UsageError(f"{email[:80]!r} is no mail address. Write it as in name@example.org.")
         major, minor, *_ = version("gre-core").split(".")
         until = f"0.{int(minor) + 1}" if major == "0" else str(int(major) + 1)
-        return cls(kind, name, spoken, author, email, f"{major}.{minor}", until)
+        today = datetime.now(UTC).date().isoformat()
+        return cls(kind, name, spoken, author, email, f"{major}.{minor}", until, today)
 
     @property
     def namespace(self) -> Namespace:
@@ -84,9 +96,10 @@ class Plan:
 def _check_name(kind: str, name: str) -> None:
     if _NAME.fullmatch(name) and len(name) <= MAX_NAME and not name.startswith("gre-"):
         return
-    bare = re.sub(r"^gre[-_.](formatter|encrypter)[-_.]", "", name.lower())
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()  # ü is u
+    bare = re.sub(r"^gre[-_. ]((formatter|encrypter)[-_. ])?", "", plain)
     better = re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:MAX_NAME].rstrip("-")
-    if bare != name.lower():
+    if bare != plain:
         why = f"Leave out what comes before it: the package will be named gre-{kind}-{better}"
     elif len(name) > MAX_NAME:
         why = f"It may have {MAX_NAME} characters at most"
@@ -106,7 +119,7 @@ def write(output: Output, plan: Plan, into: Path) -> Exit:
 
     Raises:
         UsageError: its folder is there already.
-        OSError: it cannot be written.
+        CannotWrite: it cannot be written.
     """
     folder = into / plan.distribution
     if folder.exists() or folder.is_symlink():
@@ -114,8 +127,14 @@ def write(output: Output, plan: Plan, into: Path) -> Exit:
             f"{folder} is there already, and nothing in it was changed. Choose another name or another place "
             "(--into DIR), or move it away."
         )
-    into.mkdir(parents=True, exist_ok=True)
-    _fill_in(plan, folder)
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        _fill_in(plan, folder)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise CannotWrite(
+            f"{folder} cannot be written: {why}. Choose a place where you may write: --into DIR."
+        ) from None
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if output.json:
         facts = {"package": plan.distribution, "namespace": str(plan.namespace)}

@@ -7,10 +7,9 @@ from email.parser import BytesHeaderParser
 from email.policy import default
 from typing import TYPE_CHECKING, Final
 
-from gre_gateway_email.carrier import Carried, header_of
-
 from gre_core.api import Body, encrypter, formatter
 from gre_core.errors import BadEncrypted
+from gre_gateway_email.carrier import Carried, header_of
 
 if TYPE_CHECKING:
     from gre_gateway_email.carrier import Envelope

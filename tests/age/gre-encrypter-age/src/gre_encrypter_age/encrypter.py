@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pyrage
-
 from gre_core.api import Body, Opened, Signature, Verdict
 from gre_core.errors import BadEncrypted, DecryptFailed, EncryptFailed, NotForUs
+
 from gre_encrypter_age.keys import contact_keys, own_key, publish
 
 if TYPE_CHECKING:

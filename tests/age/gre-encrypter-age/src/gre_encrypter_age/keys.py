@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element
 
-from pyrage import IdentityError, x25519
-
 from gre_core.api import Question
 from gre_core.errors import NoUsableKey, PeerError, PolicyChanged
+from pyrage import IdentityError, x25519
+
 from gre_encrypter_age.directory import FIELD, NAMESPACE, RECIPIENT
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NODE: Final = f"{NAMESPACE}:recipients"
 MOST_KEYS: Final = 8
 """How many keys of one person are used."""
 
-_OWN: Final = "age/own-key"
+_OWN: Final = "gre-encrypter-age/own-key"
 _TAG: Final = f"{{{NAMESPACE}}}recipient"
 
 
@@ -65,7 +65,7 @@ async def contact_keys(jid: str, job: SealJob, ports: Ports) -> tuple[str, ...]:
     recipients = tuple(sorted({each for each in found[:MOST_KEYS] if RECIPIENT.fullmatch(each)}))
     if not recipients:
         raise NoUsableKey(f"Neither the gateway nor {jid} names an age key. Ask them for one.", peer=jid)
-    before = (await ports.store.get(f"age/contacts/{jid}") or b"").decode(errors="replace")
+    before = (await ports.store.get(f"gre-encrypter-age/contacts/{jid}") or b"").decode(errors="replace")
     after = " ".join(recipients)
     if before not in {"", after}:
         code = "key-added" if set(before.split()) < set(recipients) else "key-changed"
@@ -75,7 +75,7 @@ async def contact_keys(jid: str, job: SealJob, ports: Ports) -> tuple[str, ...]:
         question = Question(code, jid, text, before=before, after=after)
         if not await ports.decide(question):
             raise PolicyChanged(text, question)
-    await ports.store.put(f"age/contacts/{jid}", after.encode())
+    await ports.store.put(f"gre-encrypter-age/contacts/{jid}", after.encode())
     return recipients
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gre_core.ports import Ports
+
     from gre_encrypter_age.directory import Directory
     from gre_encrypter_age.encrypter import AgeEncrypter
 

@@ -1,12 +1,12 @@
 """The conformance kit: what GRE and the contract of gre_core.api ask of this package."""
 
-from gre_encrypter_age.plugin import gre_data_fields, gre_encrypters
-
 from gre_core.testing.conformance import (
     DataContributorConformance,
     EncrypterConformance,
     PackageConformance,
 )
+
+from gre_encrypter_age.plugin import gre_data_fields, gre_encrypters
 
 
 class TestAgeEncrypter(EncrypterConformance):
