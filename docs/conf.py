@@ -21,7 +21,9 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 add_module_names = False
+smartquotes_action = "qe"  # no dashes: "--json" is an option
 toc_object_entries_show_parents = "hide"
 
 napoleon_custom_sections = [("Result", "returns_style")]  # as our docstrings call it

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sphinx.application import Sphinx
 
@@ -116,11 +116,11 @@ def requirements() -> list[dict[str, Any]]:
 
 
 def spec_tests() -> dict[str, list[str]]:
-    """Give the tests of ``tests/spec`` by the requirement in their names (``D1``)."""
+    """Give the tests of ``tests/spec``, as file::name, by the requirement in their names (``D1``)."""
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "tests" / "spec").glob("test_*.py")):
         for name, key in re.findall(r"^def (test_([A-Z]\d)_\w+)", path.read_text("utf-8"), re.MULTILINE):
-            found.setdefault(key, []).append(name)
+            found.setdefault(key, []).append(f"tests/spec/{path.name}::{name}")
     return found
 
 
@@ -157,9 +157,9 @@ def _gre() -> Iterator[str]:
         yield from ("", f"## `{words}`", "", _rst(command.help or ""), "")
         rows = []
         for one in command.params:
-            names = ", ".join(f"`{each}`" for each in [*one.opts, *one.secondary_opts])
+            names = _names([*one.opts, *one.secondary_opts])
             if getattr(one, "param_type_name", "") == "argument":
-                names = f"`{one.metavar or one.name.upper()}`"
+                names = _names([one.metavar or one.name.upper()])
             rows.append((names, _rst(getattr(one, "help", "") or "")))
         yield from _table(rows)
 
@@ -174,9 +174,12 @@ def _gateway() -> Iterator[str]:
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
                 continue
-            names = ", ".join(f"`{each}`" for each in action.option_strings)
-            metavar = str(action.metavar or action.dest)
-            rows.append((names or f"`{metavar}`", action.help or ""))
+            rows.append(
+                (
+                    _names(action.option_strings or [str(action.metavar or action.dest)]),
+                    _rst(action.help or ""),
+                )
+            )
         yield from _table(rows)
 
 
@@ -219,11 +222,14 @@ def proofs(source: str) -> str:
             topic = one["section"]
             lines += ["", f"### {topic}", ""]
         names = [name for key in one.get("spec", []) for name in tests[key]]
-        names += [each.partition("::")[2] for each in one.get("tests", [])]
-        shown = "\n".join(f"- `{name.removeprefix('test_')}`" for name in names)
-        lines += [f"**{one['level']}**: {one['wanted']}", "", one["done"], ""]
-        title = f"{len(names)} {'test' if len(names) == 1 else 'tests'}"
-        lines += [f"<details><summary>{title}</summary>\n\n{shown}\n\n</details>", ""]
+        names += one.get("tests", [])
+        wanted = one["wanted"] if one["level"] == "beyond" else one["wanted"].replace("<", "&lt;")
+        lines += [f"> **{one['level']}**: {wanted}", ""]
+        lines += [one["done"] if "done" in one else f"**Not done.** {one['not_done']}", ""]
+        if names:
+            shown = "\n".join(f"- `{name}`" for name in names)
+            title = f"{len(names)} {'test' if len(names) == 1 else 'tests'}"
+            lines += [f"<details><summary>{title}</summary>\n\n{shown}\n\n</details>", ""]
     return "\n".join(lines)
 
 
@@ -282,6 +288,10 @@ def _rst(text: str) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", text.replace("\b", "")).replace("|", "\\|").strip()
 
 
+def _names(words: Sequence[str]) -> str:
+    return ", ".join(f"`{each}`".replace("|", "\\|") for each in words)
+
+
 def _table(rows: list[tuple[str, str]], head: str = "option") -> Iterator[str]:
     if rows:
         yield from (f"| {head} | |", "|---|---|")
@@ -325,8 +335,43 @@ def _begin(_: Sphinx) -> None:
     subprocess.run(words, check=True, capture_output=True, timeout=600)
 
 
+def _signature(_: Sphinx, what: str, __: str, one: Any, *___: object) -> tuple[str, None] | None:
+    """Show no arguments of a class that nobody can construct: typing gives Protocols ``(*args, **kwargs)``."""
+    return ("", None) if what == "class" and getattr(one, "_is_protocol", False) else None
+
+
+def _as_written() -> tuple[Callable[..., None], Callable[..., None]]:
+    """Keep the docstring of a constant as it is: napoleon takes what stands before a colon for its type."""
+    kept: dict[str, list[str]] = {}
+
+    def before(_: Sphinx, what: str, name: str, *others: Any) -> None:
+        if what in {"data", "attribute"}:
+            kept[name] = list(others[-1])
+
+    def after(_: Sphinx, __: str, name: str, *others: Any) -> None:
+        if name in kept:
+            others[-1][:] = kept.pop(name)
+
+    return before, after
+
+
+def _without_object(_: Sphinx, tree: Any) -> None:
+    """Take out the lines that say that a class is an object."""
+
+    def is_one(node: Any) -> bool:
+        return bool(node.tagname == "paragraph" and node.astext() == "Bases: object")
+
+    for one in list(tree.findall(is_one)):
+        one.parent.remove(one)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx."""
     app.connect("builder-inited", _begin)
     app.connect("source-read", _read)
+    app.connect("autodoc-process-signature", _signature)
+    before, after = _as_written()
+    app.connect("autodoc-process-docstring", before, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-docstring", after, priority=600)
+    app.connect("doctree-read", _without_object)
     return {"parallel_read_safe": True}
