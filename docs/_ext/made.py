@@ -33,6 +33,8 @@ NO_ERRORS_IN = re.compile(r"\.(__main__|worker\.child|testing|migrations|templat
 """Programs, and what only runs within another program."""
 
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+CORE = "gre-core"
+NEWS = {"removal": "Gone or changed", "feature": "New", "bugfix": "Mended", "doc": "Documentation"}
 PACKAGES = ("gre_core", *(name.replace("-", "_") for name in PLUGINS))
 
 
@@ -160,7 +162,8 @@ def _gre() -> Iterator[str]:
             names = _names([*one.opts, *one.secondary_opts])
             if getattr(one, "param_type_name", "") == "argument":
                 names = _names([one.metavar or one.name.upper()])
-            rows.append((names, _rst(getattr(one, "help", "") or "")))
+            text = _rst(getattr(one, "help", "") or "")
+            rows.append((names, f"{text} Or `{one.envvar}`." if one.envvar else text))
         yield from _table(rows)
 
 
@@ -251,6 +254,20 @@ def screen(command: str) -> str:
     return f"```console\n$ {command}\n{text}\n```"
 
 
+def news(_: str) -> str:
+    """What comes with the next version of each package: its fragments, by kind."""
+    lines: list[str] = []
+    for name in (CORE, *PLUGINS):
+        fragments = {kind: sorted((ROOT / ".changes" / name).glob(f"*.{kind}.md")) for kind in NEWS}
+        if any(fragments.values()):
+            lines += ["", f"## {name}, not released yet", ""]
+        for kind, heading in NEWS.items():
+            if fragments[kind]:
+                lines += ["", f"### {heading}", ""]
+                lines += [f"- {' '.join(path.read_text('utf-8').split())}" for path in fragments[kind]]
+    return "\n".join(lines)
+
+
 def face(_: str) -> str:
     """The names of ``gre_core`` itself, with what each is."""
     import gre_core
@@ -266,7 +283,7 @@ def module(name: str) -> str:
 
 MAKERS: dict[str, Callable[[str], str]] = {
     each.__name__: each
-    for each in (errors, options, section, readme, directory, proofs, screen, face, module)
+    for each in (errors, options, section, readme, directory, proofs, screen, news, face, module)
 }
 
 
