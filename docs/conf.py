@@ -15,7 +15,7 @@ release = version = version_of("gre-core")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "made"]
 exclude_patterns = ["_build", "_ext"]
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
@@ -23,7 +23,6 @@ autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
-smartquotes_action = "qe"  # no dashes: "--json" is an option
 toc_object_entries_show_parents = "hide"
 
 napoleon_custom_sections = [("Result", "returns_style")]  # as our docstrings call it

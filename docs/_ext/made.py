@@ -170,7 +170,7 @@ def _gre() -> Iterator[str]:
 def _gateway() -> Iterator[str]:
     for words, parser in gateway_parsers().items():
         about, _, examples = (parser.description or "").partition("\nexamples:\n")
-        yield from ("", f"## `{words}`", "", about.strip(), "")
+        yield from ("", f"## `{words}`", "", _rst(about), "")
         if examples:
             yield from ("```console", *(f"$ {line.strip()}" for line in examples.splitlines()), "```", "")
         rows = []
@@ -302,11 +302,12 @@ def _first_paragraph(text: str | None) -> str:
 def _rst(text: str) -> str:
     """Docstrings and help in Markdown: double backticks, line breaks, roles."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.replace("``", "`"))
+    text = re.sub(r"(?<![`\w-])(--[a-z][\w-]*)(?!`)", r"`\1`", text)  # two dashes would become one
     return re.sub(r"(?<!\n)\n(?!\n)", " ", text.replace("\b", "")).replace("|", "\\|").strip()
 
 
 def _names(words: Sequence[str]) -> str:
-    return ", ".join(f"`{each}`".replace("|", "\\|") for each in words)
+    return ", ".join(f"`{each}`{{.option}}".replace("|", "\\|") for each in words)
 
 
 def _table(rows: list[tuple[str, str]], head: str = "option") -> Iterator[str]:
