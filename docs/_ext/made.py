@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sphinx.application import Sphinx
 
@@ -33,6 +33,8 @@ NO_ERRORS_IN = re.compile(r"\.(__main__|worker\.child|testing|migrations|templat
 """Programs, and what only runs within another program."""
 
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+CORE = "gre-core"
+NEWS = {"removal": "Gone or changed", "feature": "New", "bugfix": "Mended", "doc": "Documentation"}
 PACKAGES = ("gre_core", *(name.replace("-", "_") for name in PLUGINS))
 
 
@@ -116,11 +118,11 @@ def requirements() -> list[dict[str, Any]]:
 
 
 def spec_tests() -> dict[str, list[str]]:
-    """Give the tests of ``tests/spec`` by the requirement in their names (``D1``)."""
+    """Give the tests of ``tests/spec``, as file::name, by the requirement in their names (``D1``)."""
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "tests" / "spec").glob("test_*.py")):
         for name, key in re.findall(r"^def (test_([A-Z]\d)_\w+)", path.read_text("utf-8"), re.MULTILINE):
-            found.setdefault(key, []).append(name)
+            found.setdefault(key, []).append(f"tests/spec/{path.name}::{name}")
     return found
 
 
@@ -157,26 +159,30 @@ def _gre() -> Iterator[str]:
         yield from ("", f"## `{words}`", "", _rst(command.help or ""), "")
         rows = []
         for one in command.params:
-            names = ", ".join(f"`{each}`" for each in [*one.opts, *one.secondary_opts])
+            names = _names([*one.opts, *one.secondary_opts])
             if getattr(one, "param_type_name", "") == "argument":
-                names = f"`{one.metavar or one.name.upper()}`"
-            rows.append((names, _rst(getattr(one, "help", "") or "")))
+                names = _names([one.metavar or one.name.upper()])
+            text = _rst(getattr(one, "help", "") or "")
+            rows.append((names, f"{text} Or `{one.envvar}`." if one.envvar else text))
         yield from _table(rows)
 
 
 def _gateway() -> Iterator[str]:
     for words, parser in gateway_parsers().items():
         about, _, examples = (parser.description or "").partition("\nexamples:\n")
-        yield from ("", f"## `{words}`", "", about.strip(), "")
+        yield from ("", f"## `{words}`", "", _rst(about), "")
         if examples:
             yield from ("```console", *(f"$ {line.strip()}" for line in examples.splitlines()), "```", "")
         rows = []
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
                 continue
-            names = ", ".join(f"`{each}`" for each in action.option_strings)
-            metavar = str(action.metavar or action.dest)
-            rows.append((names or f"`{metavar}`", action.help or ""))
+            rows.append(
+                (
+                    _names(action.option_strings or [str(action.metavar or action.dest)]),
+                    _rst(action.help or ""),
+                )
+            )
         yield from _table(rows)
 
 
@@ -219,11 +225,14 @@ def proofs(source: str) -> str:
             topic = one["section"]
             lines += ["", f"### {topic}", ""]
         names = [name for key in one.get("spec", []) for name in tests[key]]
-        names += [each.partition("::")[2] for each in one.get("tests", [])]
-        shown = "\n".join(f"- `{name.removeprefix('test_')}`" for name in names)
-        lines += [f"**{one['level']}**: {one['wanted']}", "", one["done"], ""]
-        title = f"{len(names)} {'test' if len(names) == 1 else 'tests'}"
-        lines += [f"<details><summary>{title}</summary>\n\n{shown}\n\n</details>", ""]
+        names += one.get("tests", [])
+        wanted = one["wanted"] if one["level"] == "beyond" else one["wanted"].replace("<", "&lt;")
+        lines += [f"> **{one['level']}**: {wanted}", ""]
+        lines += [one["done"] if "done" in one else f"**Not done.** {one['not_done']}", ""]
+        if names:
+            shown = "\n".join(f"- `{name}`" for name in names)
+            title = f"{len(names)} {'test' if len(names) == 1 else 'tests'}"
+            lines += [f"<details><summary>{title}</summary>\n\n{shown}\n\n</details>", ""]
     return "\n".join(lines)
 
 
@@ -245,6 +254,20 @@ def screen(command: str) -> str:
     return f"```console\n$ {command}\n{text}\n```"
 
 
+def news(_: str) -> str:
+    """What comes with the next version of each package: its fragments, by kind."""
+    lines: list[str] = []
+    for name in (CORE, *PLUGINS):
+        fragments = {kind: sorted((ROOT / ".changes" / name).glob(f"*.{kind}.md")) for kind in NEWS}
+        if any(fragments.values()):
+            lines += ["", f"## {name}, not released yet", ""]
+        for kind, heading in NEWS.items():
+            if fragments[kind]:
+                lines += ["", f"### {heading}", ""]
+                lines += [f"- {' '.join(path.read_text('utf-8').split())}" for path in fragments[kind]]
+    return "\n".join(lines)
+
+
 def face(_: str) -> str:
     """The names of ``gre_core`` itself, with what each is."""
     import gre_core
@@ -260,7 +283,7 @@ def module(name: str) -> str:
 
 MAKERS: dict[str, Callable[[str], str]] = {
     each.__name__: each
-    for each in (errors, options, section, readme, directory, proofs, screen, face, module)
+    for each in (errors, options, section, readme, directory, proofs, screen, news, face, module)
 }
 
 
@@ -279,7 +302,12 @@ def _first_paragraph(text: str | None) -> str:
 def _rst(text: str) -> str:
     """Docstrings and help in Markdown: double backticks, line breaks, roles."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.replace("``", "`"))
+    text = re.sub(r"(?<![`\w-])(--[a-z][\w-]*)(?!`)", r"`\1`", text)  # two dashes would become one
     return re.sub(r"(?<!\n)\n(?!\n)", " ", text.replace("\b", "")).replace("|", "\\|").strip()
+
+
+def _names(words: Sequence[str]) -> str:
+    return ", ".join(f"`{each}`{{.option}}".replace("|", "\\|") for each in words)
 
 
 def _table(rows: list[tuple[str, str]], head: str = "option") -> Iterator[str]:
@@ -325,8 +353,43 @@ def _begin(_: Sphinx) -> None:
     subprocess.run(words, check=True, capture_output=True, timeout=600)
 
 
+def _signature(_: Sphinx, what: str, __: str, one: Any, *___: object) -> tuple[str, None] | None:
+    """Show no arguments of a class that nobody can construct: typing gives Protocols ``(*args, **kwargs)``."""
+    return ("", None) if what == "class" and getattr(one, "_is_protocol", False) else None
+
+
+def _as_written() -> tuple[Callable[..., None], Callable[..., None]]:
+    """Keep the docstring of a constant as it is: napoleon takes what stands before a colon for its type."""
+    kept: dict[str, list[str]] = {}
+
+    def before(_: Sphinx, what: str, name: str, *others: Any) -> None:
+        if what in {"data", "attribute"}:
+            kept[name] = list(others[-1])
+
+    def after(_: Sphinx, __: str, name: str, *others: Any) -> None:
+        if name in kept:
+            others[-1][:] = kept.pop(name)
+
+    return before, after
+
+
+def _without_object(_: Sphinx, tree: Any) -> None:
+    """Take out the lines that say that a class is an object."""
+
+    def is_one(node: Any) -> bool:
+        return bool(node.tagname == "paragraph" and node.astext() == "Bases: object")
+
+    for one in list(tree.findall(is_one)):
+        one.parent.remove(one)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx."""
     app.connect("builder-inited", _begin)
     app.connect("source-read", _read)
+    app.connect("autodoc-process-signature", _signature)
+    before, after = _as_written()
+    app.connect("autodoc-process-docstring", before, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-docstring", after, priority=600)
+    app.connect("doctree-read", _without_object)
     return {"parallel_read_safe": True}

@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -129,7 +130,100 @@ def test_every_option_of_the_gateway_has_a_text() -> None:
                 assert "--help" in action.option_strings or f"`{action.option_strings[-1]}`" in page
 
 
+def test_every_argument_has_a_text() -> None:
+    for words, parser in made.gateway_parsers().items():
+        for action in parser._actions:
+            assert action.help or action.metavar in {"COMMAND", "ACTION"}, f"{words} {action.dest}"
+
+
+def gre_lines() -> list[tuple[str, list[str]]]:
+    """Give every call of ``gre`` in a block for a shell, with its place."""
+    found = []
+    for page in [*pages(), ROOT / "README.md", *ROOT.glob("plugins/*/README.md")]:
+        for block in re.findall(
+            r"^```(?:console|sh)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            for line in block.replace("\\\n", " ").splitlines():
+                call = re.match(r"(?:\$ )?gre ([^|<>]*)", line)
+                if call:
+                    found.append((f"{page.relative_to(ROOT)}: {line}", shlex.split(call[1], comments=True)))
+    return found
+
+
+def test_every_call_of_gre_on_the_pages_can_be_typed() -> None:
+    import click
+
+    known = made.gre_commands()
+    found = gre_lines()
+    assert len(found) >= 20
+    for place, words in found:
+        command = "gre"
+        while words and f"{command} {words[0]}" in known:
+            command = f"{command} {words.pop(0)}"
+        context = click.Context(known[command], info_name=command)
+        try:
+            known[command].make_parser(context).parse_args(list(words))
+        except click.ClickException as error:
+            pytest.fail(f"{place}: {error.format_message()}")
+        assert command != "gre" or words == ["--version"], place
+
+
+# -- configuration, environment ----------------------------------------------------------------------
+
+
+def test_every_key_of_the_gateways_configuration_is_in_its_table(tmp_path: Path) -> None:
+    from gre_gateway_email.config.loading import read
+
+    file = tmp_path / "gateway.toml"
+    file.write_text('[xmpp]\ndomain = "m.example"\nsecret = "s"\n[users]\n"a@b.example" = "a@x.example"\n')
+    page = made.made((DOCS / "reference" / "configuration.md").read_text("utf-8"))
+    told: dict[str, str] = {}
+    table = ""
+    for name, keys, meaning in re.findall(
+        r"^\| (?:`\[(\w+)\]`)? ?\| (.*?) \| .*? ?\| ?(.*) \|$", page, re.MULTILINE
+    ):
+        table = name or table
+        assert meaning, f"[{table}] {keys} says nothing"
+        told |= {f"{table}.{key}": meaning for key in re.findall(r"`(\w+)`", keys)}
+    known = {f"{key.table}.{key.name}" for key in read(file, {})[1].keys.values() if key.table != "users"}
+    assert len(known) > 40
+    assert known - set(told) == set(), "write it into the README of gre-gateway-email"
+
+
+def test_every_key_of_the_configuration_of_gre_is_shown() -> None:
+    from gre_cli.settings import _KEYS
+
+    page = made.section("gre-cli A real account")
+    shown: dict[str, str] = dict(re.findall(r"^\[(\w+)\]\n(.*?)(?=^\[|^```)", page, re.MULTILINE | re.DOTALL))
+    assert set(shown) == set(_KEYS)
+    for table, keys in _KEYS.items():
+        for key in keys:
+            assert re.search(rf"\b{key} = ", shown[table]), f"[{table}] {key}"
+
+
+def test_every_variable_of_the_environment_stands_on_a_page() -> None:
+    pages = "\n".join((ROOT / "plugins" / name / "README.md").read_text("utf-8") for name in made.PLUGINS)
+    for path in [*ROOT.glob("gre_core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
+        if "testing" not in path.parts and "template" not in path.parts:
+            for name in re.findall(r"[\"']\b(GRE_[A-Z_]+[A-Z])\b", path.read_text("utf-8")):
+                assert f"`{name}" in pages, f"{path.relative_to(ROOT)}: {name}"
+
+
+def test_every_wish_for_a_plugin_stands_on_its_page() -> None:
+    from gre_cli.settings import _OPTIONS
+
+    pages = "\n".join((ROOT / "plugins" / name / "README.md").read_text("utf-8") for name in made.PLUGINS)
+    assert all(f'"{option}"' in pages for option in _OPTIONS.values())
+
+
 # -- requirements ------------------------------------------------------------------------------------
+
+
+def names_in(path: Path) -> set[str]:
+    """Give the names of the tests of a file, those within classes too."""
+    tree = ast.parse(path.read_text("utf-8"))
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds) and node.name.startswith("test_")}
 
 
 def test_every_requirement_names_tests_that_exist() -> None:
@@ -138,19 +232,24 @@ def test_every_requirement_names_tests_that_exist() -> None:
     assert named - set(known) == set(), "requirements without a test"
     assert set(known) - named == set(), "name the requirement in docs/explanation/requirements.toml"
     for one in made.requirements():
-        assert one["source"] in {"gre", "mime", "openpgp"}
-        assert one.get("spec") or one.get("tests"), one["wanted"]
+        assert one["source"] in {"gre", "mime", "openpgp", "ox"}
+        assert ("done" in one) != ("not_done" in one), one["wanted"]
+        assert "not_done" in one or one.get("spec") or one.get("tests"), one["wanted"]
         for test in one.get("tests", []):
             path, _, name = test.partition("::")
-            assert re.search(rf"def {name}\(", (ROOT / path).read_text("utf-8")), test
+            assert (ROOT / path).is_file(), test
+            assert name in names_in(ROOT / path), test
 
 
 def test_all_specifications_are_shown_with_their_tests() -> None:
     page = made.made((DOCS / "explanation" / "specifications.md").read_text("utf-8"))
     for names in made.spec_tests().values():
         for name in names:
-            assert f"`{name.removeprefix('test_')}`" in page
-    assert all(one["wanted"] in page for one in made.requirements())
+            assert f"`{name}`" in page
+    for one in made.requirements():
+        assert one["wanted"] in page.replace("&lt;", "<")
+        assert one.get("done", one.get("not_done")) in page
+        assert all(f"`{name}`" in page for name in one.get("tests", []))
 
 
 # -- pages -------------------------------------------------------------------------------------------

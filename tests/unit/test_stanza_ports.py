@@ -62,6 +62,15 @@ def test_items_are_read_newest_last() -> None:
     assert 'max_items="5"' in script.asked[0][2]
 
 
+def test_nodes_tell_of_changes_without_content() -> None:
+    script = Script()
+    run(StanzaPubSub(script).publish("n", "1", Element("a"), access_model="open"))
+    options = fromstring(script.asked[0][2]).iter("{jabber:x:data}field")
+    asked = {field.get("var"): field.findtext("{jabber:x:data}value") for field in options}
+    assert asked["pubsub#deliver_payloads"] == "false"
+    assert asked["pubsub#send_last_published_item"] == "never"
+
+
 def error(condition: str) -> PeerError:
     return PeerError("No.", condition=condition)
 

@@ -103,22 +103,26 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     listing.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many (100)")
     _shown(listing)
     show = _command(actions, "show", "all about one message but its content")
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", metavar="ID", help="as `queue list` shows it")
     _shown(show)
     for name, text in (("replay", "let dead letters be tried again"), ("drop", "remove dead letters")):
         action = _command(actions, name, text)
-        action.add_argument("ids", nargs="*", metavar="ID")
+        action.add_argument("ids", nargs="*", metavar="ID", help="as `queue list` shows them")
         action.add_argument("--all-dead", action="store_true", help="all dead letters")
 
     database = _command(
         commands, "database", "back up, restore or move what is stored", _DATABASE, config=_default()
     )
     actions = database.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in (
-        ("backup", "write all of an SQLite database into a new file; the gateway may run"),
-        ("restore", "put a backup in the place of the SQLite database; the gateway must not run"),
+    for name, text, file in (
+        ("backup", "write all of an SQLite database into a new file; the gateway may run", "the new file"),
+        (
+            "restore",
+            "put a backup in the place of the SQLite database; the gateway must not run",
+            "the backup",
+        ),
     ):
-        _command(actions, name, text).add_argument("file", type=Path, metavar="FILE")
+        _command(actions, name, text).add_argument("file", type=Path, metavar="FILE", help=file)
     moving = _command(actions, "move", "copy everything to another, empty database; the gateway must not run")
     moving.add_argument("target", metavar="URL-OR-FILE", help="its URL, or a file with the URL")
 
@@ -133,14 +137,19 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     listing = _command(actions, "list", "all users")
     _json(listing)
     add = _command(actions, "add", "add a user, or addresses of one")
-    add.add_argument("jid", metavar="JID")
-    add.add_argument("addresses", metavar="ADDRESS", nargs="+")
+    add.add_argument("jid", metavar="JID", help="bare JID of the user")
+    add.add_argument(
+        "addresses",
+        metavar="ADDRESS",
+        nargs="+",
+        help="mail addresses; mails of the user come from the first",
+    )
     for name, text in (
         ("remove", "end a registration; messages and keys stay until `forget`"),
         ("block", "let a user send and receive nothing"),
         ("unblock", "end that"),
     ):
-        _command(actions, name, text).add_argument("jid", metavar="JID")
+        _command(actions, name, text).add_argument("jid", metavar="JID", help="bare JID of the user")
     return parser.parse_args(arguments)
 
 
@@ -179,7 +188,7 @@ def _command(
     command = commands.add_parser(
         name,
         help=text,
-        description=description or text.capitalize() + ".",
+        description=description or f"{text[0].upper()}{text[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if config is not None:
@@ -194,7 +203,7 @@ def _default() -> Path:
 
 
 def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="for programs")
+    command.add_argument("--json", action="store_true", help="write JSON, for programs")
 
 
 def _shown(command: argparse.ArgumentParser) -> None:
