@@ -107,8 +107,7 @@ def test_every_option_of_gre_has_a_text() -> None:
     for words, command in commands.items():
         assert command.help, words
         for one in command.params:
-            if one.param_type_name == "option":
-                assert one.help, f"{words} {one.opts}"
+            assert one.help, f"{words} {one.opts or one.name}"
     page = made.options("gre")
     assert all(
         f"`{option}`" in page

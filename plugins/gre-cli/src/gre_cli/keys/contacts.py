@@ -157,7 +157,16 @@ async def pin(
     output: Output,
     settings: Settings,
     to: To,
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="With one public key, armored or not.",
+        ),
+    ],
 ) -> Exit:
     """Use the public key in a file for a contact, and no other."""
     if file.stat().st_size > _MAX_KEY:

@@ -83,7 +83,16 @@ async def make(
 async def import_(
     output: Output,
     settings: Settings,
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="With one secret key, armored or not.",
+        ),
+    ],
 ) -> Exit:
     """Take a secret key of another program.
 
