@@ -2,11 +2,13 @@
 
 ``python tests/abi/promise.py FOLDER`` writes them as stubs, without bodies, docstrings and private names. The promise of
 the last release is kept in tests/abi/kept: write it anew with a release, after ``nox -s abi`` found nothing broken.
+The switches of the conformance suites, which stand in many modules, go into switches.json.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from pathlib import Path
 
@@ -32,6 +34,30 @@ MODULES = {
 """Where the modules that authors of plugins may use are."""
 
 
+SWITCHES = "switches.json"
+
+
+def switches() -> dict[str, dict[str, bool | None]]:
+    """Give the attributes that heirs of the suites may set, with the default of those that are on or off."""
+    from gre_core.testing import conformance
+
+    suites = {
+        name: getattr(conformance, name) for name in conformance.__all__ if name.endswith("Conformance")
+    }
+    found: dict[str, dict[str, bool | None]] = {}
+    for name, suite in suites.items():
+        names = {
+            each
+            for base in suite.__mro__
+            for each, annotation in getattr(base, "__annotations__", {}).items()
+            if _is_public(each) and "ClassVar" in str(annotation)
+        }
+        values = {each: getattr(suite, each, None) for each in sorted(names)}
+        if values:
+            found[name] = {each: value if isinstance(value, bool) else None for each, value in values.items()}
+    return found
+
+
 def promise(source: str) -> str:
     """Give the stub of a module."""
     tree = ast.parse(source)
@@ -54,6 +80,7 @@ def write(folder: Path, suffix: str = ".pyi") -> None:
             above.touch()
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
+    (folder / SWITCHES).write_text(json.dumps(switches(), indent=2) + "\n", "utf-8")
 
 
 def _kept(body: list[ast.stmt]) -> list[ast.stmt]:

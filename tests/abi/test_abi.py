@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -47,7 +49,10 @@ def breakages(before: Path, after: Path) -> list[str]:
 
 
 def shapes(folder: Path) -> dict[str, object]:
-    """What griffe does not look at: the members of each Protocol (one more would break who implements it), and values."""
+    """What griffe does not look at.
+
+    The members of each Protocol (one more would break who implements it), which functions are coroutines, and values.
+    """
     found: dict[str, object] = {}
     for path in folder.rglob("*.pyi"):
         module = ".".join(path.relative_to(folder).with_suffix("").parts)
@@ -67,7 +72,19 @@ def shapes(folder: Path) -> dict[str, object]:
                         | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value))
                     ):
                         found[f"{place}.{name}"] = value
+                    case ast.AsyncFunctionDef(name=name):
+                        found[f"{place}.{name}"] = "a coroutine"
+                    case ast.FunctionDef(name=name):
+                        found.setdefault(f"{place}.{name}", "a function")
+                    case _:
+                        pass
     return found
+
+
+def switches(folder: Path) -> set[tuple[str, str, bool | None]]:
+    """What heirs of the conformance suites may set: (suite, attribute, default when it is on or off)."""
+    suites = json.loads((folder / "switches.json").read_text("utf-8"))
+    return {(suite, name, value) for suite, names in suites.items() for name, value in names.items()}
 
 
 def test_nothing_that_was_promised_is_broken(today: Path) -> None:
@@ -76,6 +93,8 @@ def test_nothing_that_was_promised_is_broken(today: Path) -> None:
     assert {"gre_core.api.Formatter", "gre_core.api.Encrypter", "gre_core.ports.Store"} <= set(kept)
     assert kept["gre_core.api.ENTRY_POINT_GROUP"] == "gre.v1"
     assert {name: now.get(name) for name in kept} == kept
+    assert ("FormatterConformance", "html", True) in switches(KEPT)
+    assert switches(KEPT) - switches(today) == set()
 
 
 MUTANTS = {
@@ -93,6 +112,15 @@ MUTANTS = {
     ),
     "an error has another base": ("errors", "class ParseFailed(OpenError)", "class ParseFailed(Exception)"),
     "a hook is gone": ("hookspecs", "def gre_data_fields", "def gre_fields"),
+    "a public name is gone": ("namespaces", "def package_for(", "def _package_for("),
+    "a parameter is renamed": ("namespaces", "def formatter(name: str", "def formatter(title: str"),
+    "a parameter has no default any more": ("namespaces", "version: int=0)", "version: int)"),
+    "a default is another": ("namespaces", "version: int=0)", "version: int=1)"),
+    "fields change places": (
+        "model",
+        "    jid: str\n    legacy_id: str\n",
+        "    legacy_id: str\n    jid: str\n",
+    ),
     "a verdict is gone": ("model", "    REFLECTED = 'reflected'\n", ""),
 }
 
@@ -113,8 +141,9 @@ def test_what_breaks_a_promise_is_noticed(name: str, today: Path, tmp_path: Path
     [
         ("class Formatter(Protocol):\n", "class Formatter(Protocol):\n\n    def more(self): ...\n"),
         ("'gre.v1'", "'gre.v2'"),
+        ("    async def fields(", "    def fields("),
     ],
-    ids=["a further method of a protocol", "another group"],
+    ids=["a further method of a protocol", "another group", "no coroutine any more"],
 )
 def test_what_griffe_does_not_look_at_is_noticed(
     before: str, after: str, today: Path, tmp_path: Path
@@ -156,6 +185,14 @@ read = plugins.formatter(namespaces[0]).parse(opened.payload, reading)
 assert (read.text, read.subject, opened.verdict.signature) == ("Wherefore", "Balcony", Signature.GOOD)
 print("works", *(plugin.version for plugin in plugins.loaded))
 """
+
+
+def test_the_kept_packages_are_those_of_then() -> None:
+    told = (HERE / "wheels" / "README.md").read_text("utf-8")
+    for wheel in WHEELS:
+        content = wheel.read_bytes()
+        assert len(content) < 20_000
+        assert f"| `{wheel.name}` | `{hashlib.sha256(content).hexdigest()}` |" in told
 
 
 def test_packages_that_were_built_against_the_first_version_work(tmp_path: Path) -> None:
