@@ -132,12 +132,8 @@ class Trap:
 
     def set_up(self) -> None:
         """Watch all commits of this process."""
-        from sqlalchemy.engine.default import DefaultDialect
-
         signal.signal(signal.SIGUSR2, self._arm)
-        dialect: Any = DefaultDialect
-        commit = dialect.do_commit
-        dialect.do_commit = lambda this, connection: self._around(lambda: commit(this, connection))
+        self._watch_postgresql()
 
         trap, connect = self, sqlite3.connect
 
@@ -152,15 +148,34 @@ class Trap:
 
         sqlite3.connect = sqlite3.dbapi2.connect = connect_
 
+    def _watch_postgresql(self) -> None:
+        from asyncpg import Connection
+
+        execute, trap = Connection.execute, self
+
+        async def execute_(connection: Any, query: str, *arguments: Any, **named: Any) -> str:
+            here = query == "COMMIT" and trap._before()
+            status: str = await execute(connection, query, *arguments, **named)
+            if here:
+                _die()
+            return status
+
+        Connection.execute = execute_
+
     def _around(self, commit: Callable[[], None]) -> None:
+        here = self._before()
+        commit()
+        if here:
+            _die()
+
+    def _before(self) -> bool:
+        """Die now, or soon; tell whether to die after the commit."""
         here = self._is_here()
         if here and self._where == "before":
             _die()
         if here and self._where == "within":
             threading.Timer(self._delay, _die).start()
-        commit()
-        if here:
-            _die()
+        return here
 
     def _arm(self, *_arguments: object) -> None:
         wish = json.loads(self._path.read_text())

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import bindparam, event, literal_column, select, update
+from sqlalchemy import event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from gre_core.errors import StoreError
 from gre_gateway_email.store.claim import SETTINGS, FileClaim, SessionClaim
 from gre_gateway_email.store.failures import CommitUnknown, is_away, is_passing, told
-from gre_gateway_email.store.prepared import Prepared
+from gre_gateway_email.store.postgresql_session import LostInCommit, PostgresqlSession
 from gre_gateway_email.store.schema import versions
 from gre_gateway_email.store.sqlite_thread import SqliteThread
 
@@ -48,11 +48,6 @@ _READERS: Final = 3
 _OPTIONS: Final = {"host", "port", "ssl", "passfile"}
 """What may stand behind the ? of a URL of PostgreSQL: ``host`` may be the folder of its socket."""
 
-_MARK: Final = Prepared(
-    lambda: (
-        update(versions).where(versions.c.name == literal_column("'commit'")).values(number=bindparam("mark"))
-    )
-)
 _MARKED: Final = select(versions.c.number).where(versions.c.name == "commit").with_for_update()
 """Waits for a transaction that is still being committed."""
 
@@ -91,17 +86,23 @@ class Database:
         self._watch: asyncio.Task[None] | None = None
         self._thread: SqliteThread | None = None
         self._writing: AsyncEngine | None = None
+        self._session: PostgresqlSession | None = None
         if self.is_sqlite:
             self._thread = SqliteThread(self._url, _set_up_sqlite)
             if taken is not None:
                 self._file = FileClaim(Path(str(self._url.database)))
         else:
-            self._writing = self._engine(1, {} if taken is None else SETTINGS)
+            # Transactions begin and end in the session, not in SQLAlchemy.
+            settings = {} if taken is None else SETTINGS
+            self._writing = self._engine(1, settings, isolation_level="AUTOCOMMIT")
+            self._session = PostgresqlSession(self._writing)
             if taken is not None:
                 claim = SessionClaim(self.name, taken)
                 claim.guard(self._writing)
                 self._watch = asyncio.get_running_loop().create_task(claim.watch(self._check))
         self._reading = self._engine(_READERS, {}, isolation_level="AUTOCOMMIT")
+        dbapi: Any = self._reading.dialect.dbapi
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, dbapi.Error)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Read with a connection of its own; each statement sees what was committed before it.
@@ -116,7 +117,7 @@ class Database:
 
         try:
             return await self._persist(once)
-        except SQLAlchemyError as error:
+        except self._errors as error:
             raise told(error, self.name) from None
 
     @asynccontextmanager
@@ -167,22 +168,13 @@ class Database:
     async def _transaction(self, work: Callable[[Connection], T], mark: int | None) -> T:
         if self._thread is not None:
             return await self._thread.transaction(work)
-        assert self._writing is not None
-        async with self._writing.connect() as connection:
-            transaction = await connection.begin()
-            if mark is not None:
-                await _watched(connection, lambda sync: _MARK.run_all(sync, [{"mark": mark}]))
-            result = await _watched(connection, work)
-            try:
-                await transaction.commit()
-            except (SQLAlchemyError, OSError) as error:
-                if mark is None or not is_away(error):
-                    raise
-                await connection.invalidate()
-            else:
+        assert self._session is not None
+        try:
+            return await self._session.transaction(work, mark)
+        except LostInCommit as lost:
+            if mark is not None and await self._is_marked(mark):
+                result: T = lost.result
                 return result
-        if await self._is_marked(mark):
-            return result
         raise ConnectionResetError("lost before COMMIT")
 
     async def _is_marked(self, mark: int) -> bool:

@@ -2,11 +2,12 @@
 
 What SQLAlchemy does at each execution of a statement, for its cache, its lists and its result, costs more than what the
 database does for a small message. Here a statement is compiled at its first use, for each number of values in its
-lists; later executions hand its text and the values on.
+lists; later executions hand its text and the values to the driver. So errors are those of the driver, too.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam
@@ -32,7 +33,7 @@ class _Compiled(NamedTuple):
 
 
 class Prepared:
-    """A statement that gives rows (:meth:`run`), or is executed for rows (:meth:`run_all`).
+    """A statement that gives rows (:meth:`run`), is executed for rows (:meth:`run_all`), or both (:meth:`run_each`).
 
     Rows hold what the driver gives, unconverted.
 
@@ -55,12 +56,28 @@ class Prepared:
             sizes.append(len(members))
             values.update((f"{name}_{place}", member) for place, member in enumerate(members))
         compiled = self._of(connection.dialect, tuple(sizes))
-        return connection.exec_driver_sql(compiled.text, compiled.row(values)).all()
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.execute(compiled.text, compiled.row(values))
+            return cursor.fetchall()
 
     def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute it once for each of one or more rows; for a statement without lists."""
         compiled = self._of(connection.dialect, ())
-        connection.exec_driver_sql(compiled.text, [compiled.row(row) for row in rows])
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.executemany(compiled.text, [compiled.row(row) for row in rows])
+
+    def run_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """Execute it once for each of one or more rows, all in one round trip; give the rows of all executions.
+
+        For a statement without lists, within a transaction.
+        """
+        compiled = self._of(connection.dialect, ())
+        values = [compiled.row(row) for row in rows]
+        driver: Any = connection.connection.dbapi_connection
+        if connection.dialect.name == "sqlite":
+            return [found for row in values for found in driver.execute(compiled.text, row)]
+        found: Sequence[Any] = driver.run_async(lambda raw: raw.fetchmany(compiled.text, values))
+        return found
 
     def _of(self, dialect: Dialect, sizes: tuple[int, ...]) -> _Compiled:
         compiled = self._compiled.get((dialect.name, sizes))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import bindparam
 
@@ -13,8 +13,9 @@ from gre_gateway_email.store.schema import relayed
 from gre_gateway_email.store.statements import padded, some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
 _KEEP: Final = {
@@ -32,6 +33,26 @@ _OLD: Final = delete(relayed).where(
 )
 _OF_USER: Final = select(relayed.c.hash).where(relayed.c.user_hash == bindparam("user")).limit(_SLICE)
 _DROP: Final = delete(relayed).where(relayed.c.hash.in_(some("hashes")))
+
+
+def insert_unless_known(table: Table, name: str) -> Mapping[str, Prepared]:
+    """Make the statement that inserts a row unless the table has one of its name, or its ``hash`` is kept; by dialect.
+
+    It gives the names of the rows that were inserted. Nearly all are new: nothing has to be asked before.
+
+    Arguments:
+        table: into which.
+        name: of a unique column.
+    """
+    values = select(*(bindparam(column.name, type_=column.type) for column in table.c)).where(
+        ~exists().where(relayed.c.hash == bindparam("hash", type_=relayed.c.hash.type))
+    )
+
+    def prepared(insert: Any) -> Prepared:
+        statement = insert(table).from_select(table.c.keys(), values)
+        return Prepared(lambda: statement.on_conflict_do_nothing(index_elements=[name]).returning(table.c[name]))
+
+    return {"sqlite": prepared(sqlite.insert), "postgresql": prepared(postgresql.insert)}
 
 
 def remember(connection: Connection, now: float, pairs: Iterable[tuple[bytes, bytes]]) -> None:
