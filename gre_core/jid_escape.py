@@ -29,6 +29,7 @@ MAX_LOCALPART: Final = 1023
 """Longest localpart, in bytes of UTF-8 (RFC 7622, section 3.3)."""
 
 
+@lru_cache(maxsize=1024)
 def escape(legacy_id: str) -> str:
     """Make a localpart of a legacy identifier (XEP-0106, section 4.2).
 
@@ -51,6 +52,7 @@ def escape(legacy_id: str) -> str:
     return local
 
 
+@lru_cache(maxsize=1024)
 def unescape(localpart: str) -> str:
     """Give the legacy identifier of a localpart (XEP-0106, section 4.3).
 

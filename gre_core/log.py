@@ -10,6 +10,7 @@ its global configuration is neither used nor changed.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 class Logger:
     """Writes events. The event is a fixed word (``plugin-problem``); what varies goes into fields."""
 
-    __slots__ = ("_name", "_sink")
+    __slots__ = ("_name", "_sink", "_target")
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._target: Any = None
         self._sink: Any = None
 
     def debug(self, event: str, /, **fields: object) -> None:
@@ -75,11 +77,9 @@ class Logger:
         self._write("error", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
-        import logging  # noqa: PLC0415 - 10 ms that `import gre_core` does not need
-
-        target = logging.getLogger(self._name)
-        if self._sink is None:
-            _keep_quiet(self._name)
+        target = self._target
+        if target is None:
+            target = self._target = _quiet_logger(self._name)
         if not target.isEnabledFor(_LEVELS[level]) or not _somebody_listens(target):
             return
         if self._sink is None:
@@ -101,13 +101,14 @@ def get_logger(name: str) -> Logger:
     return Logger(name)
 
 
-def _keep_quiet(name: str) -> None:
-    """Keep the standard library from printing what nobody asked for (its handler of last resort)."""
-    import logging  # noqa: PLC0415
+def _quiet_logger(name: str) -> Any:
+    """Give a logger, and keep the standard library from printing what nobody asked for (its handler of last resort)."""
+    import logging  # noqa: PLC0415 - 10 ms that `import gre_core` does not need
 
     top = logging.getLogger(name.partition(".")[0])
     if not any(isinstance(handler, logging.NullHandler) for handler in top.handlers):
         top.addHandler(logging.NullHandler())
+    return logging.getLogger(name)
 
 
 def _somebody_listens(target: Any) -> bool:
@@ -116,8 +117,9 @@ def _somebody_listens(target: Any) -> bool:
 
     logger: logging.Logger | None = target
     while logger is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
-            return True
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.NullHandler):
+                return True
         logger = logger.parent if logger.propagate else None
     return False
 
@@ -126,12 +128,24 @@ def _wrap(target: Any) -> Any:
     import structlog  # noqa: PLC0415 - 130 ms and asyncio, so only at the first event
 
     return structlog.wrap_logger(
-        target,
+        _Records(target),
         processors=[_only_allowed, _render],
         wrapper_class=structlog.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=False,
     ).bind()  # once: the logger that wrap_logger gives makes another one for each event
+
+
+class _Records:
+    """A logger of the standard library that does not look for its caller, which would always be structlog."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self.debug, self.info, self.warning, self.error = (partial(self._write, level) for level in _LEVELS.values())
+
+    def _write(self, level: int, text: str, *arguments: str, extra: dict[str, object]) -> None:
+        target = self._target
+        target.handle(target.makeRecord(target.name, level, "", 0, text, arguments, None, extra=extra))
 
 
 def _only_allowed(_logger: Any, _level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import LocalProtocolError
@@ -93,11 +94,21 @@ def serialised_size(element: Element) -> int:
     """
     size = 0
     for node in element.iter():
-        namespace, name = local_name(node.tag)
-        size += 2 * len(name.encode()) + _escaped(namespace) + 40 + _escaped(node.text) + _escaped(node.tail)
+        size += _size_of_tag(node.tag) + _escaped(node.text) + _escaped(node.tail)
         for key, value in node.attrib.items():
-            size += _escaped(key) + (30 if "}" in key else 4) + _escaped(value, attribute=True)
+            size += _size_of_key(key) + _escaped(value, attribute=True)
     return size
+
+
+@lru_cache(maxsize=512)
+def _size_of_tag(tag: str) -> int:
+    namespace, name = local_name(tag)
+    return 2 * len(name.encode()) + _escaped(namespace) + 40
+
+
+@lru_cache(maxsize=512)
+def _size_of_key(key: str) -> int:
+    return _escaped(key) + (30 if "}" in key else 4)
 
 
 def _escaped(text: str | None, *, attribute: bool = False) -> int:

@@ -12,7 +12,7 @@ from gre_core import wire
 from gre_core.errors import GreError, PeerError, PeerTimeout, TooLarge
 from gre_core.gateway import GatewayEngine
 from gre_core.incoming import read_error
-from gre_core.xml_text import local_name, require_legal, serialised_size
+from gre_core.xml_text import is_legal, local_name, require_legal, serialised_size
 
 if TYPE_CHECKING:
     import asyncio
@@ -169,7 +169,7 @@ def require_sendable(stanza: Element) -> None:
     """
     for node in stanza.iter():
         for text in (node.text, node.tail, *node.attrib.values()):
-            if text:
+            if text and not is_legal(text):
                 require_legal(text, f"The <{local_name(node.tag)[1]}/> element")
 
 

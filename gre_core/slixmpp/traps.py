@@ -14,7 +14,7 @@ from slixmpp.exceptions import IqError, XMPPError
 from slixmpp.stanza import Iq, Message, Presence
 from slixmpp.stanza.error import Error
 from slixmpp.stanza.rootstanza import RootStanza
-from slixmpp.xmlstream.matcher import MatchXPath
+from slixmpp.xmlstream.matcher import MatchXPath, StanzaPath
 from slixmpp.xmlstream.stanzabase import ElementBase
 
 from gre_core.errors import Refused
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 COMPONENT: Final = "jabber:component:accept"
 
+_STANZAS: Final = frozenset({"iq", "message", "presence"})
 _TOGETHER: Final = 65_536
 """Bytes of stanzas that are written at once."""
 
@@ -105,7 +106,7 @@ def _mend_exception() -> None:
 
 
 def _mend_matching() -> None:
-    """Look at the name of a stanza before its children are searched: most handlers are for other stanzas."""
+    """Look at the name of a stanza before anything else of it: most handlers are for other stanzas."""
     match: Callable[[MatchXPath, StanzaBase], bool] = MatchXPath.match
 
     @wraps(match)
@@ -115,6 +116,14 @@ def _mend_matching() -> None:
         return (path.startswith(stanza.xml.tag) or "*" in path or path[:1] != "{") and match(self, stanza)
 
     cast("Any", MatchXPath).match = match_name_first
+    match_path: Callable[[StanzaPath, StanzaBase], bool] = StanzaPath.match
+
+    @wraps(match_path)
+    def match_path_name_first(self: StanzaPath, stanza: StanzaBase) -> bool:
+        name = self._criteria[0].partition("@")[0].rpartition("}")[2]
+        return (name not in _STANZAS or name == stanza.name) and match_path(self, stanza)
+
+    cast("Any", StanzaPath).match = match_path_name_first
 
 
 def _mend_unhandled() -> None:

@@ -42,7 +42,6 @@ MAX_HEADERS: Final = 16
 _DAY: Final = 86_400.0
 _MAX_FROM: Final = 2048
 _MAX_DATE: Final = 200
-_FIELD: Final = re.compile(rb"^autocrypt[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _ADDRESS: Final = r"[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+@[^<>@\s\"(),:;\\\[\]\x00-\x1f\x7f]+"
 _FROM: Final = re.compile(
     rf'(?:(?:"(?:[^"\\]|\\.)*"|[^"<>,;:()@\\])*<\s*({_ADDRESS})\s*>|({_ADDRESS}))\s*(?:\([^()]*\))?'
@@ -117,15 +116,17 @@ class Harvest:
         Without authentication, the address in From has to be the sender of the envelope as well: that is whom the user
         sees the message come from.
         """
-        if not sender or _FIELD.search(content, 0, mime_scan.MAX_HEADER) is None:
+        if not sender:
             return None
         try:
             mail = mime_scan.read(content)
         except mime_scan.Unreadable:
             return None
-        address = author(mail)
         values = list(mail.values("autocrypt"))
-        if address is None or len(values) > MAX_HEADERS or _is_report(mail):
+        if not values or len(values) > MAX_HEADERS:
+            return None
+        address = author(mail)
+        if address is None or _is_report(mail):
             return None
         found = [header for value in values if (header := parse(value)) and header.address == address]
         if len(found) != 1:

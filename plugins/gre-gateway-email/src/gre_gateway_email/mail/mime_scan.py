@@ -39,10 +39,8 @@ MAX_COUNTED: Final = 10_000
 _REMEMBERED: Final = 64 * 1024
 """Mails of so many bytes, a few of them, are remembered while one after the other looks at them."""
 
-_END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_END_OF_HEADER = re.compile(rb"\n\r?\n")  # begins with a letter that is found quickly
 _FIELD_START = re.compile(rb"\r?\n(?![ \t])")
-_LINE = re.compile(rb"\r?\n")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,64})\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)', re.DOTALL)
 _CONTINUED = re.compile(r"(?P<name>[^*]+)(?:\*(?P<number>[0-9]{1,2}))?(?P<encoded>\*)?")
 _NOT_BASE64 = bytes(
@@ -167,7 +165,8 @@ def _read(raw: bytes, start: int, end: int) -> Entity:
     if found is None and end - start > MAX_HEADER:
         raise Unreadable(f"has a header longer than {MAX_HEADER} bytes")
     header_end, body = (end, end) if found is None else (found.start(), found.end())
-    lines = _LINE.split(_FOLD.sub(b"", raw[start:header_end]))
+    header = raw[start:header_end].replace(b"\r\n", b"\n")
+    lines = header.replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n")
     if len(lines) > MAX_FIELDS:
         raise Unreadable(f"has more than {MAX_FIELDS} header fields")
     fields = []

@@ -8,8 +8,9 @@ MAIL and RCPT are understood (RFC 1870, RFC 3461, RFC 6152, RFC 6531).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, AnyStr, Final, Protocol
+from typing import TYPE_CHECKING, Any, AnyStr, Final, Protocol, cast
 
+from aiosmtpd import smtp
 from aiosmtpd.smtp import SMTP, syntax
 
 from gre_core.log import get_logger
@@ -39,6 +40,9 @@ _END: Final = b"\r\n.\r\n"
 _PIECE: Final = 1 << 20
 
 _log = get_logger(__name__)
+
+# It prepares a line for the log of all that is said, with all addresses, also when nobody listens.
+cast("Any", smtp).sanitized_log = lambda *_arguments, **_named: None
 
 
 class Shared(Protocol):
@@ -70,6 +74,7 @@ class Session(SMTP):
         self._shared = shared
         self._greeted = False
         self._held = 0
+        self._heard_at = 0.0
         self._mail: MailCommand | None = None
         self._recipients: list[tuple[str, RecipientOptions]] = []
         self._replies: list[str] = []
@@ -217,6 +222,19 @@ class Session(SMTP):
         await super().push(said)
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Note that something was said: one timer looks now and then, instead of a new one for each command."""
+        self._heard_at = self.loop.time()
+        if self._timeout_handle is None:
+            super()._reset_timeout(duration)
+
+    def _timeout_cb(self) -> None:
+        left = self._heard_at + self._timeout_duration - self.loop.time()
+        if left > 0:
+            self._timeout_handle = self.loop.call_later(left, self._timeout_cb)
+        else:
+            super()._timeout_cb()
 
     async def _answer_soon(self, reply: str) -> None:
         """Send a reply together with those to the commands that came with this one (RFC 2920, section 3.2)."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, func, literal_column, select, union_all, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, union_all, update
 
 from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import InboundMessage
-from gre_gateway_email.store.remembered import insert_unless_known, remember
+from gre_gateway_email.store.remembered import insert_new, remember
 from gre_gateway_email.store.schema import inbox, relayed
 from gre_gateway_email.store.statements import padded, some
 
@@ -28,7 +28,8 @@ HEAD: Final = tuple(column for column in inbox.c if column.name != "content")
 """All but the content."""
 
 _ALIVE: Final = ("waiting", "held")
-_INSERT: Final = insert_unless_known(inbox, "id")
+_INSERT: Final = Prepared(lambda: insert(inbox))
+_INSERT_NEW: Final = insert_new(inbox, "id")
 _KNOWN: Final = Prepared(
     lambda ids, hashes: union_all(
         select(inbox.c.id, inbox.c.state, literal_column("NULL").label("hash")).where(inbox.c.id.in_(ids)),
@@ -155,35 +156,31 @@ class SqlInbox:
     def _add(
         self, connection: Connection, additions: Sequence[Sequence[tuple[InboundMessage, bytes]]]
     ) -> list[Sequence[Added]]:
-        first: dict[str, tuple[InboundMessage, bytes]] = {}
+        first: dict[str, dict[str, Any]] = {}
         for addition in additions:
-            for pair in addition:
-                first.setdefault(pair[0].id, pair)
-        new = self._insert(connection, first.values())
+            for message, content in addition:
+                if message.id not in first:
+                    first[message.id] = _row_of(message, content)
         answers: dict[str, Added] = {}
-        if rest := first.keys() - new:
-            answers, dead = self._known(connection, rest)
+        if connection.dialect.name == "postgresql":
+            rows = [row | {"hash": self._hashes.inbound(identity)} for identity, row in first.items()]
+            answers = {identity: "new" for (identity,) in _INSERT_NEW.run_each(connection, rows)}
+        if rest := [identity for identity in first if identity not in answers]:
+            known, dead = self._known(connection, rest)
+            answers.update({identity: known.get(identity, "new") for identity in rest})
             if dead:
                 _TAKE.run(connection, ids=dead)
-                new |= self._insert(connection, [first[identity] for identity in dead])
-        answers.update(dict.fromkeys(new, "new"))
+            if new := [first[identity] for identity in rest if identity not in known]:
+                _INSERT.run_all(connection, new)
         said: list[Sequence[Added]] = []
         for addition in additions:
             each: list[Added] = []
             for message, _ in addition:
                 each.append(answers[message.id])
                 if each[-1] == "new":
-                    answers[message.id] = "waiting"  # it is the first one that was stored
+                    answers[message.id] = "waiting"  # of several with one id the first is stored
             said.append(tuple(each))
         return said
-
-    def _insert(self, connection: Connection, pairs: Iterable[tuple[InboundMessage, bytes]]) -> set[str]:
-        """Store messages that are not known; give their ids."""
-        rows = [
-            _row_of(message, content) | {"hash": self._hashes.inbound(message.id)}
-            for message, content in pairs
-        ]
-        return {identity for (identity,) in _INSERT[connection.dialect.name].run_each(connection, rows)}
 
     def _known(self, connection: Connection, ids: Iterable[str]) -> tuple[dict[str, Added], list[str]]:
         """Give the answers for ids that are there, and the ids of dead letters, which give way."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, literal_column, select, union_all, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, union_all, update
 
 from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import OutboundMail
-from gre_gateway_email.store.remembered import insert_unless_known, remember
+from gre_gateway_email.store.remembered import insert_new, remember
 from gre_gateway_email.store.schema import outbox, relayed
 from gre_gateway_email.store.statements import padded, some
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 HEAD: Final = tuple(column for column in outbox.c if column.name != "mail")
 """All but the mail itself."""
 
-_INSERT: Final = insert_unless_known(outbox, "key")
+_INSERT: Final = Prepared(lambda: insert(outbox))
+_INSERT_NEW: Final = insert_new(outbox, "key")
 _KNOWN: Final = Prepared(
     lambda keys, hashes: union_all(
         select(outbox.c.key, outbox.c.id, outbox.c.state).where(outbox.c.key.in_(keys)),
@@ -143,26 +144,23 @@ class SqlOutbox:
     def add_now(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[Added]:
         """Add mails within a transaction of somebody else."""
         first = {mail.key: mail for mail in reversed(mails)}
-        new = self._insert(connection, first.values())
         answers: dict[bytes, Added] = {}
-        if rest := first.keys() - new:
+        if connection.dialect.name == "postgresql":
+            rows = [_row_of(mail) | {"hash": self._hashes.key(key)} for key, mail in first.items()]
+            answers = {key: "new" for (key,) in _INSERT_NEW.run_each(connection, rows)}
+        if rest := [key for key in first if key not in answers]:
             known = self._known(connection, rest)
-            answers = {key: answer for key, (_, answer) in known.items()}
-            if dead := {key: identity for key, (identity, answer) in known.items() if answer == "new"}:
-                _TAKE.run(connection, ids=dead.values())
-                new |= self._insert(connection, [first[key] for key in dead])
-        answers.update(dict.fromkeys(new, "new"))
+            answers.update({key: known[key][1] if key in known else "new" for key in rest})
+            if dead := [identity for identity, answer in known.values() if answer == "new"]:
+                _TAKE.run(connection, ids=dead)
+            if new := [_row_of(first[key]) for key in rest if answers[key] == "new"]:
+                _INSERT.run_all(connection, new)
         said: list[Added] = []
         for mail in mails:
             said.append(answers[mail.key])
             if said[-1] == "new":
-                answers[mail.key] = "waiting"  # it is the first one that was stored
+                answers[mail.key] = "waiting"  # of several with one key the first is stored
         return said
-
-    def _insert(self, connection: Connection, mails: Iterable[OutboundMail]) -> set[bytes]:
-        """Store mails that are not known; give their keys."""
-        rows = [_row_of(mail) | {"hash": self._hashes.key(mail.key)} for mail in mails]
-        return {bytes(key) for (key,) in _INSERT[connection.dialect.name].run_each(connection, rows)}
 
     def _add(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[Added]:
         return self.add_now(connection, mails)

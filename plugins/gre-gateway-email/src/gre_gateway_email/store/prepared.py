@@ -69,13 +69,11 @@ class Prepared:
     def run_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         """Execute it once for each of one or more rows, all in one round trip; give the rows of all executions.
 
-        For a statement without lists, within a transaction.
+        For a statement of PostgreSQL without lists, within a transaction.
         """
         compiled = self._of(connection.dialect, ())
         values = [compiled.row(row) for row in rows]
         driver: Any = connection.connection.dbapi_connection
-        if connection.dialect.name == "sqlite":
-            return [found for row in values for found in driver.execute(compiled.text, row)]
         found: Sequence[Any] = driver.run_async(lambda raw: raw.fetchmany(compiled.text, values))
         return found
 
