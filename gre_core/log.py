@@ -141,7 +141,9 @@ class _Records:
 
     def __init__(self, target: Any) -> None:
         self._target = target
-        self.debug, self.info, self.warning, self.error = (partial(self._write, level) for level in _LEVELS.values())
+        self.debug, self.info, self.warning, self.error = (
+            partial(self._write, level) for level in _LEVELS.values()
+        )
 
     def _write(self, level: int, text: str, *arguments: str, extra: dict[str, object]) -> None:
         target = self._target

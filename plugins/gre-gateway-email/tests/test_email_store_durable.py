@@ -268,6 +268,47 @@ async def test_what_was_removed_is_not_left_in_the_file(store, file):
     assert b"bob@example.net" not in raw
 
 
+def left_in(folder: Path) -> bool:
+    return any(b"PLAIN-TO-SEE" in path.read_bytes() for path in folder.iterdir())
+
+
+async def removed_soon(folder: Path) -> None:
+    async with asyncio.timeout(60):
+        while left_in(folder):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_was_removed_leaves_the_log_when_the_gateway_rests(store, file, monkeypatch):
+    monkeypatch.setattr("gre_gateway_email.store.sqlite_thread.REST", 0.2)
+    await store.outbox.add(mail("m", b"PLAIN-TO-SEE-" * 1000))
+    await store.outbox.sent(mail("m"))
+    await removed_soon(file.parent)
+    assert await store.outbox.add(mail("next")) == "new"
+
+
+async def test_what_was_removed_leaves_the_log_of_a_busy_gateway_too(store, file, monkeypatch):
+    monkeypatch.setattr("gre_gateway_email.store.sqlite_thread.REST", 30.0)
+    monkeypatch.setattr("gre_gateway_email.store.sqlite_thread.LATEST", 0.3)
+    await store.outbox.add(mail("m", b"PLAIN-TO-SEE-" * 1000))
+    await store.outbox.sent(mail("m"))
+    assert left_in(file.parent), "the log is not empty before its time"
+    await removed_soon(file.parent)
+
+
+async def test_the_log_is_emptied_after_a_reader_is_done(store, file, monkeypatch):
+    monkeypatch.setattr("gre_gateway_email.store.sqlite_thread.REST", 0.1)
+    await store.outbox.add(mail("m", b"PLAIN-TO-SEE-" * 1000))
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN")
+    assert other.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
+    await store.outbox.sent(mail("m"))
+    await asyncio.sleep(0.5)
+    assert left_in(file.parent), "who reads still sees it"
+    assert await store.outbox.add(mail("next")) == "new", "and keeps nobody from writing"
+    other.close()
+    await removed_soon(file.parent)
+
+
 # -- callers -----------------------------------------------------------------------------------------
 
 

@@ -36,8 +36,8 @@ MAX_FALSE_DELIMITERS: Final = 10_000
 MAX_COUNTED: Final = 10_000
 """How far parts beyond the limit are counted."""
 
-_REMEMBERED: Final = 64 * 1024
-"""Mails of so many bytes, a few of them, are remembered while one after the other looks at them."""
+_REMEMBERED: Final = 32 * 1024
+"""Mails of so many bytes are remembered while one after the other looks at them: as many as come at the same time."""
 
 _END_OF_HEADER = re.compile(rb"\n\r?\n")  # begins with a letter that is found quickly
 _FIELD_START = re.compile(rb"\r?\n(?![ \t])")
@@ -75,7 +75,10 @@ class Entity:
 
     def first(self, name: str, default: str = "") -> str:
         """Give the first value of a header field."""
-        return next(self.values(name), default)
+        for known, value in self.fields:
+            if known == name:
+                return value
+        return default
 
     def content(self, limit: int | None = None) -> bytes:
         """Give the body with its transfer encoding undone (RFC 2045, section 6); garbage is skipped.
@@ -177,7 +180,7 @@ def _read(raw: bytes, start: int, end: int) -> Entity:
     return Entity(raw, body, end, tuple(fields))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _read_again(raw: bytes) -> Entity:
     return _read(raw, 0, len(raw))
 

@@ -106,6 +106,7 @@ class Metrics:
             registry=registry,
         )
         self._size = Counter("gre_email_taken_bytes", "Bytes of these messages.", way, registry=registry)
+        self._taken_by: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._repeated = Counter(
             "gre_email_repeated", "Messages that came again and were dropped.", way, registry=registry
         )
@@ -147,8 +148,12 @@ class Metrics:
 
     def taken(self, direction: Direction, kind: str, size: int) -> None:
         """Count a stored message."""
-        self._taken.labels(direction, kind if kind in KINDS else OTHER).inc()
-        self._size.labels(direction).inc(max(0, size))
+        key = direction, kind if kind in KINDS else OTHER
+        if key not in self._taken_by:  # each look into the registry takes a lock
+            self._taken_by[key] = self._taken.labels(*key), self._size.labels(direction)
+        taken, taken_bytes = self._taken_by[key]
+        taken.inc()
+        taken_bytes.inc(max(0, size))
 
     def repeated(self, direction: Direction) -> None:
         """Count a repeated message."""

@@ -84,5 +84,7 @@ async def _watched(connection: AsyncConnection, driver: Any, work: Awaitable[T])
         if gone or is_away(error):
             await connection.invalidate()
         if gone and not is_away(error):
-            raise ConnectionResetError("the connection is closed") from error  # as the driver says in some cases only
+            raise ConnectionResetError(
+                "the connection is closed"
+            ) from error  # as the driver says in some cases only
         raise
