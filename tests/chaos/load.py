@@ -37,6 +37,9 @@ WINDOW = 8
 UNDER_WAY = 60
 """Mails that have not arrived, beyond which no more are handed over."""
 
+LONGEST = 2.0
+"""So long a mail waits for others to arrive before it is handed over, in seconds."""
+
 PATIENCE = 300.0
 """For the last mails to be taken, in seconds."""
 
@@ -322,7 +325,9 @@ class Load:
         ledger = self._scene.ledger
         while not self._stopping:
             await self._pause()
-            while ledger.open["in"] > UNDER_WAY and not self._stopping:
+            # What a client lost that gives no receipts never arrives: it does not keep others back for ever.
+            patient = time.monotonic() + LONGEST
+            while ledger.open["in"] > UNDER_WAY and not self._stopping and time.monotonic() < patient:
                 await asyncio.sleep(0.05)
             number += 2  # those of the two ways alternate
             marker, size, plain = f"in-{user}-{number}", self._size(), self._chance.random() < 0.2

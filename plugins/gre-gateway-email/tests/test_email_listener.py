@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -346,6 +347,23 @@ async def test_a_mail_that_takes_for_ever_is_given_up(lmtp, door, monkeypatch):
     lmtp.send(b"x")
     assert (await lmtp.reply()).startswith("421")
     assert door.mails == []
+
+
+async def test_who_says_nothing_is_hung_up_on_and_who_talks_is_not(door, kit, monkeypatch):
+    monkeypatch.setattr(module, "IDLE_SECONDS", 3.0)
+    listener = Listener(SETTINGS, door)
+    await listener.start()
+    dialogue = await kit.open_dialogue(listener.port)
+    began = time.monotonic()
+    while time.monotonic() < began + 4:
+        assert (await dialogue.say("NOOP")).startswith("250")
+        await asyncio.sleep(0.1)
+    assert len(listener.connections) == 1, "it talked all the time"
+    async with asyncio.timeout(60):
+        while listener.connections:
+            await asyncio.sleep(0.05)
+    await dialogue.close()
+    await listener.stop()
 
 
 async def test_many_large_mails_at_once_are_put_off(door, kit, monkeypatch):

@@ -25,6 +25,7 @@ import sqlite3.dbapi2
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +150,8 @@ class Trap:
         sqlite3.connect = sqlite3.dbapi2.connect = connect_
 
     def _watch_postgresql(self) -> None:
-        from asyncpg import Connection
-
-        execute, trap = Connection.execute, self
+        connections: Any = import_module("asyncpg").Connection  # is not typed
+        execute, trap = connections.execute, self
 
         async def execute_(connection: Any, query: str, *arguments: Any, **named: Any) -> str:
             here = query == "COMMIT" and trap._before()
@@ -160,7 +160,7 @@ class Trap:
                 _die()
             return status
 
-        Connection.execute = execute_
+        connections.execute = execute_
 
     def _around(self, commit: Callable[[], None]) -> None:
         here = self._before()

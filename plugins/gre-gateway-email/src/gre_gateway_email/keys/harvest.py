@@ -125,11 +125,9 @@ class Harvest:
         values = list(mail.values("autocrypt"))
         if not values or len(values) > MAX_HEADERS:
             return None
-        address = author(mail)
-        if address is None or _is_report(mail):
-            return None
+        address = None if _is_report(mail) else author(mail)
         found = [header for value in values if (header := parse(value)) and header.address == address]
-        if len(found) != 1:
+        if address is None or len(found) != 1:
             return None
         authenticated = await self._authenticated(mail, sender, address)
         if not authenticated and address != sender.lower():

@@ -234,7 +234,7 @@ class Session(SMTP):
         if left > 0:
             self._timeout_handle = self.loop.call_later(left, self._timeout_cb)
         else:
-            super()._timeout_cb()
+            super()._timeout_cb()  # type: ignore[no-untyped-call]
 
     async def _answer_soon(self, reply: str) -> None:
         """Send a reply together with those to the commands that came with this one (RFC 2920, section 3.2)."""

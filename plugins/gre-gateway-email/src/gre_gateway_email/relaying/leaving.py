@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import StoreError
 from gre_core.log import get_logger
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from gre_gateway_email.relaying.background import Background
     from gre_gateway_email.store.store import Inbox
+
+TOGETHER: Final = 0.02
+"""So long messages that arrived are collected, in seconds: one commit removes all of them."""
 
 _log = get_logger(__name__)
 
@@ -49,6 +52,8 @@ class Leaving:
     async def _flush(self) -> None:
         try:
             while self.ids:
+                # Nobody waits for it, and mails that come in wait for each commit.
+                await asyncio.sleep(TOGETHER)
                 await self._flush_once()
         finally:
             self._flushing = False

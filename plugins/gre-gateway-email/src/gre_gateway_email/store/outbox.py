@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, literal_column, select, union_all, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, text, union_all, update
 
 from gre_gateway_email.store.prepared import Prepared
 from gre_gateway_email.store.records import OutboundMail
@@ -40,6 +40,15 @@ _KNOWN: Final = Prepared(
 _TAKE: Final = Prepared(
     lambda ids: delete(outbox).where(outbox.c.id.in_(ids)).returning(outbox.c.id), ids=outbox.c.id
 )
+_TAKE_AND_REMEMBER: Final = Prepared(
+    lambda: text(
+        "WITH gone AS (DELETE FROM outbox WHERE id = :of_id RETURNING id) "
+        "INSERT INTO relayed (hash, user_hash, at) "
+        "SELECT unnest(CAST(:hashes AS bytea[])), CAST(:user_hash AS bytea), CAST(:now AS bigint) FROM gone "
+        "ON CONFLICT DO NOTHING"
+    )
+)
+"""What SQLite has no words for, and PostgreSQL does in one round trip."""
 _LATER: Final = (
     update(outbox)
     .where(outbox.c.id == bindparam("of_id"), outbox.c.state == "waiting")
@@ -177,22 +186,36 @@ class SqlOutbox:
         return found
 
     def _sent(self, connection: Connection, mails: Sequence[OutboundMail]) -> list[None]:
-        there = {identity for (identity,) in _TAKE.run(connection, ids=(mail.id for mail in mails))}
         # One that is not there was sent before, or its user was forgotten: then nothing is kept of it either.
-        remember(
-            connection,
-            self._now(),
-            (
-                (hashed, self._hashes.user(mail.user))
+        now = self._now()
+        if connection.dialect.name == "postgresql":
+            rows = [
+                {
+                    "of_id": mail.id,
+                    "hashes": self._hashes_of(mail),
+                    "user_hash": self._hashes.user(mail.user),
+                    "now": int(now),
+                }
                 for mail in mails
-                if mail.id in there
-                for hashed in (
-                    self._hashes.key(mail.key),
-                    *(self._hashes.recipient(mail.user, mail.message_id, one) for one in mail.recipients),
-                )
-            ),
-        )
+            ]
+            _TAKE_AND_REMEMBER.run_all(connection, rows)
+        else:
+            there = {identity for (identity,) in _TAKE.run(connection, ids=(mail.id for mail in mails))}
+            remember(
+                connection,
+                now,
+                (
+                    (hashed, self._hashes.user(mail.user))
+                    for mail in mails
+                    if mail.id in there
+                    for hashed in self._hashes_of(mail)
+                ),
+            )
         return [None] * len(mails)
+
+    def _hashes_of(self, mail: OutboundMail) -> list[bytes]:
+        recipients = (self._hashes.recipient(mail.user, mail.message_id, one) for one in mail.recipients)
+        return [self._hashes.key(mail.key), *recipients]
 
     def _refused(self, connection: Connection, ids: Sequence[str]) -> list[None]:
         _TAKE.run(connection, ids=ids)
