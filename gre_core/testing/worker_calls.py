@@ -35,7 +35,6 @@ def about(_data: bytes) -> bytes:
         "environment": sorted(os.environ),
         "arguments": sys.argv,
         "path": sys.path,
-        "open": [str(number) for number in _open()],
         "modules": sorted(sys.modules),
     }
     return json.dumps(facts).encode()

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 HOST = "keys.example.org"
 URL = f"https://{HOST}/doc"
+_KEY_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 
 class Authority:
@@ -35,11 +39,14 @@ class Authority:
         self.folder = folder
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
-        self.certificate = self.issue(self.name, self.key.public_key(), x509.BasicConstraints(True, None))
+        usage = dict.fromkeys(_KEY_USAGES, False) | {"key_cert_sign": True}  # noqa: FBT003 - nothing else
+        extensions = (x509.BasicConstraints(True, None), x509.KeyUsage(**usage))
+        self.certificate = self.issue(self.name, self.key.public_key(), *extensions)
         self.path = folder / "ca.pem"
         self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, subject: Any, public: Any, *extensions: Any) -> Any:
+        """Issue one that Python 3.13 and later take, too: they want what RFC 5280 says."""
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder()
@@ -50,8 +57,13 @@ class Authority:
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
         )
+        extensions += (
+            x509.SubjectKeyIdentifier.from_public_key(public),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+        )
         for extension in extensions:
-            builder = builder.add_extension(extension, critical=False)
+            critical = isinstance(extension, x509.BasicConstraints | x509.SubjectAlternativeName)
+            builder = builder.add_extension(extension, critical=critical)
         return builder.sign(self.key, hashes.SHA256())
 
     def server(self, *hosts: str) -> ssl.SSLContext:

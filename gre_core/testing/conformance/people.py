@@ -7,8 +7,7 @@ keys elsewhere overrides ``introduce`` of the suite.
 
 from __future__ import annotations
 
-import base64
-import contextlib
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from gre_core.model import DataForm, Direction, OpenJob, Recipient, SealJob
 from gre_core.namespaces import Namespace, formatter
 from gre_core.ports import Ports
 from gre_core.stores import MemoryStore
+from gre_core.testing.conformance.leaks import decoded
 from gre_core.testing.fakes import FakePubSub, InlineWorker
 
 if TYPE_CHECKING:
@@ -153,14 +153,17 @@ class People:
         self.all[name] = replace(self._party(name), times=old.times + 1)
 
     def published(self) -> bytes:
-        """Give everything that stands in nodes, for everybody to read: with base64 decoded where it is some."""
-        told: list[bytes] = []
+        """Give everything that stands in nodes, for everybody to read: also decoded, and its hashes (fingerprints)."""
+        told: set[bytes] = set()
         for items in self._nodes.values():
             for payload in items.values():
-                for text in () if payload is None else payload.itertext():
-                    told.append(text.encode())
-                    with contextlib.suppress(ValueError):
-                        told.append(base64.b64decode(text, validate=True))
+                for each in () if payload is None else payload.iter():
+                    texts = [each.text or "", each.tail or "", *each.attrib.values()]
+                    told |= {form for text in texts for form in decoded(text.encode())}
+        for each in tuple(told):
+            for name in ("sha1", "sha256", "sha512"):
+                digest = hashlib.new(name, each, usedforsecurity=False)
+                told |= {digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode()}
         return b"\n".join(told)
 
     # -- jobs --------------------------------------------------------------------------------------

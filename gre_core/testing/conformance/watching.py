@@ -43,8 +43,9 @@ _EVENTS: Final = (
 )
 _CLOCKS: Final = frozenset(
     {
-        "clock_gettime", "clock_gettime_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep",
-        "time", "time_ns",
+        "clock_gettime", "clock_gettime_ns", "ctime", "localtime", "monotonic", "monotonic_ns", "perf_counter",
+        "perf_counter_ns", "process_time", "process_time_ns", "sleep", "thread_time", "thread_time_ns", "time",
+        "time_ns",
     }
 )  # fmt: skip
 _DATES: Final = frozenset({"now", "utcnow", "today"})

@@ -140,9 +140,14 @@ class EncrypterSuite(ProviderConformance):
         return body
 
     def try_seal(
-        self, people: People, job: SealJob, party: Party, payload: bytes = b"Wherefore"
+        self,
+        people: People,
+        job: SealJob,
+        party: Party,
+        payload: bytes = b"Wherefore",
+        rule: str = "seal-own-errors",
     ) -> Body | BaseException:
-        """Seal; give the body as it arrives, or our error."""
+        """Seal; give the body as it arrives, or our error. Any other error breaks ``rule``."""
         __tracebackhide__ = True
 
         async def work() -> Body:
@@ -150,7 +155,7 @@ class EncrypterSuite(ProviderConformance):
             return await party.encrypter.encrypt(payload, keys, party.ports)
 
         body: object = call(
-            lambda: drive(work()), own=(GreError,), rule="seal-own-errors", doing=f"{party.name} seals"
+            lambda: drive(work()), own=(GreError,), rule=rule, doing=f"{party.name} seals"
         )
         if isinstance(body, GreError):
             return body
@@ -167,13 +172,15 @@ class EncrypterSuite(ProviderConformance):
             opened = await party.encrypter.decrypt(body, keys, party.ports)
         return opened
 
-    def try_open(self, party: Party, body: Body, job: OpenJob, doing: str = "") -> Opened | BaseException:
-        """Open; give the result, or our error."""
+    def try_open(
+        self, party: Party, body: Body, job: OpenJob, doing: str = "", rule: str = "open-own-errors"
+    ) -> Opened | BaseException:
+        """Open; give the result, or our error. Any other error breaks ``rule``."""
         __tracebackhide__ = True
         opened: Any = call(
             lambda: drive(self.opening(party, body, job)),
             own=OPEN_ERRORS,
-            rule="open-own-errors",
+            rule=rule,
             doing=f"{party.name} opens ({doing or 'a body'})",
         )
         if isinstance(opened, OPEN_ERRORS):

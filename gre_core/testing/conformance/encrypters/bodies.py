@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import copy
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
 from gre_core.testing.conformance.damaging import flipped, places, truncated
+from gre_core.testing.conformance.leaks import decoded
 from gre_core.testing.conformance.rules import demand
 from gre_core.testing.fakes import through_xml
 from gre_core.xml_text import is_legal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gre_core.model import Body
     from gre_core.namespaces import Namespace
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "{urn:example:unknown}extension"
 ALL_OF: Final = 2000
 """A body of up to so many bytes is damaged at each of them."""
+_BLOCK: Final = 16
+_UNPACKED: Final = 1 << 20
+"""Bytes that something compressed is unpacked to, at most."""
 
 
 def over_the_wire(body: Body, formatter: Namespace, encrypter: Namespace) -> Body:
@@ -61,8 +67,54 @@ def all_text(body: Body) -> str:
     told = [body.text]
     for child in body.children:
         for each in child.iter():
-            told += [each.tag, each.text or "", each.tail or "", *each.attrib.values()]
+            told += [each.tag, each.text or "", each.tail or "", *each.attrib, *each.attrib.values()]
     return "\n".join(told)
+
+
+def all_bytes(body: Body) -> Iterator[bytes]:
+    """Give what stands in a body, piece by piece: as it is, what it says in base64 or hex, and unpacked."""
+    for piece in all_text(body).split("\n"):
+        for each in decoded(piece.encode("utf-8", "replace")):
+            yield each
+            for bits in (zlib.MAX_WBITS + 32, -zlib.MAX_WBITS):
+                with contextlib.suppress(zlib.error):
+                    yield zlib.decompressobj(bits).decompress(each, _UNPACKED)
+
+
+def same_key_stream(one: Body, other: Body, length: int) -> bool:
+    """Tell whether two bodies with the same zeros, of a length, have half of them encrypted to the same bytes."""
+    pieces: set[bytes] = set()
+    for each in all_bytes(one):
+        if bytes(length) in each:
+            return False  # they are not encrypted at all
+        pieces |= {each[at : at + _BLOCK] for at in range(len(each) - _BLOCK + 1)}
+    most = max(
+        sum(each[at : at + _BLOCK] in pieces for at in range(0, len(each) - _BLOCK + 1, _BLOCK))
+        for each in all_bytes(other)
+    )
+    return most * _BLOCK > length // 2
+
+
+def cut_between_chunks(raw: bytes, lengths: Callable[[int], int]) -> Iterator[tuple[str, bytes]]:
+    """Cut a ciphertext off where a chunk of it may end, and let its last chunks change places.
+
+    Arguments:
+        raw: the ciphertext of a large payload.
+        lengths: gives the length of the ciphertext of a payload of a length; may vary by some bytes.
+    """
+    for size in (1 << power for power in range(10, 17)):
+        one, two, three = (lengths(number * size) for number in (1, 2, 3))
+        chunk, whole = three - two, len(raw)
+        if not size <= chunk < 2 * size or two - one != chunk or one + 2 * chunk > whole:
+            continue
+        start = one - chunk
+        for number in (1, 2):
+            end = start + number * chunk
+            yield f"cut off after {number} chunks of {chunk} bytes", raw[:end]
+            # What comes last may have a mark of its own, which a reader must miss.
+            yield f"without chunk {number}", raw[: end - chunk] + raw[end:]
+        first, second = raw[start : start + chunk], raw[start + chunk : start + 2 * chunk]
+        yield "two chunks exchanged", raw[:start] + second + first + raw[start + 2 * chunk :]
 
 
 def damaged(body: Body, count: int) -> Iterator[tuple[str, Body]]:

@@ -6,20 +6,24 @@ import base64
 from typing import Final
 from xml.etree.ElementTree import Element
 
+import pytest
 from hypothesis import strategies as st
 
 from gre_core.model import Body, Opened, Signature
 from gre_core.testing.conformance import strategies
 from gre_core.testing.conformance.bounding import bounded, hostile
 from gre_core.testing.conformance.calling import drive
-from gre_core.testing.conformance.damaging import rubbish
+from gre_core.testing.conformance.damaging import rubbish, truncated
 from gre_core.testing.conformance.encrypters.base import EncrypterSuite
-from gre_core.testing.conformance.encrypters.bodies import damaged
+from gre_core.testing.conformance.encrypters.bodies import cut_between_chunks, damaged
 from gre_core.testing.conformance.rules import demand
 
 _LEGAL: Final = st.text(
     st.characters(exclude_categories=["Cc", "Cs", "Cn"]) | st.sampled_from("\t\n"), max_size=200
 )
+
+
+_LARGE: Final = 200_000
 
 
 class Hostility(EncrypterSuite):
@@ -40,6 +44,29 @@ class Hostility(EncrypterSuite):
                     demand(opened.payload == payload, "damage-detected", found)
                     better = opened.verdict.signature is Signature.GOOD and not was_good
                     demand(not better, "damage-detected", f"{doing}: the verdict became good")
+
+    def test_a_large_message_is_whole_or_refused(self) -> None:
+        people, payload = self.people(), bytes(range(256)) * (_LARGE // 256)
+        job = people.open_job("juliet", "romeo")
+
+        def raw_of(body: Body) -> bytes:
+            try:
+                return base64.b64decode(body.text, validate=True)
+            except ValueError:
+                return b""
+
+        def lengths(size: int) -> int:
+            return len(raw_of(self.seal(people, "romeo", "juliet", payload=payload[:size])))
+
+        raw = raw_of(self.seal(people, "romeo", "juliet", payload=payload))
+        if not raw:
+            pytest.skip("the body is no base64")
+        for doing, data in [*cut_between_chunks(raw, lengths), *truncated(raw, self.examples)]:
+            bad = Body(base64.b64encode(data).decode())
+            opened = self.try_open(people["juliet"], bad, job, doing)
+            found = f"{doing}: a message of {len(payload)} bytes opened as another"
+            whole = not isinstance(opened, Opened) or opened.payload == payload
+            demand(whole, "damage-detected", found)
 
     def test_rubbish_raises_our_own_errors_only(self) -> None:
         people = self.people()

@@ -179,4 +179,10 @@ RULES: Final = (
         "A passphrase that the user gave stands nowhere in the store.",
         "Derive a key from it.",
     ),
+    Rule(
+        "plaintext-kept-nowhere",
+        _SEC,
+        "The plaintext of a message stands neither in the store nor in a node.",
+        "Keep keys and decisions only: hosts keep messages, and know how.",
+    ),
 )
