@@ -87,7 +87,7 @@ PACKAGES = [
         Package("kit-once", plugin=PLUGIN.replace("title=", "title=str(object()) + ").replace("object()", "next(N)")
                 .replace("@hookimpl", "from itertools import count\nN = count()\n\n@hookimpl")),
     ),
-    ("hook-quick", Package("kit-slow", plugin=PLUGIN.replace("    return", "    __import__('time').sleep(0.2)\n    return"))),
+    ("hook-quick", Package("kit-slow", plugin=PLUGIN.replace("    return", "    import time\n    end = time.perf_counter() + 0.2\n    while time.perf_counter() < end: pass\n    return"))),
     ("typed", Package("kit-untyped", typed=False)),
 ]  # fmt: skip
 

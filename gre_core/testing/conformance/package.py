@@ -150,7 +150,7 @@ class PackageConformance:
                 found.append(name)
         demand(not found, "light-import", f"loaded before make(): {', '.join(found[:10])}")
         demand(not called, "light-import", f"called before make(): {', '.join(called[:10])}")
-        limit = 3 * self.hook_seconds
+        limit = 2 + self.hook_seconds  # an import compiles, and machines are slow
         found_time = f"the import and the hooks took {seconds:.1f} s of processor time"
         demand(seconds < limit, "light-import", found_time)
 
