@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def brief() -> Generator[None, None, None]:
     """Random messages of a mutant need no shrinking, and are the same ones each time."""
-    before = settings.get_current_profile_name()
+    settings.register_profile("before", settings.default)
     phases = [Phase.explicit, Phase.generate]
     settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=phases)
     settings.load_profile("mutants")
     yield
-    settings.load_profile(before)
+    settings.load_profile("before")
 
 
 def caught(suite: type[ProviderConformance], rule: str) -> Report:

@@ -69,12 +69,25 @@ PACKAGES = [
     ("version-bounds", Package("kit-lower", requires="gre-core>=0.1")),
     ("version-bounds", Package("kit-upper", requires="gre-core<0.2")),
     ("version-bounds", Package("kit-none", requires="")),
+    ("version-bounds", Package("kit-later", requires="gre-core>=7,<8")),
+    ("light-import", Package("kit-sleeper", plugin="import time\ntime.sleep(0.01)\n" + PLUGIN)),
+    ("light-import", Package("kit-starter", plugin="import os\nos.system('true')\n" + PLUGIN)),
+    (
+        "hook-repeats",
+        Package("kit-thrice", plugin=PLUGIN.replace("    return", "    CALLS.append(1)\n    assert len(CALLS) < 4\n    return")
+                .replace("@hookimpl", "CALLS = []\n\n@hookimpl")),
+    ),
+    (
+        "hook-repeats",
+        Package("kit-growing", plugin=PLUGIN.replace("    return", "    FOUND.extend(").replace('Test")]', 'Test")])\n    return FOUND')
+                .replace("@hookimpl", "FOUND = []\n\n@hookimpl")),
+    ),
     (
         "hook-repeats",
         Package("kit-once", plugin=PLUGIN.replace("title=", "title=str(object()) + ").replace("object()", "next(N)")
                 .replace("@hookimpl", "from itertools import count\nN = count()\n\n@hookimpl")),
     ),
-    ("hook-quick", Package("kit-slow", plugin=PLUGIN.replace("    return", "    __import__('time').sleep(0.2)\n    return"))),
+    ("hook-quick", Package("kit-slow", plugin=PLUGIN.replace("    return", "    import time\n    end = time.perf_counter() + 0.2\n    while time.perf_counter() < end: pass\n    return"))),
     ("typed", Package("kit-untyped", typed=False)),
 ]  # fmt: skip
 

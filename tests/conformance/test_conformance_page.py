@@ -51,6 +51,8 @@ def test_each_rule_has_a_mutant() -> None:
         for rule, _ in module(f"test_conformance_{name}_mutants").MUTANTS
     }
     tried |= {rule for rule, _ in module("test_conformance_package_mutants").PACKAGES}
+    for part in ("formatters", "encrypters"):
+        tried |= {rule for rule, _ in module(f"test_conformance_subtle_{part}").MUTANTS}
     tried |= {"installed"}
     assert set(RULES) - tried == set()
 

@@ -39,7 +39,7 @@ class Authority:
         self.folder = folder
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
-        usage = dict.fromkeys(_KEY_USAGES, False) | {"key_cert_sign": True}  # noqa: FBT003 - nothing else
+        usage = dict.fromkeys(_KEY_USAGES, False) | {"key_cert_sign": True}
         extensions = (x509.BasicConstraints(True, None), x509.KeyUsage(**usage))
         self.certificate = self.issue(self.name, self.key.public_key(), *extensions)
         self.path = folder / "ca.pem"

@@ -10,24 +10,28 @@ import os
 import select
 import signal
 import sys
+import time
 import warnings
-import zlib
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
 
+from gre_core.testing.conformance.bombs import bombs
 from gre_core.testing.conformance.rules import demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Outcome = Literal["done", "time", "memory"]
+Outcome = Literal["done", "time", "growth", "memory"]
 
 _PATIENCE: Final = 40.0
 _LEAST: Final = 300.0
 """How many seconds of the wall may pass for one of processor time, and at least, before a sleeper is ended."""
+_SUSPICIOUS: Final = 2.0
+"""Seconds of processor time after which it is looked at how the time grows."""
+_GROWTH: Final = 3.2
+"""How many times the time for one half the whole may take: 2 when time grows with the length, 4 with its square."""
 
 
 def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
@@ -54,30 +58,20 @@ def hostile(valid: bytes, size: int = 1 << 19) -> list[tuple[str, bytes]]:
     cut = len(valid) // 3
     pieces += [piece for piece in (valid, valid[:cut], valid[cut : 2 * cut], valid[-cut:]) if piece]
     made = bombs()
-    made += [(f"{piece[:12]!r} repeated", (piece * (size // len(piece) + 1))[:size]) for piece in pieces]
+    # Something else at the end lets regular expressions try every other way to match what came before.
+    made += [
+        (f"{piece[:12]!r} repeated", (piece * (size // len(piece) + 1))[: size - 1] + b"!")
+        for piece in pieces
+    ]
     return [*made, ("the beginning, then one endless line", valid[: 2 * cut] + b"a" * size)]
 
 
-@cache
-def _zeros() -> bytes:
-    """Give a raw deflate stream (RFC 1951) of a GiB of zeros: one MiB, written once and repeated."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    # After a full flush nothing refers back, so the piece can be repeated.
-    piece = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return piece * 1024 + packer.flush(zlib.Z_FINISH)
-
-
-def bombs() -> list[tuple[str, bytes]]:
-    """Give compressed zeros, named: about a MB that decompresses to a GiB. Their checksums are wrong."""
-    return [
-        ("a GiB of zeros as zlib", b"\x78\xda" + _zeros() + bytes(4)),
-        ("a GiB of zeros as gzip", b"\x1f\x8b\x08\0\0\0\0\0\2\xff" + _zeros() + bytes(8)),
-        ("a GiB of zeros as deflate", _zeros()),
-    ]
-
-
 def bounded(
-    inputs: Iterable[tuple[str, bytes]], work: Callable[[bytes], object], seconds: float, memory: int
+    inputs: Iterable[tuple[str, bytes]],
+    work: Callable[[bytes], object],
+    seconds: float,
+    memory: int,
+    half: Callable[[bytes], bytes] = lambda data: data[: len(data) // 2],
 ) -> None:
     """Demand that each input is dealt with within the limits; what ``work`` raises does not matter here.
 
@@ -86,24 +80,31 @@ def bounded(
         work: what is called with each.
         seconds: of processor time for each.
         memory: how many bytes more than now the process may take.
+        half: gives one half of an input. An input that takes long must not take much more than twice as long.
     """
     __tracebackhide__ = True
     if not hasattr(os, "fork"):
         pytest.skip("limits of time and memory need a system with fork()")
     rest = list(inputs)
     while rest:
-        outcome, at = _in_child(rest, work, seconds, memory)
+        outcome, at = _in_child(rest, work, seconds, memory, half)
         if outcome == "done":
             return
         name = rest[at][0]
         demand(outcome != "time", "bounded-time", f"{name}: more than {seconds:g} s of processor time")
+        square = f"{name}: {_SUSPICIOUS:g} s of processor time and more, and half of it not a third of that"
+        demand(outcome != "growth", "bounded-time", f"{square}: time grows with the square of the length")
         demand(
             outcome != "memory", "bounded-memory", f"{name}: more than {memory >> 20} MiB more than before"
         )
 
 
 def _in_child(
-    inputs: list[tuple[str, bytes]], work: Callable[[bytes], object], seconds: float, memory: int
+    inputs: list[tuple[str, bytes]],
+    work: Callable[[bytes], object],
+    seconds: float,
+    memory: int,
+    half: Callable[[bytes], bytes],
 ) -> tuple[Outcome, int]:
     """Give how it went, and the number of the input that was worked on last."""
     reading, writing = os.pipe()
@@ -115,7 +116,7 @@ def _in_child(
         pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _child(inputs, work, seconds, memory, writing)
+        _child(inputs, work, seconds, memory, half, writing)
     os.close(writing)
     told = b""
     while select.select([reading], [], [], max(_PATIENCE * seconds, _LEAST))[0]:
@@ -128,8 +129,8 @@ def _in_child(
     os.close(reading)
     _, status = os.waitpid(pid, 0)
     at = max(told.count(b"."), 1) - 1
-    if told.endswith(b"m"):
-        return "memory", at
+    if told.endswith((b"m", b"g")):
+        return ("memory" if told.endswith(b"m") else "growth"), at
     ended = os.waitstatus_to_exitcode(status)
     if ended == 0:
         return "done", at
@@ -142,9 +143,13 @@ def _child(
     work: Callable[[bytes], object],
     seconds: float,
     memory: int,
+    half: Callable[[bytes], bytes],
     writing: int,
 ) -> None:
-    """Work through the inputs; never returns. A dot is told before each, and ``m`` when memory ran out."""
+    """Work through the inputs; never returns. A dot is told before each.
+
+    At the end ``m`` is told when memory ran out, and ``g`` when time grows too fast.
+    """
     import resource  # noqa: PLC0415 - only where there is fork()
 
     try:
@@ -154,11 +159,19 @@ def _child(
             resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for _, data in inputs:
-            spent = resource.getrusage(resource.RUSAGE_SELF)
-            end = math.ceil(spent.ru_utime + spent.ru_stime + seconds)
-            resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
+            begun = time.process_time()
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(begun + seconds), resource.RLIM_INFINITY))
             os.write(writing, b".")
             _one(work, data)
+            taken = time.process_time() - begun
+            if taken > _SUSPICIOUS:
+                resource.setrlimit(
+                    resource.RLIMIT_CPU, (math.ceil(begun + 3 * seconds), resource.RLIM_INFINITY)
+                )
+                _one(work, half(data))
+                if taken > _GROWTH * (time.process_time() - begun - taken):
+                    os.write(writing, b"g")
+                    break
     except MemoryError:
         os.write(writing, b"m")
     finally:

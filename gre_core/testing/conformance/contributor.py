@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
 from gre_core.api import DataField, DataProvider
 from gre_core.contributions import MAX_FIELDS, MAX_VALUE
@@ -109,6 +110,27 @@ class DataContributorConformance(ProviderConformance):
         for request in self.requests():
             first, second = self.fields(made, request), self.fields(made, request)
             demand(first == second, "fields-repeat", f"{first!r:.150}, then {second!r:.150}")
+
+    def test_requests_do_not_disturb_each_other(self) -> None:
+        used = self.make()
+        asker, another = "nurse@xmpp.example", r"nurse\40capulet.example@gateway.example"
+        for request in self.requests():
+            self.fields(used, request)
+            for changed in (
+                replace(request, requester=asker),
+                replace(request, recipient=another, legacy_id=f"nurse-{self.legacy_id}"),
+            ):
+                after, alone = self.fields(used, changed), self.fields(self.make(), changed)
+                found = f"{after!r:.150} after a request of or for somebody else, {alone!r:.150} without"
+                demand(after == alone, "fields-repeat", found)
+
+    def test_requests_stay_as_they_are(self) -> None:
+        made = self.make()
+        for request in self.requests():
+            before = [tostring(child) for child in request.children]
+            self.fields(made, request)
+            same = before == [tostring(child) for child in request.children]
+            demand(same, "inputs-unchanged", "a child of the request was changed")
 
     def test_ports_that_fail(self) -> None:
         self.make()

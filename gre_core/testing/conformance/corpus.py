@@ -48,6 +48,7 @@ AWKWARD: Final = {
     "tabs": "\ta\tb\t\n",
     "a byte order mark": "\ufefftext",
     "other line separators": "a\u2028b\u2029c\u0085d",
+    "line ends of every system": "a\nb\r\nc\rd\r\r\ne\n\rf\r",
 }
 """Texts at which formats break, by what is special about them."""
 
@@ -109,6 +110,11 @@ def _hypertexts() -> Iterable[Sample]:
     yield Sample("text and HTML", Message("Romeo", "<p>Romeo</p>"), needs)
     yield Sample("HTML without text", Message(html="<p>Romeo, <b>wherefore</b>?</p>"), needs)
     yield Sample("HTML of all scripts", Message("a", "".join(f"<p>{t}</p>" for t in SCRIPTS.values())), needs)
+    page = (
+        "<!DOCTYPE html>\n<html><head><style>p { color: red }</style><!-- a --></head>\n"
+        "<body onload=\"a('b')\">\n<script>if (a < b && c) { d() }</script>\n<p>a&nbsp;b &lt;</p></body></html>"
+    )
+    yield Sample("HTML of a whole page", Message("a", page), needs)
     yield Sample("HTML on one long line", Message("a", "<p>" + "wherefore " * 3000 + "</p>"), needs)
 
 
@@ -125,6 +131,9 @@ def _files(huge: int) -> Iterable[Sample]:
     yield Sample("all bytes", files(make("all.bin", binary, bytes(range(256)) * 9)), needs)
     yield Sample(
         "line ends in a file", files(make("a.bin", binary, b"\r\n\n\r\r\n.\r\n..\nFrom \n--\n")), needs
+    )
+    yield Sample(
+        "line ends in a text", files(make("a.txt", "text/plain", b"\r\n\n\r a \t\r\n\xff\n\n")), needs
     )
     yield Sample("a huge file", files(make("huge.bin", binary, bytes(range(256)) * (huge // 256))), needs)
     unknown = Attachment("stream.bin", binary, lambda: BytesIO(bytes(range(256))))
@@ -143,6 +152,7 @@ def _files(huge: int) -> Iterable[Sample]:
     )
     yield Sample("a name with quotes", files(make("it's a (good) plan; 100%.txt", "text/plain", b"a")), needs)
     for kind, content in (
+        ("text/csv", b"a,b\r\n1,2\r\n"),
         ("text/html", b"<p>attached, not shown</p>"),
         ("text/calendar", b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
         ("message/rfc822", b"Subject: inner\r\n\r\nText\r\n"),
@@ -152,6 +162,10 @@ def _files(huge: int) -> Iterable[Sample]:
     for name in ("Arabic", "Chinese", "Cyrillic", "Devanagari", "emoji", "Hebrew", "Korean", "Vietnamese"):
         title = SCRIPTS[name].replace("?", "").replace("？", "")[:20].strip(" ,.")
         yield Sample(f"file name: {name}", files(make(f"{title}.txt", "text/plain", b"a")), needs)
+    decomposed = "re\u0301sume\u0301 \u00c5\u212b.txt"
+    yield Sample("file name: combining marks", files(make(decomposed, "text/plain", b"a")), needs)
+    named = ("b.txt", "a.txt", "c.txt", "B.txt")
+    yield Sample("files in no order", files(*(make(name, "text/plain", b"a") for name in named)), needs)
 
 
 def _inline() -> Iterable[Sample]:

@@ -62,7 +62,13 @@ def decoded(text: bytes) -> frozenset[bytes]:
     """Give a text, and what it says in the usual encodings of bytes."""
     compact = text.translate(None, b" \t\r\n")
     found = {text}
-    for decode in (binascii.unhexlify, base64.b64decode, base64.urlsafe_b64decode, base64.b32decode, base64.b85decode):
+    for decode in (
+        binascii.unhexlify,
+        base64.b64decode,
+        base64.urlsafe_b64decode,
+        base64.b32decode,
+        base64.b85decode,
+    ):
         with contextlib.suppress(ValueError):
             found.add(decode(compact))
     return frozenset(found)

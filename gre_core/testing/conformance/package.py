@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -26,24 +26,30 @@ if TYPE_CHECKING:
 
 HEAVY: Final = (
     "asyncio", "socket", "ssl", "http", "urllib.request", "multiprocessing", "concurrent.futures",
-    "email", "sqlite3", "ctypes", "unittest",
+    "email", "sqlite3", "ctypes", "unittest", "tkinter", "xmlrpc", "ftplib", "smtplib", "imaplib", "poplib",
+    "socketserver", "wsgiref", "pydoc", "doctest",
 )  # fmt: skip
 """Modules of the standard library that cost time and that no plugin needs before it is made."""
 
 _LIGHT: Final = ("pluggy", "structlog", "typing_extensions")
 """What the core itself loads or may load."""
 _HOOKS: Final = ("gre_formatters", "gre_encrypters", "gre_data_fields")
+_EVENTS: Final = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "urllib.")
+"""What nobody may do before ``make()``: audit events; ``time.sleep`` is one from Python 3.13 on only."""
 _PROGRAM: Final = """
-import json, sys
+import json, sys, time
 import gre_core.api, gre_core.hookspecs
-before = set(sys.modules)
+before, done = set(sys.modules), []
+sys.addaudithook(lambda event, _: done.append(event) if event.startswith({events!r}) else None)
 from importlib import import_module
+time.sleep = lambda _: done.append("time.sleep")
+begun = time.process_time()
 for name in sys.argv[1:]:
     module = import_module(name)
     for hook in {hooks!r}:
         if hasattr(module, hook):
             list(getattr(module, hook)())
-print(json.dumps(sorted(set(sys.modules) - before)))
+print(json.dumps([sorted(set(sys.modules) - before), done, time.process_time() - begun]))
 """
 
 
@@ -127,7 +133,7 @@ class PackageConformance:
     def test_nothing_heavy_is_loaded_before_it_is_made(self) -> None:
         names = [point.value.partition(":")[0] for point in self.entry_points()]
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM.format(hooks=_HOOKS), *names],
+            [sys.executable, "-c", _PROGRAM.format(hooks=_HOOKS, events=_EVENTS), *names],
             capture_output=True,
             text=True,
             check=False,
@@ -137,11 +143,16 @@ class PackageConformance:
         heavy, light = {*HEAVY, *self.heavy}, {"gre_core", *_LIGHT, *sys.stdlib_module_names}
         light |= {name.partition(".")[0] for name in names} | self._siblings()
         found: list[str] = []
-        for name in json.loads(done.stdout.strip().splitlines()[-1]):
+        loaded, called, seconds = json.loads(done.stdout.strip().splitlines()[-1])
+        for name in loaded:
             top = name.partition(".")[0]
             if name in heavy or top in heavy or top not in light:
                 found.append(name)
         demand(not found, "light-import", f"loaded before make(): {', '.join(found[:10])}")
+        demand(not called, "light-import", f"called before make(): {', '.join(called[:10])}")
+        limit = 2 + self.hook_seconds  # an import compiles, and machines are slow
+        found_time = f"the import and the hooks took {seconds:.1f} s of processor time"
+        demand(seconds < limit, "light-import", found_time)
 
     def test_its_requirement_of_the_core_has_bounds(self) -> None:
         required = [each for each in self._requirements() if _normal(each.name) == "gre-core"]
@@ -150,15 +161,17 @@ class PackageConformance:
         operators = {each.operator for requirement in required for each in requirement.specifier}
         bounded = operators & {">=", ">", "~=", "=="} and operators & {"<", "<=", "~=", "=="}
         demand(bounded, "version-bounds", f"the requirement is {told}")
+        core = version("gre-core")
+        fits = all(each.specifier.contains(core, prereleases=True) for each in required)
+        demand(fits, "version-bounds", f"the requirement is {told}, and gre-core {core} is installed")
 
     def test_its_hooks_repeat_themselves(self) -> None:
         for module in self.modules():
             for hook in _hooks_of(module):
-                first, second = (
-                    [(type(each), str(each.namespace), each.title) for each in getattr(module, hook)()]
-                    for _ in range(2)
-                )
-                demand(first == second, "hook-repeats", f"{hook} gave {first}, then {second}")
+                first = _asked(module, hook)
+                for _ in range(2):
+                    again = _asked(module, hook)
+                    demand(again == first, "hook-repeats", f"{hook} gave {first}, then {again}")
 
     def test_its_hooks_are_quick(self) -> None:
         for module in self.modules():
@@ -166,7 +179,7 @@ class PackageConformance:
                 taken = []
                 for _ in range(3):
                     start = time.perf_counter()
-                    list(getattr(module, hook)())
+                    _asked(module, hook)
                     taken.append(time.perf_counter() - start)
                 demand(
                     min(taken) < self.hook_seconds, "hook-quick", f"{hook} took {min(taken):.1f} s at best"
@@ -188,6 +201,21 @@ class PackageConformance:
         """Give the modules of packages of the GRE family that it needs: their plugins are light themselves."""
         names = (_normal(each.name) for each in self._requirements())
         return {name.replace("-", "_") for name in names if name.startswith("gre-")}
+
+
+def _asked(module: object, hook: str) -> list[tuple[object, ...]]:
+    """Ask a hook once more; give what its providers are."""
+    __tracebackhide__ = True
+    try:
+        return [_facts(each) for each in getattr(module, hook)()]
+    except Exception as error:
+        demand(condition=False, rule="hook-repeats", found=f"{hook}: {describe(error)}")
+        raise
+
+
+def _facts(provider: Any) -> tuple[object, ...]:
+    facts = (type(provider), str(provider.namespace), provider.title)
+    return (*facts, getattr(provider, "dynamic_data", False))
 
 
 def _hooks_of(module: object) -> list[str]:

@@ -160,9 +160,9 @@ class People:
                 for each in () if payload is None else payload.iter():
                     texts = [each.text or "", each.tail or "", *each.attrib.values()]
                     told |= {form for text in texts for form in decoded(text.encode())}
-        for each in tuple(told):
+        for piece in tuple(told):
             for name in ("sha1", "sha256", "sha512"):
-                digest = hashlib.new(name, each, usedforsecurity=False)
+                digest = hashlib.new(name, piece, usedforsecurity=False)
                 told |= {digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode()}
         return b"\n".join(told)
 

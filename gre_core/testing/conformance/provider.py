@@ -13,10 +13,12 @@ from gre_core.namespaces import Kind, Namespace
 from gre_core.testing.conformance.abilities import abilities_of, half_done
 from gre_core.testing.conformance.calling import describe, is_stop
 from gre_core.testing.conformance.rules import demand
+from gre_core.testing.conformance.watching import watched
 
 if TYPE_CHECKING:
     from gre_core.api import Provider
 
+_FILES = ("open ", "os.listdir", "os.scandir", "tempfile.")
 _KINDS = {FormatterProvider: Kind.FORMATTER, EncrypterProvider: Kind.ENCRYPTER}
 
 
@@ -117,9 +119,9 @@ class ProviderConformance:
             return
         start = f"GRE {kind.value.capitalize()}: "
         demand(
-            title.startswith(start) and title[len(start) :].strip(),
+            title.startswith(start) and title[len(start) :].strip() and title.isprintable(),
             "title",
-            f"the title is {title!r}; it should begin with {start!r} and go on",
+            f"the title is {title!r}; it should begin with {start!r} and go on, in one line",
         )
 
     def test_its_data_can_be_cached_or_it_says_so(self) -> None:
@@ -129,6 +131,15 @@ class ProviderConformance:
             "dynamic-data",
             f"the provider says {bool(said)}, the test class {self.dynamic_data}",
         )
+
+    def test_making_it_needs_no_network(self) -> None:
+        self.make()
+        with watched() as touched:
+            self.make()
+        for rule, what in touched:
+            # It may read its data, and the time that logging or an import wants.
+            if rule == "loop-free" or (rule == "no-io" and not what.startswith(_FILES)):
+                demand(condition=False, rule=rule, found=f"make() called {what}")
 
     def test_it_is_made_anew_each_time(self) -> None:
         first, second = self.make(), self.make()
@@ -144,7 +155,7 @@ class ProviderConformance:
         if self.abilities is None:
             return
         found_ones = {each.__name__ for each in abilities_of(made)}
-        declared = {each.__name__ for each in self.abilities}
+        declared = {getattr(each, "__name__", repr(each)) for each in self.abilities}
         demand(
             found_ones == declared,
             "abilities-declared",

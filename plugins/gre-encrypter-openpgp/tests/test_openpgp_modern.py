@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from gre_openpgp.encrypting.keymaking import revive_subkeys
 from gre_openpgp.encrypting.own import OwnKey
 from gre_openpgp.encrypting.secretkeys import read_subkeys
 from gre_openpgp.messages import check_message
+
+from gre_core.errors import GreError
 
 V4, V6 = pysequoia.Profile.RFC4880, pysequoia.Profile.RFC9580
 SUITES = pysequoia.CipherSuite
@@ -36,6 +39,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("compression", ["plain", "zip", "zlib", "bzip2"])
 def test_each_kind_of_key_opens_and_signs(forge: Any, name: str, compression: str) -> None:
+    if "ml-kem" in name:
+        pytest.importorskip(
+            "cryptography.hazmat.primitives.asymmetric.mlkem", reason="cryptography before 47"
+        )
     key = pysequoia.Tsk.generate("<alice@mail.example>", **SHAPES[name])
     own = OwnKey.read(ENGINE, bytes(key))
     head, session = forge.session_of(own.secret, bytes(key.extract_certificate()))
@@ -50,6 +57,21 @@ def test_each_kind_of_key_opens_and_signs(forge: Any, name: str, compression: st
             message, decryptors, by_id([own.parsed]), [Secret(own.secret)], bounded=bounded
         )
         assert (judged.payload, judged.signers) == (CONTENT, (own.fingerprint.lower(),))
+
+
+def test_an_old_library_opens_no_post_quantum_key_and_says_so(
+    forge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = pysequoia.Tsk.generate("<alice@mail.example>", **SHAPES["v4 ml-kem"])
+    own = OwnKey.read(ENGINE, bytes(key))
+    head, session = forge.session_of(own.secret, bytes(key.extract_certificate()))
+    packets = forge.COMPRESSIONS["zip"](pysequoia.sign(key.signer(), CONTENT, armor=False))
+    monkeypatch.delattr("cryptography.hazmat.primitives.asymmetric.mlkem", raising=False)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.mlkem", None)
+    decryptors = list(own.decryptors().values())
+    message = head + forge.container(packets, session)
+    with pytest.raises(GreError):
+        ENGINE.decrypt(message, decryptors, by_id([own.parsed]), [Secret(own.secret)])
 
 
 def test_13_old_compressed_mail_opens_with_an_ended_subkey(forge: Any, make_odd: Any) -> None:

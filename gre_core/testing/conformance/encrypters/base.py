@@ -154,9 +154,7 @@ class EncrypterSuite(ProviderConformance):
             keys = await party.encrypter.seal_keys(job, party.ports)
             return await party.encrypter.encrypt(payload, keys, party.ports)
 
-        body: object = call(
-            lambda: drive(work()), own=(GreError,), rule=rule, doing=f"{party.name} seals"
-        )
+        body: object = call(lambda: drive(work()), own=(GreError,), rule=rule, doing=f"{party.name} seals")
         if isinstance(body, GreError):
             return body
         demand(isinstance(body, Body), "seals", f"encrypt() gave {type(body).__name__}")

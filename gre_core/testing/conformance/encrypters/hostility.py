@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -110,8 +111,10 @@ class Hostility(EncrypterSuite):
             names.append(f"base64 of: {name}")
 
         def work(number: bytes) -> None:
-            drive(self.opening(juliet, bodies[int(number)], job))
+            at, _, halved = number.partition(b"/")
+            body = bodies[int(at)]
+            text = body.text[: len(body.text) // 8 * 4] if halved else body.text
+            drive(self.opening(juliet, replace(body, text=text), job))
 
-        bounded(
-            [(name, b"%d" % number) for number, name in enumerate(names)], work, self.seconds, self.memory
-        )
+        numbered = [(name, b"%d" % number) for number, name in enumerate(names)]
+        bounded(numbered, work, self.seconds, self.memory, lambda number: number + b"/2")

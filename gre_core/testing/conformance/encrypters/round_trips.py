@@ -116,7 +116,9 @@ class RoundTrips(EncrypterSuite):
         bodies = [self.seal(people, "romeo", "juliet", payload=payload) for _ in range(3)]
         different = len({all_text(body) for body in bodies}) == len(bodies)
         demand(different, "randomised", "one payload, encrypted three times, gave the same body twice")
-        found = f"{_ZEROS} zeros, encrypted twice, gave the same bytes: a nonce or a session key was used again"
+        found = (
+            f"{_ZEROS} zeros, encrypted twice, gave the same bytes: a nonce or a session key was used again"
+        )
         demand(not same_key_stream(bodies[0], bodies[1], _ZEROS), "randomised", found)
 
     def test_others_cannot_open_it(self) -> None:

@@ -107,25 +107,37 @@ class FormatterSuite(ProviderConformance):
 
     # -- calls that are judged ---------------------------------------------------------------------
 
-    def format(self, made: Formatter, message: Message, job: SealJob | None = None, doing: str = "") -> bytes:
+    def format(
+        self,
+        made: Formatter,
+        message: Message,
+        job: SealJob | None = None,
+        doing: str = "",
+        rule: str = "format-own-errors",
+    ) -> bytes:
         """Format a message that every formatter can express."""
         __tracebackhide__ = True
-        payload = self.try_format(made, message, job, doing)
+        payload = self.try_format(made, message, job, doing, rule)
         if isinstance(payload, FormatFailed):
             demand(condition=False, rule="expresses-messages", found=f"{doing}: {payload}")
         assert isinstance(payload, bytes)
         return payload
 
     def try_format(
-        self, made: Formatter, message: Message, job: SealJob | None = None, doing: str = ""
+        self,
+        made: Formatter,
+        message: Message,
+        job: SealJob | None = None,
+        doing: str = "",
+        rule: str = "format-own-errors",
     ) -> bytes | BaseException:
-        """Format a message that may be beyond what can be expressed."""
+        """Format a message that may be beyond what can be expressed. Other errors break ``rule``."""
         __tracebackhide__ = True
         used = job or self.seal_job()
         payload: object = call(
             lambda: made.format(message, used),
             own=(FormatFailed,),
-            rule="format-own-errors",
+            rule=rule,
             doing=f"format({doing or 'a message'})",
         )
         if isinstance(payload, FormatFailed):

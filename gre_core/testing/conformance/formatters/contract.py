@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from gre_core.api import FileFormatter, RequestsData, WorkerParsing
 from gre_core.errors import FormatFailed, GreError, ParseFailed
 from gre_core.message_codec import decode_message
-from gre_core.model import Attachment, DataForm, Message
+from gre_core.model import Attachment, DataForm, Message, Recipient
 from gre_core.testing.conformance.calling import call
 from gre_core.testing.conformance.damaging import flipped, rubbish, truncated
 from gre_core.testing.conformance.formatters.base import FormatterSuite
@@ -59,17 +59,26 @@ class Contract(FormatterSuite):
 
     def test_nothing_is_kept_between_messages(self) -> None:
         made, job = self.make(), self.seal_job()
-        first, second = self.rich("Wherefore"), Message("Nothing else")
-        alone = {id(each): self.through(self.make(), each, job) for each in (first, second)}
-        one = self.format(made, first, job)
-        other = self.format(made, second, job)
-        for payload, message in ((one, first), (other, second), (one, first)):
+        # Some of one length: also what is remembered by something too short is remembered wrongly.
+        given = [
+            self.rich("Wherefore"),
+            Message("Nothing else"),
+            self.rich("Therefore"),
+            Message("Nothing more"),
+        ]
+        alone = {id(each): self.through(self.make(), each, job) for each in given}
+        written = [(self.format(made, message, job), message) for message in given]
+        for payload, message in (*written, written[0]):
             for doing, bad in rubbish():
                 self.try_parse(made, bad, doing)
             self.try_format(made, Message("\ud800"), job)
             for read in (self.parse(made, payload), self.through(made, message, job)):
                 for _, found in differences(alone[id(message)], read, job, self.can()):
                     demand(condition=False, rule="no-state", found=f"after other messages: {found}")
+        other = self.seal_job(recipients=(Recipient("nurse@gateway.example", self.legacy_ids[-1]),))
+        wanted, read = self.through(self.make(), given[1], other), self.through(made, given[1], other)
+        for _, found in differences(wanted, read, other, self.can()):
+            demand(condition=False, rule="no-state", found=f"after a message to somebody else: {found}")
 
     def test_eight_threads_at_once(self) -> None:
         made, job, can = self.make(), self.seal_job(), self.can()
@@ -95,7 +104,7 @@ class Contract(FormatterSuite):
         before = copy.deepcopy((fields, options, outer))
         message = self.rich()
         attributes = repr(message), message.text, message.html, message.subject, message.to
-        self.parse(made, self.format(made, message, job))
+        self.parse(made, self.format(made, message, job, rule="unknown-data-ignored"))
         after = repr(message), message.text, message.html, message.subject, message.to
         demand((fields, options, outer) == before, "inputs-unchanged", "a mapping of the job was changed")
         demand(attributes == after, "inputs-unchanged", "the message was changed")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gre_core.model import Attachment, Message
 from gre_core.testing.conformance import strategies
+from gre_core.testing.conformance.bombs import bombs_inside
 from gre_core.testing.conformance.bounding import bounded, hostile
 from gre_core.testing.conformance.damaging import extended, flipped, rubbish, truncated
 from gre_core.testing.conformance.formatters.contract import Contract
@@ -112,8 +113,9 @@ class Hostility(Contract):
     def test_hostile_payloads_take_bounded_time_and_memory(self) -> None:
         made, job = self.make(), self.open_job()
         own = [(f"hostile[{number}]", bad) for number, bad in enumerate(self.hostile)]
+        valid = self._valid()
         bounded(
-            [*own, *hostile(self._valid(), self.hostile_size)],
+            [*own, *bombs_inside(valid), *hostile(valid, self.hostile_size)],
             lambda bad: made.parse(bad, job),
             self.seconds,
             self.memory,

@@ -134,6 +134,7 @@ class RoundTrips(FormatterSuite):
         for switch, message in (
             ("attachments", Message("a", attachments=(_FILE,))),
             ("html", Message(html="<p>Wherefore</p>")),
+            ("subject", Message("a", subject="Wherefore")),
         ):
             if getattr(self, switch):
                 continue
@@ -144,7 +145,7 @@ class RoundTrips(FormatterSuite):
             told = (
                 bool(read.attachments)
                 if switch == "attachments"
-                else "Wherefore" in f"{read.text}{read.html}"
+                else "Wherefore" in f"{read.text}{read.html}{read.subject}"
             )
             demand(
                 told, "loses-nothing-silently", f"a message with {switch} was formatted without, and no error"

@@ -31,8 +31,8 @@ RULES: Final = (
     Rule(
         "fields-repeat",
         'GRE, "Business Rules": the data can be cached for a session',
-        "The same request gets the same fields.",
-        "Leave out what changes with each request, or say that the data is dynamic.",
+        "The same request gets the same fields, whatever was asked before, and by whom.",
+        "Leave out what changes with each request, or say that the data is dynamic; keep by recipient what you keep.",
     ),
     Rule(
         "fields-own-errors",

@@ -68,7 +68,7 @@ RULES: Final = (
         "loses-nothing-silently",
         _API,
         "What the format cannot express makes format() raise FormatFailed; it is never left out in silence.",
-        "Raise FormatFailed with a text that says what cannot be sent.",
+        "Raise FormatFailed with a text that says what cannot be sent; a subject may go into the text.",
     ),
     Rule(
         "unreadable-attachment",

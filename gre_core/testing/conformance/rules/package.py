@@ -36,13 +36,14 @@ RULES: Final = (
     Rule(
         "light-import",
         "gre_core.api, providers",
-        "Importing the plugin and asking its hooks loads no library: no dependency, no asyncio, socket or ssl.",
+        "Importing the plugin and asking its hooks loads no library (no dependency, no asyncio, socket or ssl), opens "
+        "no socket, starts no process, does not sleep and takes no time to speak of.",
         "Import them inside make(), or in the module that make() imports.",
     ),
     Rule(
         "version-bounds",
         "gre_core.api, ENTRY_POINT_GROUP: the ABI",
-        "The requirement of gre-core has a lower and an upper bound.",
+        "The requirement of gre-core has a lower and an upper bound, and allows the one that is installed.",
         '"gre-core>=0.1,<0.2" in the dependencies.',
     ),
     Rule(

@@ -67,7 +67,7 @@ def open_session_key(body: bytes, subkey: SecretSubkey) -> SessionKey | None:
         if subkey.algorithm == ECDH:
             return _checked(_ecdh(fields, subkey), named=old)
         return _modern(fields, subkey, named=old)
-    except (ValueError, IndexError, InvalidUnwrap, UnsupportedAlgorithm, InternalError):
+    except (ValueError, IndexError, InvalidUnwrap, UnsupportedAlgorithm, InternalError, ImportError):
         return None
 
 
@@ -172,7 +172,7 @@ def _modern(fields: bytes, subkey: SecretSubkey, *, named: bool) -> SessionKey |
 
 
 def _mlkem(fields: bytes, at: int, subkey: SecretSubkey) -> tuple[bytes, int]:
-    # Not at the top: older versions of ``cryptography`` do not have it, and few keys need it.
+    # Not at the top: versions of ``cryptography`` before 47 do not have it, and few keys need it.
     from cryptography.hazmat.primitives.asymmetric import mlkem  # noqa: PLC0415
 
     seed = subkey.secret[at:]
