@@ -153,7 +153,7 @@ class OpensTheFirstChunks(Toy):
         try:
             raw = base64.b64decode(body.text, validate=True)
             end = 4 + int.from_bytes(raw[:4])
-            head = json.loads(raw[4:end])
+            head: dict[str, Any] = json.loads(raw[4:end])
             _, _ = list(head["to"]), len(head["salt"])
             if not isinstance(head["by"], str) or len(raw) < end + 32:
                 raise ValueError
