@@ -33,7 +33,7 @@ def b64(data: bytes | str) -> str:
 
 
 def written(head: str, blocks: list[Lines]) -> str:
-    told = "".join(f"# {line}\n" for line in head.strip().split("\n"))
+    told = "".join(f"# {line}".rstrip() + "\n" for line in head.strip().split("\n"))
     return told + "".join("\n" + "".join(f"{key}: {value}\n" for key, value in block) for block in blocks)
 
 
@@ -66,8 +66,12 @@ def jid_escape() -> str:
             escape(legacy)
         except InvalidAddress as error:
             blocks.append([("name", f"refused {n}"), ("legacy-base64", b64(legacy)), ("error", error.code)])
-    head = """JID escaping (XEP-0106): legacy identifiers and localparts.
-legacy: what people write. localpart: what stands before the @. unescaped: what a localpart reads as."""
+    head = """JID escaping (XEP-0106): identifiers of the legacy network, and localparts of JIDs.
+
+legacy: an identifier as people write it; legacy-base64 holds the same, where it has white space at an end.
+localpart: what stands before the @ of its JID. With legacy, it is what escaping gives, and it unescapes to legacy.
+unescaped: given without legacy: what the localpart unescapes to. (It need not escape to the same again.)
+error: invalid-address: the identifier cannot be escaped."""
     return written(head, blocks)
 
 
@@ -90,7 +94,14 @@ def namespaces() -> str:
         except InvalidNamespace as error:
             block.append(("error", error.code))
         blocks.append(block)
-    return written('The grammar of namespaces (GRE, "Formatter" and "Encrypter").', blocks)
+    head = """The grammar of namespaces (GRE, "Formatter" and "Encrypter").
+
+urn: what is read: urn:xmpp:gre:KIND:NAME:VERSION, and nothing around it.
+kind: formatter or encrypter.
+short-name: NAME: 1 to 64 of a-z, 0-9, dot, underscore, plus and hyphen, of which the first is a letter or a digit.
+version: VERSION: a decimal number of at most 9 ASCII digits, without leading zeros.
+error: invalid-namespace: it is none."""
+    return written(head, blocks)
 
 
 def negotiation() -> str:
@@ -129,8 +140,15 @@ def negotiation() -> str:
         except GreError as error:
             block.append(("error", error.code))
         blocks.append(block)
-    head = """Negotiation (GRE, "Discovering Support"). feature: what the peer announces. ours: what we have.
-refused: pairs that the gateway refused. The result is formatter and encrypter, or error."""
+    head = """Negotiation (GRE, "Discovering Support"): which formatter and which encrypter are used.
+
+feature: a feature that the peer announces; several. Features that are no well-formed namespace are ignored.
+ours: a namespace that we have, formatters and encrypters; several. We prefer none of them.
+refused: a pair that the gateway refused before: the formatter, a space, the encrypter.
+encrypter: the result: of those that both sides have the first by name, in its highest version.
+formatter: the result, by the same order. The encrypter is chosen first: a formatter of a refused pair gives way before
+    the encrypter does.
+error: not-a-gateway: it does not announce GRE itself. no-common-ground: no pair is left."""
     return written(head, blocks)
 
 
@@ -170,7 +188,13 @@ def data_form() -> str:
         except GreError as error:
             block.append(("error", error.code))
         blocks.append(block)
-    head = """The data form (GRE, "Relayed Encryption Data"). field: its name in Clark notation, a space, one of its values."""
+    head = """The data form (GRE, "Relayed Encryption Data").
+
+xml: the element that the gateway answers with.
+sender-id: the value of the field sender_id.
+field: a field whose name is in Clark notation: the name, a space, and one of its values, for each value in its order;
+    the name alone when it has no values. Other fields are ignored, and stand in no vector.
+error: bad-data-form: it must not be used."""
     return written(head, blocks)
 
 
@@ -199,7 +223,16 @@ def encrypted() -> str:
         except GreError as error:
             block.append(("error", error.code))
         blocks.append(block)
-    return written('The encrypted element (GRE, "Sending and Receiving Encrypted Messages").', blocks)
+    head = """The encrypted element (GRE, "Sending and Receiving Encrypted Messages").
+
+xml: the element of a message.
+formatter: the namespace in its attribute formatter.
+encrypter: the namespace in its attribute encrypter.
+text: its text, which is for the encrypter; it stands here only when there is some.
+child: the name of a child in Clark notation, {namespace}name, for each child in its order; they are for the encrypter.
+error: unknown-namespace: an attribute is missing, or names no formatter or encrypter. bad-encrypted: it is another
+    element, or holds nothing."""
+    return written(head, blocks)
 
 
 def _swapped(pair: str) -> str:
@@ -292,8 +325,24 @@ def mime() -> str:
                 *fields_of(read),
             ]
         )
-    head = """MIME payloads, both ways. Reading: the payload gives the fields. Writing: what you write of the fields, with the
-sender, recipient, id and date given, has to read as the same fields; boundaries and folding are yours."""
+    head = """MIME payloads, both ways. Reading: the payload gives the fields. Writing: what you write of the fields has to read
+as the same fields; boundaries and folding are yours. A key that is missing stands for a field that is not there.
+
+payload: what the encrypter is given: a MIME entity with CRLF line ends.
+from: the address in From, which is the sender_id that the gateway gave.
+to: an address in To, for each of them.
+message-id: without its angle brackets.
+date: as in RFC 3339.
+text: in UTF-8, with LF line ends. A payload that is a text alone, without multipart, ends in one line end (CRLF) that
+    is not a part of the text: it is cut off before the transfer encoding is decoded, and it alone. All others stay.
+html: in UTF-8: the alternative to the text.
+subject: in UTF-8.
+in-reply-to: an id without its angle brackets.
+reference: an id of References without its angle brackets, for each in its order.
+file-name: in UTF-8. With it an attachment begins; the next keys are about it, up to the next file-name.
+file-type: its media type.
+file-inline: it is shown inside the HTML; its Content-ID without angle brackets. Missing: it is an ordinary file.
+file-content: its bytes."""
     return written(head, blocks)
 
 
@@ -332,7 +381,13 @@ def openpgp_keys() -> str:
                 ("public-key-base64", b64(bytes(cert))),
             ]
         )
-    head = """OpenPGP keys of the people in openpgp-messages.txt. They never expire. Never use them for anything else."""
+    head = """OpenPGP keys of the people in openpgp-messages.txt. They never expire. Never use them for anything else.
+
+name: of the person, to whom reader and from in openpgp-messages.txt refer.
+address: in the user ID of the key.
+fingerprint: of the primary key, in upper case.
+secret-key: the transferable secret key (RFC 9580, section 10.2), binary and without a passphrase.
+public-key: its transferable public key (section 10.1), binary."""
     return written(head, blocks)
 
 
@@ -388,9 +443,14 @@ def openpgp_messages() -> str:
                 ("error", error),
             ]
         )
-    head = """OpenPGP messages: body-base64 is, as it stands, the text of <encrypted/>. The reader holds his own secret key, and
-knows the public key of the contact in `from`. verdict: good, unsigned, or not-good (anything that is not good).
-error: not-for-us, decrypt-failed or bad-encrypted; any: one of them, and never a payload."""
+    head = """OpenPGP messages.
+
+reader: who reads it, by name in openpgp-keys.txt, with the own secret key alone.
+from: the contact who is said to have sent it; the reader knows the public key of that contact, and of nobody else.
+body: the OpenPGP message. The text of <encrypted/> is its base64, as it stands here.
+verdict: good: signed by the contact. unsigned. not-good: anything that is not good.
+payload: what comes out.
+error: not-for-us, decrypt-failed or bad-encrypted. any: one of these three, and never a payload."""
     return written(head, blocks)
 
 

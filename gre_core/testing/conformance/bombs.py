@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _MIB: Final = 1 << 20
 _HEADER: Final = 64
 """How many bytes of its own a format may have before what it packs."""
+_BZIP2_END: Final = 0x177245385090
+"""The 48 bits that stand before the checksum of a bzip2 stream; they are no whole bytes."""
+_XZ_HEADER: Final = 12
+"""Bytes of the header of an xz stream; its first block begins with its length in words of 4 bytes, less one."""
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 
 
@@ -30,9 +34,26 @@ def _zeros() -> bytes:
     return piece * 1024 + packer.flush(zlib.Z_FINISH)
 
 
-def _packed(packer: Any) -> bytes:
-    zeros = bytes(_MIB)
-    return b"".join(packer.compress(zeros) for _ in range(1024)) + bytes(packer.flush())
+@cache
+def _xz() -> bytes:
+    """Give an xz stream of a GiB of zeros: its chunks (LZMA2, the first resets all) written once and repeated."""
+    stream = lzma.compress(bytes(2 * _MIB), check=lzma.CHECK_NONE)
+    start = end = _XZ_HEADER + 4 * (stream[_XZ_HEADER] + 1)
+    while stream[end]:
+        properties = stream[end] >= 0xC0
+        end += 5 + properties + int.from_bytes(stream[end + 3 : end + 5]) + 1
+    return stream[:start] + stream[start:end] * 512 + stream[end:]
+
+
+@cache
+def _blocks() -> bytes:
+    """Give a bzip2 stream of a GiB of zeros: one block, written once and repeated; blocks are not whole bytes."""
+    stream = bz2.compress(bytes(40 * _MIB))
+    bits = f"{int.from_bytes(stream):0{8 * len(stream)}b}"
+    end = bits.rindex(f"{_BZIP2_END:048b}")
+    bits = bits[:32] + bits[32:end] * 26 + bits[end : end + 80]
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +73,8 @@ _PACKINGS: Final = (
         lambda: b"\x1f\x8b\x08\0\0\0\0\0\2\xff" + _zeros() + bytes(8),
     ),
     _Packing("deflate", lambda: zlib.decompressobj(-zlib.MAX_WBITS), _zeros),
-    _Packing("bzip2", bz2.BZ2Decompressor, cache(lambda: _packed(bz2.BZ2Compressor()))),
-    _Packing("xz", lzma.LZMADecompressor, cache(lambda: _packed(lzma.LZMACompressor(preset=0)))),
+    _Packing("bzip2", bz2.BZ2Decompressor, _blocks),
+    _Packing("xz", lzma.LZMADecompressor, _xz),
 )
 
 

@@ -33,6 +33,8 @@ HEAVY: Final = (
 
 _LIGHT: Final = ("pluggy", "structlog", "typing_extensions")
 """What the core itself loads or may load."""
+_BUSY: Final = 20
+"""How many times its processor time a hook may last: others use the machine too."""
 _HOOKS: Final = ("gre_formatters", "gre_encrypters", "gre_data_fields")
 _EVENTS: Final = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "urllib.")
 """What nobody may do before ``make()``: audit events; ``time.sleep`` is one from Python 3.13 on only."""
@@ -66,7 +68,8 @@ class PackageConformance:
         heavy: further modules of the standard library that must not be loaded before ``make()``; no others may.
         named_for_its_namespace: the distribution is named as its namespace is; off for a second implementation of a
             namespace, and for what several packages share.
-        hook_seconds: how long a hook may take at best of three.
+        hook_seconds: of processor time that a hook may take, at best of three. It may wait twenty times as long:
+            the machine may be busy.
     """
 
     distribution: ClassVar[str]
@@ -176,14 +179,17 @@ class PackageConformance:
     def test_its_hooks_are_quick(self) -> None:
         for module in self.modules():
             for hook in _hooks_of(module):
-                taken = []
+                used, waited = [], []
                 for _ in range(3):
-                    start = time.perf_counter()
+                    begun, start = time.process_time(), time.perf_counter()
                     _asked(module, hook)
-                    taken.append(time.perf_counter() - start)
-                demand(
-                    min(taken) < self.hook_seconds, "hook-quick", f"{hook} took {min(taken):.1f} s at best"
+                    used.append(time.process_time() - begun)
+                    waited.append(time.perf_counter() - start)
+                found = (
+                    f"{hook} took {min(used):.1f} s of processor time, {min(waited):.1f} s in all, at best"
                 )
+                quick = min(used) < self.hook_seconds and min(waited) < _BUSY * self.hook_seconds
+                demand(quick, "hook-quick", found)
 
     def test_it_is_typed(self) -> None:
         for module in self.modules():
