@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gre_core.testing import vectors
+from gre_core.testing import conformance, vectors
 from gre_core.testing.conformance import RULES, TABLES, NonConformance, demand
 from gre_core.testing.conformance.rules.markdown import as_markdown
 
@@ -42,6 +44,50 @@ def test_rules_are_complete_and_named_once() -> None:
         for text in (rule.section, rule.wants, rule.mend):
             assert text.strip() == text != ""
         assert rule.wants.endswith(".")
+
+
+def test_each_rule_says_who_wants_it_and_how_to_mend_it() -> None:
+    sections = {
+        "Formatter", "Encrypter", "Relayed Encryption Data", "Business Rules", "Security Considerations",
+        "Sending and Receiving Encrypted Messages",
+    }  # fmt: skip
+    for rule in RULES.values():
+        assert len(rule.mend.split()) > 2, rule.id
+        assert rule.mend.endswith("."), rule.id
+        assert rule.mend != rule.wants, rule.id
+        for wanted_by in rule.section.split("; "):
+            who, _, where = wanted_by.partition(", ")
+            if who == "GRE":
+                assert set(re.findall(r'"(.+?)"', where)), rule.id
+                assert set(re.findall(r'"(.+?)"', where)) <= sections, rule.id
+            elif who.startswith(("gre_core.", "importlib.")):
+                names = re.findall(r"\b[A-Z]\w+(?:\.\w+)?", where.partition(":")[0])
+                for name in names:
+                    _find(importlib.import_module(who), name)
+                assert importlib.import_module(who)
+            else:
+                known = r"RFC \d+|XEP-\d{4}|PEP \d+|the page Writing a plugin|this kit"
+                assert re.fullmatch(known, who), rule.id
+
+
+def _find(there: Any, name: str) -> None:
+    """Demand that a name with dots leads somewhere."""
+    first, _, rest = name.partition(".")
+    found = getattr(there, first)
+    assert not rest or hasattr(found, rest) or rest in found.__dataclass_fields__, name
+
+
+def test_each_failure_names_a_rule_that_there_is() -> None:
+    """Each call in the source of the kit, also those that no mutant reaches."""
+    named: set[str] = set()
+    for path in Path(conformance.__file__).parent.rglob("*.py"):
+        source = path.read_text("utf-8")
+        named |= set(re.findall(r'\brule="([\w-]+)"', source))
+        for call in ast.walk(ast.parse(source)):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "demand" and len(call.args) > 1:
+                named |= {call.args[1].value} if isinstance(call.args[1], ast.Constant) else set()
+    assert len(named) > 50
+    assert named <= set(RULES)
 
 
 def test_each_rule_has_a_mutant() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,16 @@ def test_it_is_plain_text_with_names(name: str) -> None:
     names = [vector["name"] for vector in vectors.parse(text)]
     assert names
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_comment_at_the_top_says_what_each_key_means(name: str) -> None:
+    head = vectors.source(name).partition("\n\n")[0]
+    told = set(re.findall(r"^# ([a-z-]+): ", head, re.MULTILINE))
+    keys = {key.removesuffix("-base64") for vector in vectors.read(name) for key, _ in vector.lines}
+    assert keys - {"name"} == told - {"name"}
+    for code in {vector["error"] for vector in vectors.read(name) if "error" in vector}:
+        assert code in head
 
 
 def test_all_files_are_named() -> None:

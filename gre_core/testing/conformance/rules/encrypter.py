@@ -33,7 +33,7 @@ RULES: Final = (
         "own-copy",
         'GRE, "Business Rules": several devices',
         "We can open what we sent (Direction.SENT): our other devices get it as a carbon copy.",
-        "Encrypt to ourselves too.",
+        "Encrypt to the sender's own key too.",
     ),
     Rule(
         "several-recipients",
@@ -117,7 +117,7 @@ RULES: Final = (
         "seal-own-errors",
         _API,
         "seal_keys() and encrypt() raise errors of gre_core.errors only.",
-        "Catch what your libraries raise.",
+        "Catch what your libraries raise, and raise one of ours with a text that says what to do.",
     ),
     Rule(
         "wrong-key",
@@ -165,7 +165,7 @@ RULES: Final = (
         "protected-fields",
         "gre_core.api, AddsFields",
         "protected_fields() gives pairs of texts without line breaks.",
-        "Unfold the values.",
+        "Unfold the values: one space in the place of each line break.",
     ),
     Rule(
         "file-encryption",
@@ -177,7 +177,7 @@ RULES: Final = (
         "passphrase-kept-nowhere",
         _SEC,
         "A passphrase that the user gave stands nowhere in the store.",
-        "Derive a key from it.",
+        "Derive a key from it with a salt, and keep what that key locks; ask again in the next session.",
     ),
     Rule(
         "plaintext-kept-nowhere",

@@ -57,7 +57,12 @@ RULES: Final = (
         "The sender inside is the gateway's sender_id, whatever the message claims.",
         "Write job.data.sender_id, and give it as claimed_sender when reading.",
     ),
-    Rule("round-trip-date", _API, "The date inside is that of the job, with a time zone.", "Write job.date."),
+    Rule(
+        "round-trip-date",
+        _API,
+        "The date inside is that of the job, with a time zone.",
+        "Write job.date with its time zone, and give it as Message.date when reading.",
+    ),
     Rule(
         "message-id",
         "gre_core.api, NamesMessages",

@@ -56,7 +56,7 @@ RULES: Final = (
         "hook-quick",
         "gre_core.hookspecs",
         "A hook answers at once: it runs at each start of each host.",
-        "Move work into make().",
+        "Move work into make(), and let the hook return constants.",
     ),
     Rule(
         "typed",
