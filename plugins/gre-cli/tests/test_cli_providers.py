@@ -95,11 +95,24 @@ class Command:
         (folder / "broken" / "pysequoia" / "__init__.py").write_text(BROKEN)
         self.path = [str(folder / "broken")]
 
+    def other_library(self, folder: Path, version: str, module: str = "") -> None:
+        """Let another version of Sequoia be installed."""
+        self.break_library(folder)
+        (folder / "broken" / "pysequoia" / "__init__.py").write_text(module)
+        about = folder / "broken" / f"pysequoia-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pysequoia\nVersion: {version}\n")
+
     def break_plugin(self, folder: Path) -> None:
         """Let already the plugin be one that cannot be imported."""
         (folder / "broken" / "gre_encrypter_openpgp").mkdir(parents=True)
         (folder / "broken" / "gre_encrypter_openpgp" / "__init__.py").write_text(BROKEN)
         self.path = [str(folder / "broken")]
+
+    def lose_the_password(self) -> None:
+        """Let the file with the password be missing, so that a command ends where it needs it."""
+        text = self.config.read_text().replace("state =", 'password_file = "nowhere"\nstate =')
+        self.config.write_text(text)
 
     def prefer(self, package: str) -> None:
         with self.config.open("a") as file:
@@ -129,6 +142,21 @@ def test_a_script_gets_an_error_that_says_what_to_do(gre: Command) -> None:
     assert not gre.config.with_name(FILE).exists()
 
 
+@pytest.mark.parametrize("password", [True, False])
+def test_a_script_that_sends_gets_it_before_anything_is_sent(
+    gre: Command, monkeypatch: pytest.MonkeyPatch, password: bool
+) -> None:
+    if password:
+        monkeypatch.setenv("GRE_PASSWORD", "secret")
+    else:
+        monkeypatch.delenv("GRE_PASSWORD", raising=False)
+    code, report = gre.report(
+        "send", "romeo@mail.example", "--gateway", "gateway.example", "--text", "Hello."
+    )
+    assert (code, report["error"]["code"]) == (1, "provider-unclear")
+    assert str(gre.config) in report["error"]["text"]
+
+
 def test_the_doctor_names_both_and_says_how(gre: Command) -> None:
     code, report = gre.report("doctor")
     (finding,) = wrong(report)
@@ -149,6 +177,16 @@ def test_a_person_is_asked_once(gre: Command) -> None:
     code, report = gre.report("doctor")
     assert (code, wrong(report)) == (0, [])
     assert any(f"served by {PGPY}" in one["text"] for one in report["findings"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no terminals of this kind")
+def test_a_person_who_sends_is_asked_before_the_password(gre: Command) -> None:
+    gre.lose_the_password()
+    words = ("send", "romeo@mail.example", "--gateway", "gateway.example", "--text", "Hello.")
+    code, screen = gre.at_a_terminal(*words, answer="1")
+    assert code == 2, screen  # the file with the password is not there
+    assert screen.index("Which one do you want?") < screen.index("nowhere")
+    assert remembered(gre.config) == {NAMESPACE: SEQUOIA}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no terminals of this kind")
@@ -173,6 +211,21 @@ def test_an_answer_for_a_package_that_went_away_is_said(gre: Command) -> None:
     assert (code, report["error"]["code"]) == (1, "provider-unclear")
     assert "gre-encrypter-gone" in report["error"]["text"]
     assert str(gre.config.with_name(FILE)) in report["error"]["text"]
+
+
+def test_a_preferred_package_that_went_away_is_not_replaced(gre: Command) -> None:
+    gre.prefer("gre-encrypter-gone")
+    for words in (
+        ("keys", "list"),
+        ("send", "romeo@mail.example", "--gateway", "gateway.example", "--text", "Hello."),
+    ):
+        code, report = gre.report(*words)
+        assert (code, report["error"]["code"]) == (1, "provider-unclear")
+        assert "gre-encrypter-gone is preferred" in report["error"]["text"]
+        assert str(gre.config) in report["error"]["text"]
+    code, report = gre.report("doctor")
+    assert code == 1
+    assert any("gre-encrypter-gone is preferred" in one for one in wrong(report))
 
 
 def test_the_demo_names_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +279,19 @@ def test_a_sequoia_whose_plugin_does_not_load_is_not_replaced(gre: Command, tmp_
     assert any("libnettle" in one for one in wrong(report))
     gre.prefer(PGPY)
     assert gre.run("keys", "list")[0] == 0
+
+
+@pytest.mark.parametrize("version", ["0.1.20", "0.2.0", "1.0"])
+def test_another_version_of_sequoia_is_an_error_and_not_replaced(
+    gre: Command, tmp_path: Path, version: str
+) -> None:
+    gre.other_library(tmp_path, version)
+    code, report = gre.report("keys", "list")
+    assert (code, report["error"]["code"]) == (1, "provider-unclear")
+    gre.prefer(SEQUOIA)
+    code, report = gre.report("keys", "list")
+    assert (code, report["ok"]) == (1, False)
+    assert f"pysequoia {version} is installed" in report["error"]["text"], report
+    code, report = gre.report("doctor")
+    assert code == 1
+    assert any(f"pysequoia {version} is installed" in one for one in wrong(report))

@@ -74,17 +74,18 @@ async def online(
 
     Raises:
         LoginFailed: it did not work; the text says why.
+        ProviderUnclear: several packages provide the same, and nobody said which one to use.
         UsageError: there is no password.
     """
     # Without any handler, logging would print warnings with stanzas to standard error.
     logging.getLogger("slixmpp").addHandler(logging.NullHandler())
+    plugins = settled(asker.output, settings)  # before the password: nobody types one for nothing
     xmpp = ClientXMPP(settings.jid, settings.password())
     if settings.insecure_plaintext:
         xmpp.enable_direct_tls = xmpp.enable_starttls = False
         xmpp.enable_plaintext = True
         mechanisms = cast("dict[str, Any]", xmpp.plugin)["feature_mechanisms"]
         mechanisms.unencrypted_plain = mechanisms.unencrypted_scram = True
-    plugins = settled(asker.output, settings)
     worker = WorkerProcess.for_plugins(plugins) if WorkerProcess.supported() else None
     client = attach_client(
         xmpp,
