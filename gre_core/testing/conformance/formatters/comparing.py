@@ -69,8 +69,8 @@ def _attachments(wanted: Message, read: Message, *, inline: bool) -> Iterator[tu
             f"{len(wanted.attachments)} attachments became {len(read.attachments)}",
         )
         return
-    before_all, names = list(wanted.attachments), [each.name for each in read.attachments]
-    if [each.name for each in before_all] != names:
+    before_all = list(wanted.attachments)
+    if [_kind(each) for each in before_all] != [_kind(each) for each in read.attachments]:
         before_all = _inline_first(wanted)
     for one, other in zip(before_all, read.attachments, strict=True):
         for name in ("name", "media_type"):
@@ -84,6 +84,10 @@ def _attachments(wanted: Message, read: Message, *, inline: bool) -> Iterator[tu
                 "round-trip-inline",
                 f"inline {one.inline}, id {one.content_id} became inline {other.inline}, id {other.content_id}",
             )
+
+
+def _kind(attachment: Attachment) -> tuple[object, ...]:
+    return attachment.name, attachment.media_type, attachment.inline, attachment.content_id
 
 
 def _inline_first(message: Message) -> list[Attachment]:

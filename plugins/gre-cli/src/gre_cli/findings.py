@@ -176,12 +176,15 @@ def _place(problem: Problem) -> str:
     if isinstance(problem.cause, SyntaxError) and problem.cause.filename:
         return f"{problem.cause.filename}:{problem.cause.lineno}"
     frames = traceback.extract_tb(problem.cause.__traceback__) if problem.cause is not None else []
-    entered = [
-        each for each in frames if not each.filename.startswith(_MACHINERY) and "<" not in each.filename
-    ]
+    entered = [each for each in frames if not _is_machinery(each.filename)]
     module = problem.plugin.partition(":")[0].replace("-", "_")
     own = [each for each in entered if module in each.filename] or entered
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
+def _is_machinery(file: str) -> bool:
+    # Where importlib_metadata is imported, it finds the packages in place of the standard library.
+    return file.startswith(_MACHINERY) or "<" in file or Path(file).parent.name == "importlib_metadata"
 
 
 def _entry_point_values(plugin: str) -> str:
