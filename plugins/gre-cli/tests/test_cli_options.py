@@ -75,7 +75,10 @@ def test_wrong_usage_is_2(words: list[str]) -> None:
         (["listen", "-a", "j@x.example"], "No password"),
     ],
 )
-def test_wrong_usage_has_words_and_one_json_object(words: list[str], says: str) -> None:
+def test_wrong_usage_has_words_and_one_json_object(
+    words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _prefer_sequoia(monkeypatch, tmp_path)
     human = runner.invoke(app, words)
     assert (human.exit_code, human.stdout) == (2, "")
     assert says in " ".join(human.stderr.split())
@@ -86,17 +89,22 @@ def test_wrong_usage_has_words_and_one_json_object(words: list[str], says: str) 
     assert says in answer["error"]["text"]
 
 
-def test_a_server_that_is_not_there_is_an_error_with_words(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("gre_cli.session.LOGIN_SECONDS", 0.3)
-    monkeypatch.setenv(PASSWORD, "secret")
+def _prefer_sequoia(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Say which of the two packages for OpenPGP to use: both are installed here."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     config = tmp_path / "gre" / "config.toml"
     config.parent.mkdir()
     config.write_text(
         '[plugins]\nprefer = { "urn:xmpp:gre:encrypter:openpgp:0" = "gre-encrypter-openpgp" }\n'
     )
+
+
+def test_a_server_that_is_not_there_is_an_error_with_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gre_cli.session.LOGIN_SECONDS", 0.3)
+    monkeypatch.setenv(PASSWORD, "secret")
+    _prefer_sequoia(monkeypatch, tmp_path)
     result = runner.invoke(
         app,
         ["explain", "r@m.example", "-g", "g.example", "-a", "j@x.example", "--host", "127.0.0.1", "--port", "1",
