@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from gre_cli.app import app
+from gre_cli.findings import _place
 from gre_cli.settings import Settings
 from typer.testing import CliRunner
 
 from gre_core.api import EncrypterProvider, FormatterProvider, encrypter, formatter
+from gre_core.plugin_loader import Problem
 from gre_core.registry import Plugins
 from gre_core.testing.fakes import toy_encrypter, toy_formatter
 from gre_core.worker import WorkerProcess
@@ -213,6 +215,26 @@ def test_where_it_failed_is_shown(site: Path, point: str, code: str, wanted: str
     found = json.loads(runner.invoke(app, ["doctor", "--json", "mine"]).stdout)["findings"][0]
     assert found["what"] == "gre-formatter-mine"
     assert wanted in found["hint"]
+
+
+def test_the_machinery_of_importlib_metadata_is_no_place_where_a_plugin_failed() -> None:
+    """Once somebody imported it, it finds the packages in place of the standard library."""
+    library = compile("def load(work): work()", "/site-packages/importlib_metadata/__init__.py", "exec")
+    plugin = compile("def make(): raise ImportError", "/site-packages/gre_formatter_mine.py", "exec")
+    found: dict[str, Any] = {}
+    for code in (library, plugin):
+        exec(code, found)
+
+    def nowhere() -> None:
+        raise ImportError
+
+    nowhere.__code__ = nowhere.__code__.replace(co_filename="<frozen importlib._bootstrap>")
+    for work, place in ((found["make"], "/site-packages/gre_formatter_mine.py:1"), (nowhere, "")):
+        with pytest.raises(ImportError) as failed:
+            found["load"](work)
+        cause = failed.value.with_traceback(failed.value.__traceback__ and failed.value.__traceback__.tb_next)
+        problem = Problem("gre-formatter-mine:mine", "1.0", "load", "ImportError", cause=cause)
+        assert _place(problem) == place
 
 
 def test_who_asks_about_one_plugin_gets_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
