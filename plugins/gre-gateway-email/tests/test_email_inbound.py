@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from dataclasses import replace
 
 import pytest
+from gre_gateway_email.mail import identity
 from gre_gateway_email.mail.door import MailOptions, RecipientOptions
 from gre_gateway_email.mail.envelope_id import envelope_id
 from gre_gateway_email.relaying import inbound as inbound_module
@@ -274,6 +274,37 @@ async def test_a_mail_that_comes_again_is_stored_once(post, mail):
     assert len(post.courier.sent) == 2
 
 
+TRACE = (
+    b"Received: from mx.example.net by mx.example.org with ESMTP id 94002352344;\r\n Mon, 2 Nov 2026 10:00:%02d +0000\r\n"
+    b"Authentication-Results: mx.example.org; dkim=pass header.d=example.net (%d ms)\r\n"
+)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_mail_that_a_server_on_its_way_had_twice_is_stored_once(post, mail, plain):
+    mail = b"Message-ID: <one@example.net>\r\n" + (PLAIN if plain else mail)
+    assert await post.mail(TRACE % (1, 1) + mail) == [STORED]
+    await post.sent(1)
+    assert await post.mail(TRACE % (2, 2) + mail) == [STORED]
+    assert await post.gone()
+    assert await post.mail(TRACE % (3, 3) + mail) == [STORED]
+    assert len(post.courier.sent) == 1
+    assert post.events.seen.count("repeated in") == 2
+
+
+async def test_nobody_can_use_up_the_message_id_of_a_mail_to_come(post):
+    forged = b"Message-ID: <one@example.net>\r\nFrom: bob@example.net\r\nSubject: %s\r\n\r\n%s\r\n"
+    for words in ((b"Hi", b"forged"), (b"Hi", b"true"), (b"Ho", b"true")):
+        await post.mail(forged % words)
+    assert len(await post.sent(3)) == 3
+
+
+async def test_without_a_message_id_mails_that_look_the_same_are_two(post):
+    for second in (1, 2):
+        await post.mail(TRACE % (second, second) + b"Subject: disk full\r\n\r\n/home\r\n")
+    assert len(await post.sent(2)) == 2
+
+
 async def test_the_files_of_a_plain_mail_that_comes_again_are_uploaded_once(post):
     read, reads = post.inbound._read, []
 
@@ -382,9 +413,7 @@ async def test_a_mail_is_read_once_however_many_it_is_for(post, monkeypatch):
     reports, digests = [], []
     monkeypatch.setattr(inbound_module, "read_report", lambda content: reports.append(content))
     monkeypatch.setattr(
-        inbound_module.hashlib,
-        "sha256",
-        lambda content, true=hashlib.sha256: digests.append(content) or true(content),
+        identity, "digest", lambda root, true=identity.digest: digests.append(root.raw) or true(root)
     )
     both = ("juliet@example.org", "romeo@example.org")
     content = dsn()

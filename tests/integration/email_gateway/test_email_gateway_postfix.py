@@ -219,6 +219,21 @@ async def test_addresses_beyond_ascii_go_both_ways(mail_system, juliet, far):
     assert f"To: {unal}\r\n".encode() in mail
 
 
+async def test_a_mail_that_postfix_has_twice_comes_once(mail_system, juliet, far):
+    """A server that died after it queued a mail, and before it said so, gets it again: two are on their way."""
+    system = await mail_system()
+    for _ in range(2):
+        assert (await send(system.postfix.port, PLAIN)).startswith("250")
+        await until(lambda: not system.postfix.queued, "Postfix keeps mails")
+        await asyncio.sleep(1.1)  # so that Postfix writes down another time
+    await send(system.postfix.port, PLAIN.replace(b"p1", b"p2").replace(b"hello", b"another"))
+    said = []
+    while not said or said[-1] != "another":
+        said.append((await juliet.until(f"{CLIENT}body")).findtext(f"{CLIENT}body"))
+    assert said == ["hello", "another"]
+    assert far.mails.empty()
+
+
 SMUGGLING = [
     b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\r\n\x00.\r\n", b"\r\n.\x00\r\n",
     b"\x00\r\n.\n", b"\r\r\n.\r\r\n", b"\n\n.\n", b"\r\n.\r\r\n",

@@ -7,7 +7,6 @@ goes to a sender that a spammer made up. The envelope alone says who a mail is f
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -183,7 +182,7 @@ class Inbound:
         else:
             # Tens of milliseconds for each megabyte, in which nothing else would go on.
             encrypted = await asyncio.to_thread(unwrap, self._carriers, sender, content)
-        header, digest = read_header(sender, content), hashlib.sha256(content).digest()
+        header = read_header(sender, content)
         answers = []
         for address in recipients:
             try:
@@ -194,9 +193,7 @@ class Inbound:
                 answers.append(_Answer(self._refused(refusal)))
                 continue
             of_one = options.of(address)
-            mail = Mail(
-                user, address, sender, content, digest, header, of_one, options.envelope_id, self._now()
-            )
+            mail = Mail(user, address, sender, content, header, of_one, options.envelope_id, self._now())
             answers.append(_Answer(mail=mail))
         if options.one_answer and (refused := [each for each in answers if each.mail is None]):
             return [refused[0]] * len(recipients)

@@ -32,7 +32,6 @@ class Mail:
         address: what it was sent to.
         sender: of the envelope.
         content: all of it.
-        digest: SHA-256 of it: made once, for all recipients.
         header: what a later report, and an answer, need.
         options: what the mail server said about this recipient.
         envelope_id: of the sender's mail system, or ``""``.
@@ -43,7 +42,6 @@ class Mail:
     address: str
     sender: str
     content: bytes
-    digest: bytes
     header: Header
     options: RecipientOptions
     envelope_id: str
@@ -51,8 +49,8 @@ class Mail:
 
     @property
     def id(self) -> str:
-        """The stanza's id: the same when the mail server, which did not hear our answer, sends the mail again."""
-        seed = f"{self.user.jid}\0{self.sender}\0".encode() + self.digest
+        """The stanza's id: the same when a mail server, which did not hear an answer, sends the mail again."""
+        seed = f"{self.user.jid}\0{self.sender}\0".encode() + self.header.digest
         return hashlib.sha256(seed).hexdigest()[:32]
 
     @property

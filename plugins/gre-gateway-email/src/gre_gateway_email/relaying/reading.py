@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from gre_core.errors import BadEncrypted
-from gre_gateway_email.mail import mime_scan
+from gre_gateway_email.mail import identity, mime_scan
 from gre_gateway_email.mail.authorship import author_note
 from gre_gateway_email.mail.auto_submitted import is_automatic
 from gre_gateway_email.mail.mime_scan import Unreadable
@@ -76,11 +77,13 @@ class Header:
     Arguments:
         automatic: no report may go back: two programs would go on for ever.
         message_id: without angle brackets, or ``""``.
+        digest: the same when the mail comes again.
         first: Message-ID of the first mail of the conversation, as far as the mail says; without angle brackets.
     """
 
     automatic: bool
     message_id: str
+    digest: bytes
     first: str = ""
 
 
@@ -131,12 +134,13 @@ def read_header(sender: str, mail: bytes) -> Header:
     try:
         root = mime_scan.read(mail)
     except Unreadable:
-        return Header(automatic=True, message_id="")
+        return Header(automatic=True, message_id="", digest=hashlib.sha256(mail).digest())
     found = root.first("message-id").strip()
     message_id = found[1:-1] if found.startswith("<") and found.endswith(">") else ""
     message_id = message_id if len(message_id) <= _MAX_MESSAGE_ID else ""
     before = (first_listed(root.first(name)) for name in ("references", "in-reply-to"))
-    return Header(is_automatic(root, sender), message_id, next(filter(None, before), message_id))
+    first = next(filter(None, before), message_id)
+    return Header(is_automatic(root, sender), message_id, identity.digest(root), first)
 
 
 def escaped_size(text: str) -> int:
