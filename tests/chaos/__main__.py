@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "load"))
 
+from ending import end_when_terminated
 from figures import write_table
 from killer import Killer
 from load import Load, Scene
@@ -31,6 +32,7 @@ SHOWN = 10
 
 async def run(kills: int, database: str, seed: int, calm: float, planted: str) -> tuple[bool, dict[str, int]]:
     """Make one run; give whether all promises were kept, and the figures."""
+    end_when_terminated()
     chance = random.Random(seed)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gre-chaos-")))

@@ -49,7 +49,7 @@ class ForkedGateway(GatewayProcess):
         self._pid, self._ready, self._code = loop.create_future(), loop.create_future(), loop.create_future()
         assert nursery.stdin is not None
         nursery.stdin.write(f"{self.generation}\n".encode())
-        await self._pid
+        await asyncio.shield(self._pid)
 
     async def ready(self, patience: float = 180) -> bool:
         """Wait until it says that it is ready; False when it ended before."""
@@ -62,6 +62,8 @@ class ForkedGateway(GatewayProcess):
 
     async def end(self) -> None:
         """Kill it, if it runs, and the process that it was forked from."""
+        if self.running:
+            await self._pid  # whoever ends a run early may do so before it is known
         self.kill()
         if self._nursery is not None and self._reader is not None:
             assert self._nursery.stdin is not None

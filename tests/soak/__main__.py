@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "load"))
 
+from ending import end_when_terminated
 from figures import write_table
 from gateway_process import GatewayProcess
 from ledger import Ledger
@@ -121,6 +122,7 @@ class Soak:
 
 async def run(messages: int, database: str, planted: str) -> tuple[bool, dict[str, object]]:
     """Make one run; give whether all bounds were kept, and the figures."""
+    end_when_terminated()
     ledger = Ledger()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gre-soak-")))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,34 @@ async def test_the_soak_finds_a_planted_leak():
     assert code == 1, text
     assert "WRONG: memory grew" in text
     assert "WRONG: open files grew" in text
+
+
+@pytest.fixture
+def folder():
+    """Where the user of Postfix may go through."""
+    with tempfile.TemporaryDirectory(prefix="gre-ended-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+async def test_a_proof_that_is_told_to_end_leaves_no_server_behind(folder):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, TESTS / "chaos", "--kills", "500",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, "TMPDIR": str(folder)},
+    )  # fmt: skip
+    said = asyncio.ensure_future(process.communicate())
+    async with asyncio.timeout(PATIENCE):
+        while not any(folder.glob("gre-chaos-*/*.log")):
+            assert not said.done(), said.result()
+            await asyncio.sleep(0.2)
+        process.terminate()
+        await said
+    assert process.returncode != 0
+    assert list(folder.iterdir()) == []
+    assert [command for command in _commands() if str(folder).encode() in command] == []
+
+
+def _commands():
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended
+            yield place.read_bytes()
