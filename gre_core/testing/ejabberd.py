@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gre_core.testing.managed import XmppProgram
-from gre_core.testing.server import LOOPBACK, ServerProcess, TestServerError, find_program
+from gre_core.testing.ports import LOOPBACK
+from gre_core.testing.server import ServerProcess, TestServerError, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

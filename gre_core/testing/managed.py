@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
-from gre_core.testing.server import LOOPBACK, ServerProcess, free_port, kick
+from gre_core.testing.ports import LOOPBACK, free_port
+from gre_core.testing.server import ServerProcess, kick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from gre_core.testing.managed import ProgramServer
-from gre_core.testing.server import LOOPBACK, ServerProcess, TestServerError, find_program, free_port
+from gre_core.testing.ports import LOOPBACK, free_port
+from gre_core.testing.server import ServerProcess, TestServerError, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

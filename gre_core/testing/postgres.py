@@ -13,14 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from gre_core.testing.managed import ProgramServer
-from gre_core.testing.server import (
-    LOOPBACK,
-    ServerProcess,
-    TestServerError,
-    as_user,
-    find_program,
-    free_port,
-)
+from gre_core.testing.ports import LOOPBACK, free_port
+from gre_core.testing.server import ServerProcess, TestServerError, as_user, find_program
 
 _USER: Final = "gre"
 _PASSWORD: Final = "secret"

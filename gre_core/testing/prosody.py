@@ -6,13 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from gre_core.testing.managed import XmppProgram
-from gre_core.testing.server import (
-    C2S_LIMIT,
-    COMPONENT_LIMIT,
-    LOOPBACK,
-    ServerProcess,
-    find_program,
-)
+from gre_core.testing.ports import LOOPBACK
+from gre_core.testing.server import C2S_LIMIT, COMPONENT_LIMIT, ServerProcess, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

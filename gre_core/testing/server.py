@@ -7,19 +7,16 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from gre_core.errors import GreError
+from gre_core.testing.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
-
-LOOPBACK = "127.0.0.1"
-"""The only address that test servers listen on."""
 
 C2S_LIMIT = 256 * 1024
 """Bytes of one stanza from a client, as Prosody ships it."""
@@ -78,14 +75,6 @@ class XmppServer(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Stop, and remove every file."""
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class ServerProcess:

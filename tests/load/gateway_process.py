@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gre_core.testing.server import free_port
+from gre_core.testing.ports import free_port
 
 from letters import GATEWAY, MAIL_DOMAIN  # isort: skip - beside this file
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import cast
 
-from gre_core.testing.server import LOOPBACK
+from gre_core.testing.ports import LOOPBACK
 
 
 class NotTakenNow(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gre_core.testing.server import LOOPBACK, free_port
+from gre_core.testing.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

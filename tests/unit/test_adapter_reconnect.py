@@ -11,7 +11,7 @@ from slixmpp import ClientXMPP, ComponentXMPP
 
 from gre_core.slixmpp import reconnect
 from gre_core.slixmpp.reconnect import Reconnector
-from gre_core.testing.server import free_port
+from gre_core.testing.ports import free_port
 from gre_core.testing.slix import _ssl_context
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 from gre_core.testing.loopback.router import Router
 from gre_core.testing.loopback.streams import ClientStream, ComponentStream, Stream
-from gre_core.testing.server import C2S_LIMIT, COMPONENT_LIMIT, LOOPBACK, TestServerError
+from gre_core.testing.ports import LOOPBACK
+from gre_core.testing.server import C2S_LIMIT, COMPONENT_LIMIT, TestServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,9 +19,10 @@ from gre_openpgp.autocrypt import header_value
 from gre_openpgp.encrypting import keymaking
 
 from gre_core.testing import require
+from gre_core.testing.ports import free_port
 from gre_core.testing.postfix import PostfixServer
 from gre_core.testing.prosody import ProsodyServer
-from gre_core.testing.server import ServerProcess, free_port
+from gre_core.testing.server import ServerProcess
 
 BOB = "bob@example.net"
 BOB_JID = "bob\\40example.net@mail.localhost"

@@ -22,8 +22,8 @@ import aiohttp
 import pytest
 
 from gre_core.testing import require
+from gre_core.testing.ports import free_port
 from gre_core.testing.prosody import ProsodyServer
-from gre_core.testing.server import free_port
 
 DOMAIN = "verona.test"
 GATEWAY = "mail.localhost"

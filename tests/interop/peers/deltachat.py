@@ -19,7 +19,8 @@ from deltachat_rpc_client import DeltaChat as Accounts
 from deltachat_rpc_client import Rpc
 
 from gre_core.testing import require
-from peers.outbox import HOST, Outbox, free_port
+from gre_core.testing.ports import free_port
+from peers.outbox import HOST, Outbox
 from peers.peer import SECONDS, Letter, Peer, Seen, Written
 
 PASSWORD = "password"

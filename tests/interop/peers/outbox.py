@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import queue
-import socket
 from typing import TYPE_CHECKING
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+
+from gre_core.testing.ports import free_port
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -38,14 +39,6 @@ class Outbox:
         assert isinstance(envelope.content, bytes)
         self.mails.put(envelope.content)
         return "250 OK"
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def _anybody(*_: object) -> AuthResult:
