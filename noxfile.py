@@ -168,7 +168,12 @@ def integration(session: nox.Session) -> None:
     """Run the tests on the loopback router and on real servers, and the guides for those who embed the core."""
     servers = ("prosody", "ejabberdctl", "smtp-sink", "initdb")
     _say_what_is_missing(session, *servers, "faketime", "gpg", "notmuch", "profanity", "tmux", "nbxmpp")
-    _pytest(session, "tests/integration", "tests/embedding", "--durations=30", "--durations-min=10")
+    # Most of these wait for servers: twice as many at a time as there are processors.
+    many = f"--numprocesses={2 * (os.cpu_count() or 1)}"
+    _pytest(
+        session, "tests/integration", "tests/embedding",
+        many, "--dist=worksteal", "--durations=30", "--durations-min=10",
+    )  # fmt: skip
 
 
 @nox.session(venv_backend="none", requires=["dev"])
