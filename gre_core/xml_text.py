@@ -22,6 +22,8 @@ _ASCII_ILLEGAL = tuple(map(chr, (*range(9), 11, 12, *range(14, 32))))
 _LONG = 1024
 _GROWING = {"&": 4, "<": 3, ">": 3, '"': 5, "'": 5}
 """How many bytes more a character has when it is escaped."""
+_MOST = 6
+"""Most bytes of a character: ``&quot;``. In UTF-8 it has four."""
 # Besides controls: marks that change the order of what is shown, and characters that show nothing.
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff"
@@ -98,6 +100,17 @@ def serialised_size(element: Element) -> int:
         for key, value in node.attrib.items():
             size += _size_of_key(key) + _escaped(value, attribute=True)
     return size
+
+
+def most_bytes(element: Element) -> int:
+    """Give a bound of :func:`serialised_size` that is far quicker to find, and several times as large."""
+    characters = 0
+    for node in element.iter():
+        # A namespace or a key has 40 bytes around it at most.
+        characters += 2 * len(node.tag) + len(node.text or "") + len(node.tail or "") + 7
+        for key, value in node.attrib.items():
+            characters += len(key) + len(value) + 5
+    return _MOST * characters
 
 
 @lru_cache(maxsize=512)

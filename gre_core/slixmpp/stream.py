@@ -12,7 +12,7 @@ from gre_core import wire
 from gre_core.errors import GreError, PeerError, PeerTimeout, TooLarge
 from gre_core.gateway import GatewayEngine
 from gre_core.incoming import read_error
-from gre_core.xml_text import is_legal, local_name, require_legal, serialised_size
+from gre_core.xml_text import is_legal, local_name, most_bytes, require_legal, serialised_size
 
 if TYPE_CHECKING:
     import asyncio
@@ -97,7 +97,7 @@ class Stream:
         """Refuse a stanza that would make the server close the stream; raises as :meth:`put`."""
         require_sendable(stanza)
         limit = self.max_stanza
-        if limit is None:
+        if limit is None or most_bytes(stanza) <= limit:
             return
         size = serialised_size(stanza)
         if size > limit:

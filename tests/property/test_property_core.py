@@ -17,7 +17,7 @@ from gre_core.model import Body, DataForm
 from gre_core.namespaces import GRE, Kind, Namespace
 from gre_core.negotiation import negotiate, rank, read_features
 from gre_core.testing.fakes import through_xml
-from gre_core.xml_text import clean, has_controls, is_identifier, is_legal, serialised_size
+from gre_core.xml_text import clean, has_controls, is_identifier, is_legal, most_bytes, serialised_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,6 +262,7 @@ def test_the_size_is_never_too_small(element: Element) -> None:
         <= size
     )
     assert len(written_by_slixmpp(element).encode()) <= size
+    assert size <= most_bytes(element)
 
 
 def test_the_size_is_never_too_small_for_many_namespaces() -> None:
@@ -269,7 +270,19 @@ def test_the_size_is_never_too_small_for_many_namespaces() -> None:
     for number in range(3000):
         child = Element(f"{{u{number}}}y", {f"{{v{number}}}k": "\n"})
         element.append(child)
-    assert len(tostring(element, encoding="utf-8")) <= serialised_size(element)
+    assert len(tostring(element, encoding="utf-8")) <= serialised_size(element) <= most_bytes(element)
+
+
+@pytest.mark.parametrize("char", ["x", "&", '"', "'", "\t", "\n", "\xe4", "\u20ac", "\U0001f40c"])
+def test_the_quick_bound_is_never_too_small(char: str) -> None:
+    for element in (
+        Element("x", {"k": char * 1000}),
+        Element(f"{{{char}}}x", {f"{{{char}}}{char}": ""}),
+        Element(char * 100),
+    ):
+        element.text = element.tail = char * 1000
+        element.append(Element("y"))
+        assert serialised_size(element) <= most_bytes(element)
 
 
 # -- negotiation -----------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import replace
 
 import pytest
+from aiosmtpd.smtp import SMTP
 from gre_gateway_email.config import Listen
 from gre_gateway_email.mail import listener as module
 from gre_gateway_email.mail import smtp_session as session
@@ -445,3 +447,29 @@ async def test_connections_are_limited(door, kit, monkeypatch):
     await asyncio.sleep(0.05)
     await (await kit.open_dialogue(listener.port)).close()
     await listener.stop()
+
+
+async def test_a_program_may_have_another_server_of_the_same_library(door, kit, caplog):
+    """Its log and its limits are as they would be without ours, and of ours nothing stands in that log."""
+    caplog.set_level(logging.DEBUG, logger="mail.log")
+    loop = asyncio.get_running_loop()
+    theirs = await loop.create_server(lambda: SMTP(object(), loop=loop), "127.0.0.1", 0)
+    ours = Listener(SETTINGS, door)
+    await ours.start()
+    other = await kit.open_dialogue(theirs.sockets[0].getsockname()[1])
+    dialogue = await kit.open_dialogue(ours.port)
+    for each, hello in ((dialogue, "LHLO"), (other, "EHLO")):
+        await each.say(f"{hello} mx.example.org")
+        name = "ours" if each is dialogue else "theirs"
+        await each.say(f"MAIL FROM:<{name}@example.net>")
+        await each.say("WHAT")
+    assert "MAIL FROM:<theirs@example.net>" in caplog.text
+    assert "ours@example.net" not in caplog.text
+    assert (await other.say("RCPT TO:<" + "a" * 600 + "@x.org>")) == "500 Command line too long"
+    assert (await dialogue.say("RCPT TO:<" + "a" * 600 + "@x.org>")).startswith("501 5.1.7")
+    assert (await dialogue.say("RCPT TO:<juliet@example.org> ORCPT=rfc822;" + "a" * 400)).startswith("250")
+    for each in (other, dialogue):
+        await each.close()
+    await ours.stop()
+    theirs.close()
+    await theirs.wait_closed()

@@ -52,7 +52,7 @@ def check_address(address: str) -> None:
         raise _invalid(address, "it is empty")
     if len(address) > MAX_ADDRESS or len(address.encode("utf-8", "surrogatepass")) > MAX_ADDRESS:
         raise _invalid(address, f"it is longer than {MAX_ADDRESS} bytes")
-    if any(char < " " or char == "\x7f" for char in address):
+    if not address.isprintable() and any(char < " " or char == "\x7f" for char in address):
         raise _invalid(address, "it has a control character")
     local, at, domain = address.partition("@")
     if not at or not local or not domain:

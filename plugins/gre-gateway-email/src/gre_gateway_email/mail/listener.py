@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from gre_gateway_email.mail.smtp_session import LmtpSession, Session
+from gre_gateway_email.mail.smtp_session import LmtpSession, Session, keep_out_of_log
 
 if TYPE_CHECKING:
     from gre_gateway_email.config import Listen
@@ -53,6 +53,7 @@ class Listener:
         Raises:
             OSError: the address cannot be used.
         """
+        keep_out_of_log()
         kind = LmtpSession if self._settings.protocol == "lmtp" else Session
         loop = asyncio.get_running_loop()
 

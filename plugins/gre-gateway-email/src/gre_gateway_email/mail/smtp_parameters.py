@@ -131,6 +131,8 @@ def _read(argument: str, keyword: str) -> tuple[str, Mapping[str, str | None]]:
 
 
 def _check_characters(address: str, *, smtputf8: bool) -> None:
+    if address.isascii() and address.isprintable():  # most: no need to look at each character
+        return
     if any(char < " " or char == "\x7f" for char in address):
         raise BadCommand("501 5.1.7 The address has a control character")
     if any("\ud800" <= char <= "\udfff" for char in address):

@@ -8,9 +8,11 @@ MAIL and RCPT are understood (RFC 1870, RFC 3461, RFC 6152, RFC 6531).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, AnyStr, Final, Protocol, cast
+import logging
+from collections import defaultdict
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, AnyStr, Final, Protocol
 
-from aiosmtpd import smtp
 from aiosmtpd.smtp import SMTP, syntax
 
 from gre_core.log import get_logger
@@ -41,8 +43,19 @@ _PIECE: Final = 1 << 20
 
 _log = get_logger(__name__)
 
-# It prepares a line for the log of all that is said, with all addresses, also when nobody listens.
-cast("Any", smtp).sanitized_log = lambda *_arguments, **_named: None
+_in_dialogue: ContextVar[bool] = ContextVar("gre_smtp_session", default=False)
+
+
+def keep_out_of_log() -> None:
+    """Keep what our connections say out of the library's log: it writes all of it there, with all addresses.
+
+    What other servers in this process write there, by the same library, stays as it is.
+    """
+    logging.getLogger("mail.log").addFilter(_is_of_others)
+
+
+def _is_of_others(_record: logging.LogRecord) -> bool:
+    return not _in_dialogue.get()
 
 
 class Shared(Protocol):
@@ -63,6 +76,8 @@ class Session(SMTP):
     """Whether there is one answer to the data, whoever it was for."""
 
     def __init__(self, shared: Shared, **settings: Any) -> None:
+        # The library has one dictionary for all servers of a process.
+        self.command_size_limits = defaultdict(lambda: self.command_size_limit)
         super().__init__(
             _Silent(),
             data_size_limit=shared.max_size,
@@ -84,7 +99,9 @@ class Session(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note that it is there."""
         self._shared.connections.add(self)
+        token = _in_dialogue.set(True)  # the task that begins here takes it along
         super().connection_made(transport)
+        _in_dialogue.reset(token)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note that it is gone."""

@@ -85,7 +85,9 @@ class Tuple(_AnyText):
 
     def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Write a value on its way to the database."""
-        return None if value is None else json.dumps(value)  # in ASCII: NUL and surrogates are escaped
+        if not value:
+            return None if value is None else "[]"  # nearly always
+        return json.dumps(value)  # in ASCII: NUL and surrogates are escaped
 
     def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
         """Read a value of the database."""
