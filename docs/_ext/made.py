@@ -388,11 +388,11 @@ def _signature(_: Sphinx, what: str, __: str, one: Any, *___: object) -> tuple[s
 
 
 def _as_written() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Keep the docstring of a constant as it is: napoleon takes what stands before a colon for its type."""
+    """Keep the docstring of a constant or property as it is: napoleon takes what stands before a colon for its type."""
     kept: dict[str, list[str]] = {}
 
     def before(_: Sphinx, what: str, name: str, *others: Any) -> None:
-        if what in {"data", "attribute"}:
+        if what in {"data", "attribute", "property"}:
             kept[name] = list(others[-1])
 
     def after(_: Sphinx, __: str, name: str, *others: Any) -> None:
