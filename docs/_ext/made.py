@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -29,11 +30,19 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 MARKER = re.compile(r"<!-- made: (\w+)(?: (.*?))? -->")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+OPTION = re.compile(
+    r"^(?P<fence>`{3,}).*?^(?P=fence)$|(?<!`)`(?P<option>--[a-z][\w-]*)`(?![`{])", re.MULTILINE | re.DOTALL
+)
+"""An option in a sentence, which no line may cut at its dashes; blocks of code are passed over."""
+
 NO_ERRORS_IN = re.compile(r"\.(__main__|worker\.child|testing|migrations|template)\b")
 """Programs, and what only runs within another program."""
 
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 CORE = "gre-core"
+SHARED = 6
+"""An option of so many commands of ``gre``, with the same text, is told once."""
+
 NEWS = {"removal": "Gone or changed", "feature": "New", "bugfix": "Mended", "doc": "Documentation"}
 PACKAGES = ("gre_core", *(name.replace("-", "_") for name in PLUGINS))
 
@@ -75,11 +84,8 @@ def gateway_parsers() -> dict[str, argparse.ArgumentParser]:
     """Give the parsers of ``gre-email-gateway`` by command."""
     from gre_gateway_email.commands import options
 
-    with (
-        mock.patch.object(argparse.ArgumentParser, "parse_args", lambda self, *_: self),
-        mock.patch.dict(os.environ, {"GRE_EMAIL_CONFIG": ""}),
-    ):
-        top: Any = options.parse([], "")
+    with mock.patch.dict(os.environ, {"GRE_EMAIL_CONFIG": ""}):
+        top = options.make_parser("")
     found = {}
 
     def walk(words: str, parser: argparse.ArgumentParser) -> None:
@@ -155,16 +161,35 @@ def options(program: str) -> str:
 
 
 def _gre() -> Iterator[str]:
-    for words, command in gre_commands().items():
-        yield from ("", f"## `{words}`", "", _rst(command.help or ""), "")
-        rows = []
-        for one in command.params:
-            names = _names([*one.opts, *one.secondary_opts])
-            if getattr(one, "param_type_name", "") == "argument":
-                names = _names([one.metavar or one.name.upper()])
-            text = _rst(getattr(one, "help", "") or "")
-            rows.append((names, f"{text} Or `{one.envvar}`." if one.envvar else text))
-        yield from _table(rows)
+    """Give the options of many commands once, so that those of each one can be seen."""
+    found = {words: _gre_rows(command) for words, command in gre_commands().items()}
+    times = Counter(row for rows in found.values() for row in rows)
+    shared = [row for row, number in times.items() if number >= SHARED and row[0].startswith("`--")]
+    yield from (
+        "",
+        "## Options of most commands",
+        "",
+        "The section of each command names those that it takes.",
+        "",
+    )
+    yield from _table(shared)
+    for words, rows in found.items():
+        yield from ("", f"## `{words}`", "", _rst(gre_commands()[words].help or ""), "")
+        yield from _table([row for row in rows if row not in shared])
+        also = [names.partition(", ")[0] for names, text in rows if (names, text) in shared]
+        if also:
+            yield from ("", f"[As most commands](#options-of-most-commands): {', '.join(also)}.")
+
+
+def _gre_rows(command: Any) -> list[tuple[str, str]]:
+    rows = []
+    for one in command.params:
+        names = _names([*one.opts, *one.secondary_opts])
+        if getattr(one, "param_type_name", "") == "argument":
+            names = _names([one.metavar or one.name.upper()])
+        text = _rst(getattr(one, "help", "") or "")
+        rows.append((names, f"{text} Or `{one.envvar}`." if one.envvar else text))
+    return rows
 
 
 def _gateway() -> Iterator[str]:
@@ -176,6 +201,8 @@ def _gateway() -> Iterator[str]:
         rows = []
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
+                continue
+            if "--config" in action.option_strings:  # of all but one: the page says so
                 continue
             rows.append(
                 (
@@ -336,7 +363,9 @@ def _linked(text: str, plugin: str, page_folder: Path) -> str:
 
 
 def _read(_: Sphinx, __: str, source: list[str]) -> None:
-    source[0] = made(source[0])
+    source[0] = OPTION.sub(
+        lambda found: f"{found[0]}{{.option}}" if found["option"] else found[0], made(source[0])
+    )
 
 
 def _begin(_: Sphinx) -> None:
@@ -359,11 +388,11 @@ def _signature(_: Sphinx, what: str, __: str, one: Any, *___: object) -> tuple[s
 
 
 def _as_written() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Keep the docstring of a constant as it is: napoleon takes what stands before a colon for its type."""
+    """Keep the docstring of a constant or property as it is: napoleon takes what stands before a colon for its type."""
     kept: dict[str, list[str]] = {}
 
     def before(_: Sphinx, what: str, name: str, *others: Any) -> None:
-        if what in {"data", "attribute"}:
+        if what in {"data", "attribute", "property"}:
             kept[name] = list(others[-1])
 
     def after(_: Sphinx, __: str, name: str, *others: Any) -> None:

@@ -101,6 +101,29 @@ def test_every_error_says_what_to_do() -> None:
         assert inspect.getdoc(one), one
 
 
+@pytest.mark.parametrize("what", ["data", "attribute", "property"])
+def test_what_stands_before_a_colon_is_no_type(what: str) -> None:
+    before, after = made._as_written()
+    lines = ["Name what it calls, as ``module:function``."]
+    before(None, what, "a.b", None, None, lines)
+    lines[:] = ["function``.", "", ":type: Name what it calls, as ``module"]  # as napoleon does
+    after(None, what, "a.b", None, None, lines)
+    assert lines == ["Name what it calls, as ``module:function``."]
+
+
+def test_no_line_cuts_an_option_at_its_dashes() -> None:
+    page = "Give `--yes`, or ``--no``.\n```console\n$ x `--yes`\n```\nNot `--all`{.option} twice."
+    source = [page]
+    made._read(None, "", source)
+    assert source == [page.replace("`--yes`,", "`--yes`{.option},")]
+
+
+def test_options_of_many_commands_are_told_once() -> None:
+    page = made.options("gre")
+    assert page.count("Log in without TLS: only to a server on this machine.") == 1
+    assert "[As most commands](#options-of-most-commands): " in page
+
+
 def test_every_option_of_gre_has_a_text() -> None:
     commands = made.gre_commands()
     assert {"gre send", "gre keys make"} <= set(commands)
@@ -121,7 +144,7 @@ def test_every_option_of_gre_has_a_text() -> None:
 def test_every_option_of_the_gateway_has_a_text() -> None:
     parsers = made.gateway_parsers()
     assert {"gre-email-gateway run", "gre-email-gateway queue replay"} <= set(parsers)
-    page = made.options("gre-email-gateway")
+    page = made.made((ROOT / "docs" / "reference" / "gateway-command.md").read_text("utf-8"))
     for words, parser in parsers.items():
         for action in parser._actions:
             if action.option_strings:

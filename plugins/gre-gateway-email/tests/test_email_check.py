@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -192,15 +193,28 @@ async def test_the_running_gateway_is_asked_for_its_health(make):
             return ()
 
     config = make()
+
+    def at(port):
+        return replace(config, xmpp=replace(config.xmpp, port=port))
+
     operations = Operations(config)
     operations.take()
     await operations.start(Store())
     try:
         operations.listening(5)
         found = await collect(check_there.ports(config, read_running(config.state)))
-        assert any("is not ready: xmpp: the XMPP server does not" in text for text in texts(found, "wrong"))
-        found = await collect(check_there.xmpp(config, read_running(config.state)))
-        assert texts(found, "wrong")[0].endswith("the running gateway is not connected; its log says why")
+        assert texts(found, "wrong") == [], "that it is not connected is told once"
+        assert any("answers, and waits for the XMPP server" in text for text in texts(found, "ok"))
+        found = await collect(check_there.xmpp(at(1), read_running(config.state)))
+        assert (
+            "cannot be reached (Connection refused): is the XMPP server running" in texts(found, "wrong")[0]
+        )
+        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            found = await collect(check_there.xmpp(at(port), read_running(config.state)))
+        assert texts(found, "wrong")[0].endswith(
+            "answers, and the running gateway is not connected: see its log"
+        )
         operations.connected(yes=True)
         found = await collect(check_there.ports(config, read_running(config.state)))
         assert any("says that it is ready" in text for text in texts(found, "ok"))
@@ -279,5 +293,6 @@ async def test_why_a_relay_cannot_be_used(make):
     (finding,) = await collect(check_there.relay(config))
     assert (
         finding.text
-        == "[smtp] 127.0.0.1:1 cannot be reached: is Postfix running there, and listening on this port?"
+        == "[smtp] 127.0.0.1:1 cannot be reached: is Postfix running there, with the snippets of `init`, "
+        "and listening on this port?"
     )

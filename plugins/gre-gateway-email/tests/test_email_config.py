@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -130,6 +131,15 @@ def test_mistakes_are_named_with_file_table_and_key(write, mistake):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot be read.*`gre-email-gateway init` writes one"):
         load(tmp_path / "no.toml")
+
+
+def test_a_file_that_only_root_may_read_says_so(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied; use root"):
+        load(tmp_path / "gateway.toml")
 
 
 def test_a_file_that_is_not_utf8_is_named(tmp_path):

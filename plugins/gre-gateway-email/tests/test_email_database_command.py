@@ -201,7 +201,9 @@ def test_a_backup_is_made_and_put_back(command, folder):
 
     asyncio.run(while_it_runs())
     assert backup.stat().st_mode & 0o777 == 0o600
-    assert command("database", "backup", backup)[0] == 1, "a file that is there is not overwritten"
+    code, _, wrong = command("database", "backup", backup)
+    assert code == 1, "a file that is there is not overwritten"
+    assert "File exists: remove it, or choose another name" in wrong
     later = asyncio.run(content_of(url))
     assert later != before
 

@@ -189,6 +189,31 @@ def test_help_comes_at_once():
     assert done.stdout.rstrip().endswith("[]")
 
 
+@pytest.mark.parametrize(
+    "words", [[], ["queue"], ["database"], ["users"]], ids=["all", "queue", "database", "users"]
+)
+def test_without_a_command_all_commands_are_shown(words, capsys):
+    from gre_gateway_email.commands.options import parse
+
+    with pytest.raises(SystemExit) as ended:
+        parse(words, "1")
+    assert ended.value.code == 2
+    shown = {"queue": "replay", "database": "restore", "users": "unblock"}.get(" ".join(words), "forget")
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: {' '.join(['gre-email-gateway', *words])} ")
+    assert re.search(rf"^    {shown} +\w", said, re.MULTILINE)
+
+
+def test_in_the_usual_place_the_next_commands_need_no_path(tmp_path, capsys, monkeypatch):
+    init(tmp_path, *GIVEN)
+    assert f"     gre-email-gateway check --config {tmp_path}/gateway.toml\n" in capsys.readouterr().out
+    monkeypatch.setattr("gre_gateway_email.commands.init.FOLDER", tmp_path)
+    init(tmp_path, *GIVEN, "--force")
+    said = capsys.readouterr().out
+    assert "     gre-email-gateway check\n" in said
+    assert "     gre-email-gateway status\n" in said
+
+
 def test_the_configuration_may_be_named_before_and_after_the_inner_command(tmp_path, monkeypatch):
     from gre_gateway_email.commands.options import parse
 

@@ -6,6 +6,8 @@ import base64
 import shutil
 import subprocess
 
+import pytest
+
 from gre_core.testing import require
 
 DOMAIN = "mail.localhost"
@@ -24,6 +26,18 @@ async def test_the_domain_and_each_contact_announce_the_gateway(start, juliet):
         } <= features  # fmt: skip
         identity = next(each for each in info[0] if each.tag.endswith("identity"))
         assert (identity.get("category"), identity.get("type")) == ("gateway", "smtp")
+
+
+@pytest.mark.parametrize("strict", [True, False], ids=["encrypted-only", "plain-too"])
+async def test_where_only_encrypted_mail_goes_the_data_policy_says_so(start, juliet, strict):
+    """XEP-0504: the form of the data policy beside the identity, and GRE's own feature."""
+    await start(f"[policy]\nencrypted_only = {str(strict).lower()}\n")
+    for jid in (DOMAIN, BOB):
+        info = await juliet.iq(jid, "<query xmlns='http://jabber.org/protocol/disco#info'/>")
+        only = any(each.get("var") == "urn:xmpp:gre:encrypted_only:0" for each in info[0])
+        fields = {each.get("var"): [v.text for v in each] for each in info.iter("{jabber:x:data}field")}
+        policy = {"FORM_TYPE": ["urn:xmpp:data-policy:0"], "data_transmission": ["gre"]}
+        assert (only, fields) == ((True, policy) if strict else (False, {}))
 
 
 async def test_the_data_form_has_sender_domain_and_size_limit(start, juliet):

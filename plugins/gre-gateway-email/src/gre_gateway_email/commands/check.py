@@ -38,10 +38,14 @@ async def _run(config: Config) -> int:
         count[finding.level] += 1
     say("")
     if count["wrong"]:
-        say(f"{count['wrong']} thing(s) to mend.")
+        say(f"{_counted(count['wrong'], 'thing')} to mend.")
         return 1
-    say("All is right." + (f" {count['note']} note(s) above." if count["note"] else ""))
+    say("All is right." + (f" {_counted(count['note'], 'note')} above." if count["note"] else ""))
     return 0
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 async def check(config: Config) -> AsyncIterator[Finding]:

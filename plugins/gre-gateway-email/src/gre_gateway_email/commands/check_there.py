@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +47,10 @@ async def xmpp(config: Config, running: Running | None) -> AsyncIterator[Finding
         if running.connected_at is not None:
             yield ok(f"{where}: the running gateway is connected since {moment(running.connected_at)}")
         else:
-            yield wrong(f"{where}: the running gateway is not connected; its log says why")
+            problem = await _unreachable(config)
+            yield wrong(
+                f"{where} {problem or 'answers, and the running gateway is not connected: see its log'}"
+            )
         return
 
     async def connect() -> tuple[ComponentXMPP, str]:
@@ -57,7 +62,9 @@ async def xmpp(config: Config, running: Running | None) -> AsyncIterator[Finding
     component, problem = await connect()
     if problem:
         component.abort()
-        hint = _HINTS.get(problem) or ("is the XMPP server running?" if "reached" in problem else "")
+        # What the library says of a closed port is no sentence.
+        problem = await _unreachable(config) or problem
+        hint = _HINTS.get(problem)
         yield wrong(f"{where} {problem}" + (f" ({hint})" if hint else ""))
         return
     yield ok(f"{where} accepts the gateway")
@@ -65,6 +72,25 @@ async def xmpp(config: Config, running: Running | None) -> AsyncIterator[Finding
         yield await _upload(component, config.files.service)
     component.abort()
     yield await stanza_limit(config, connect)
+
+
+async def _unreachable(config: Config) -> str:
+    """Say why nothing takes connections at the component port; nothing when something does."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(config.xmpp.host, config.xmpp.port)
+    except OSError as error:  # TimeoutError too
+        why = "no answer"
+        if isinstance(error, socket.gaierror):
+            why = str(error.strerror)
+        elif error.errno:  # asyncio writes its own words into strerror
+            why = os.strerror(error.errno)
+        return (
+            f"cannot be reached ({why}): is the XMPP server running, and has it the snippet of `init`? "
+            "Prosody opens this port for its first component"
+        )
+    writer.close()
+    return ""
 
 
 async def _connected(component: ComponentXMPP) -> str:
@@ -149,7 +175,7 @@ def _why(error: Exception) -> str:
     elif isinstance(error, aiosmtplib.SMTPTimeoutError):
         text = "does not answer: is it a mail server, and no firewall between?"
     elif isinstance(error, aiosmtplib.SMTPConnectError | OSError):
-        text = "cannot be reached: is Postfix running there, and listening on this port?"
+        text = "cannot be reached: is Postfix running there, with the snippets of `init`, and listening on this port?"
     return text
 
 
@@ -255,5 +281,8 @@ async def _health(where: str, settings: Http, port: int) -> Finding:
         return wrong(f"{where}: the running gateway gives no answer ({type(error).__name__})")
     if answer.status == 200:  # noqa: PLR2004 - OK
         return ok(f"{where}: the running gateway says that it is ready")
-    problems = "; ".join(f"{name}: {text}" for name, text in said.get("problems", {}).items())
+    found = said.get("problems", {})
+    if set(found) == {"xmpp"}:  # told already
+        return ok(f"{where}: the running gateway answers, and waits for the XMPP server")
+    problems = "; ".join(f"{name}: {text}" for name, text in found.items())
     return wrong(f"{where}: the running gateway is not ready: {problems}")

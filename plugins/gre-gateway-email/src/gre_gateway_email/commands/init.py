@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from gre_gateway_email.commands.options import FOLDER
 from gre_gateway_email.commands.questions import EXAMPLE_DOMAIN, NOBODY, ask
 from gre_gateway_email.config import ConfigError
 
@@ -159,6 +160,7 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def _next_steps(folder: Path, answers: Mapping[str, str], *, guessed: bool) -> list[str]:
     snippets = folder / "snippets"
+    config = "" if folder == FOLDER else f" --config {folder}/gateway.toml"
     server = answers["server"]
     if server == "prosody":
         xmpp = [
@@ -182,7 +184,7 @@ def _next_steps(folder: Path, answers: Mapping[str, str], *, guessed: bool) -> l
     steps += [
         (f"Tell {server} about the gateway:", xmpp),
         ("Tell Postfix about the gateway:", postfix),
-        ("See whether all is right:", [f"gre-email-gateway check --config {folder}/gateway.toml"]),
+        ("See whether all is right:", [f"gre-email-gateway check{config}"]),
         (
             "Start it, now and at each boot:",
             [
@@ -191,7 +193,7 @@ def _next_steps(folder: Path, answers: Mapping[str, str], *, guessed: bool) -> l
                 "systemctl enable --now gre-email-gateway",
             ],
         ),
-        ("Look at it:", [f"gre-email-gateway status --config {folder}/gateway.toml"]),
+        ("Look at it:", [f"gre-email-gateway status{config}"]),
     ]
     lines = ["", "What comes next:"]
     for number, (text, commands) in enumerate(steps, start=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -74,9 +75,20 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     Result:
         The options; ``run_command(options)`` does the work.
     """
+    options = make_parser(version).parse_args(arguments)
+    if options.command is None or ("action" in options and options.action is None):
+        # Whoever does not know what there is needs more than "required: COMMAND".
+        options.group.print_help(sys.stderr)
+        raise SystemExit(2)
+    return options
+
+
+def make_parser(version: str) -> argparse.ArgumentParser:
+    """Make the parser of all commands."""
     parser = argparse.ArgumentParser(prog="gre-email-gateway", description=_ABOUT)
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    parser.set_defaults(group=parser)
 
     init = _command(commands, "init", "write a configuration with comments", _INIT, config=None)
     init.add_argument(
@@ -97,7 +109,7 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     status.add_argument("--quiet", action="store_true", help="say nothing; the exit code tells")
 
     queue = _command(commands, "queue", "look at what waits, and at dead letters", _QUEUE, config=_default())
-    actions = queue.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = queue.add_subparsers(dest="action", metavar="ACTION")
     listing = _command(actions, "list", "what waits, the oldest first")
     listing.add_argument("--dead", action="store_true", help="only dead letters, the newest first")
     listing.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many (100)")
@@ -113,7 +125,7 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     database = _command(
         commands, "database", "back up, restore or move what is stored", _DATABASE, config=_default()
     )
-    actions = database.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = database.add_subparsers(dest="action", metavar="ACTION")
     for name, text, file in (
         ("backup", "write all of an SQLite database into a new file; the gateway may run", "the new file"),
         (
@@ -133,7 +145,7 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     users = _command(
         commands, "users", "look at the users, add, remove or block some", _USERS, config=_default()
     )
-    actions = users.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = users.add_subparsers(dest="action", metavar="ACTION")
     listing = _command(actions, "list", "all users")
     _json(listing)
     add = _command(actions, "add", "add a user, or addresses of one")
@@ -147,10 +159,12 @@ def parse(arguments: Sequence[str] | None, version: str) -> argparse.Namespace:
     for name, text in (
         ("remove", "end a registration; messages and keys stay until `forget`"),
         ("block", "let a user send and receive nothing"),
-        ("unblock", "end that"),
+        ("unblock", "let a blocked user send and receive again"),
     ):
         _command(actions, name, text).add_argument("jid", metavar="JID", help="bare JID of the user")
-    return parser.parse_args(arguments)
+    for group in (queue, database, users):
+        group.set_defaults(group=group)
+    return parser
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -98,7 +98,11 @@ def _parse(path: Path, source: Path) -> tuple[str, dict[str, object]]:
     try:
         text = source.read_bytes().decode("utf-8")
     except OSError as error:
-        hint = "; `gre-email-gateway init` writes one" if isinstance(error, FileNotFoundError) else ""
+        hint = ""
+        if isinstance(error, FileNotFoundError):
+            hint = "; `gre-email-gateway init` writes one"
+        elif isinstance(error, PermissionError):
+            hint = "; use root"
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{hint}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error

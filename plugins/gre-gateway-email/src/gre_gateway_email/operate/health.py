@@ -3,7 +3,7 @@
 ::
 
     $ curl http://127.0.0.1:8095/health/ready
-    {"ready": false, "problems": {"xmpp": "the XMPP server does not accept the gateway"}}
+    {"ready": false, "problems": {"xmpp": "not connected to the XMPP server; it tries again"}}
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class Operations:
 
     async def _check_xmpp(self) -> str:
         if self._running.connected_at is None:
-            return "the XMPP server does not accept the gateway; it tries again"
+            return "not connected to the XMPP server; it tries again"
         return ""
 
     async def _check_listener(self) -> str:

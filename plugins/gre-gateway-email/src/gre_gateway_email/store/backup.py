@@ -38,7 +38,8 @@ async def back_up(url: str, target: Path) -> None:
         try:
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except OSError as error:
-            raise StoreError(f"{target} cannot be made: {error.strerror}") from error
+            hint = ": remove it, or choose another name" if isinstance(error, FileExistsError) else ""
+            raise StoreError(f"{target} cannot be made: {error.strerror}{hint}") from error
         try:
             async with database.connected() as connection:
                 await connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
