@@ -102,7 +102,13 @@ ENTRY_POINT_GROUP: Final = "gre.v1"
 """The entry-point group of plugins. Its name is the version of the ABI."""
 
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
-"""Marks the function of a plugin that answers a hook."""
+"""Marks the function of a plugin that answers a hook: ``@hookimpl``, without arguments.
+
+The arguments of pluggy's markers order or wrap the answers of several plugins, or give a function another name. The
+hooks only collect, and promise no order: leave the arguments out.
+
+:meta hide-value:
+"""
 
 K = TypeVar("K")
 K_contra = TypeVar("K_contra", contravariant=True)

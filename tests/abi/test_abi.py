@@ -51,7 +51,8 @@ def breakages(before: Path, after: Path) -> list[str]:
 def shapes(folder: Path) -> dict[str, object]:
     """What griffe does not look at.
 
-    The members of each Protocol (one more would break who implements it), which functions are coroutines, and values.
+    The members of each Protocol (one more would break who implements it), which functions are coroutines, values, and
+    what ``__all__`` names: a name that is left out there alone is still imported, and ``import *`` misses it.
     """
     found: dict[str, object] = {}
     for path in folder.rglob("*.pyi"):
@@ -67,6 +68,8 @@ def shapes(folder: Path) -> dict[str, object]:
                 found[place] = {each.name for each in owner.body if hasattr(each, "name")}
             for node in owner.body:
                 match node:
+                    case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names)):
+                        found |= {f"{place}.__all__ names {ast.literal_eval(name)}": True for name in names}
                     case (
                         ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value))
                         | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value))
@@ -81,6 +84,11 @@ def shapes(folder: Path) -> dict[str, object]:
     return found
 
 
+def lost(before: dict[str, object], after: dict[str, object]) -> set[str]:
+    """What is gone or another; what is new breaks nothing."""
+    return {name for name, value in before.items() if after.get(name) != value}
+
+
 def switches(folder: Path) -> set[tuple[str, str, bool | None]]:
     """What heirs of the conformance suites may set: (suite, attribute, default when it is on or off)."""
     suites = json.loads((folder / "switches.json").read_text("utf-8"))
@@ -89,10 +97,10 @@ def switches(folder: Path) -> set[tuple[str, str, bool | None]]:
 
 def test_nothing_that_was_promised_is_broken(today: Path) -> None:
     assert breakages(KEPT, today) == []
-    now, kept = shapes(today), shapes(KEPT)
+    kept = shapes(KEPT)
     assert {"gre_core.api.Formatter", "gre_core.api.Encrypter", "gre_core.ports.Store"} <= set(kept)
     assert kept["gre_core.api.ENTRY_POINT_GROUP"] == "gre.v1"
-    assert {name: now.get(name) for name in kept} == kept
+    assert lost(kept, shapes(today)) == set()
     assert ("FormatterConformance", "html", True) in switches(KEPT)
     assert switches(KEPT) - switches(today) == set()
 
@@ -136,24 +144,37 @@ def test_what_breaks_a_promise_is_noticed(name: str, today: Path, tmp_path: Path
     assert breakages(today, tmp_path / "changed")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("class Formatter(Protocol):\n", "class Formatter(Protocol):\n\n    def more(self): ...\n"),
-        ("'gre.v1'", "'gre.v2'"),
-        ("    async def fields(", "    def fields("),
-    ],
-    ids=["a further method of a protocol", "another group", "no coroutine any more"],
-)
-def test_what_griffe_does_not_look_at_is_noticed(
-    before: str, after: str, today: Path, tmp_path: Path
-) -> None:
+UNSEEN = {
+    "a further method of a protocol": (
+        "api",
+        "class Formatter(Protocol):\n",
+        "class Formatter(Protocol):\n\n    def more(self): ...\n",
+    ),
+    "another group": ("api", "'gre.v1'", "'gre.v2'"),
+    "no coroutine any more": ("api", "    async def fields(", "    def fields("),
+    "a name left out of __all__ alone": ("api", "'Formatter', ", ""),
+    "a name left out of another __all__": ("testing/conformance/__init__", "'EncrypterConformance', ", ""),
+    "no __all__ any more": ("api", "__all__ = ", "_all = "),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_griffe_does_not_look_at_is_noticed(name: str, today: Path, tmp_path: Path) -> None:
+    module, before, after = UNSEEN[name]
     shutil.copytree(today, tmp_path / "changed")
-    path = tmp_path / "changed" / "gre_core" / "api.pyi"
+    path = tmp_path / "changed" / "gre_core" / f"{module}.pyi"
     text = path.read_text("utf-8")
     assert before in text
     path.write_text(text.replace(before, after), "utf-8")
-    assert shapes(tmp_path / "changed") != shapes(today)
+    assert lost(shapes(today), shapes(tmp_path / "changed"))
+
+
+def test_what_is_new_is_no_loss(today: Path, tmp_path: Path) -> None:
+    shutil.copytree(today, tmp_path / "changed")
+    path = tmp_path / "changed" / "gre_core" / "api.pyi"
+    path.write_text(path.read_text("utf-8").replace("__all__ = [", "NEW = 1\n__all__ = ['NEW', "), "utf-8")
+    assert lost(shapes(today), shapes(tmp_path / "changed")) == set()
+    assert breakages(today, tmp_path / "changed") == []
 
 
 # -- packages that were built before -------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import logging
 import os
@@ -18,11 +16,11 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from gre_core.api import EncrypterProvider, encrypter
-from gre_core.errors import BadEncrypted, DecryptFailed, GreError, NotForUs
-from gre_core.model import Body, Direction, Opened, Signature, Verdict
+from gre_core.errors import BadEncrypted, GreError, NotForUs
+from gre_core.model import Body, Opened, Signature, Verdict
 from gre_core.testing.conformance import EncrypterConformance
 from gre_core.testing.fakes import KEY_NODE, InsecureToyEncrypter
-from gre_core.testing.toys import _xor, toy_body
+from gre_core.testing.toys import toy_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,49 +127,6 @@ class StoresWhatItRead(Toy):
 
 
 # -- integrity -----------------------------------------------------------------------------------------
-
-
-@breaks("damage-detected")
-class OpensTheFirstChunks(Toy):
-    """Chunks are authenticated with their number; nothing says which one is the last."""
-
-    size = 4096
-
-    @staticmethod
-    def _mac(salt: str, number: int, chunk: bytes) -> bytes:
-        return hmac.new(b"key", f"{salt} {number} ".encode() + chunk, hashlib.sha256).digest()
-
-    async def encrypt(self, payload: bytes, keys: dict[str, Any], ports: Ports, /) -> Body:
-        salt, written = secrets.token_hex(8), b""
-        for number, at in enumerate(range(0, max(len(payload), 1), self.size)):
-            chunk = payload[at : at + self.size]
-            written += self._mac(salt, number, chunk) + _xor(chunk, f"{salt} {number}")
-        head = json.dumps({"to": keys["to"], "by": keys["by"], "salt": salt}).encode()
-        return Body(base64.b64encode(len(head).to_bytes(4) + head + written).decode())
-
-    async def open_keys(self, body: Body, job: OpenJob, ports: Ports, /) -> dict[str, Any]:
-        try:
-            raw = base64.b64decode(body.text, validate=True)
-            end = 4 + int.from_bytes(raw[:4])
-            head: dict[str, Any] = json.loads(raw[4:end])
-            _, _ = list(head["to"]), len(head["salt"])
-            if not isinstance(head["by"], str) or len(raw) < end + 32:
-                raise ValueError
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise BadEncrypted("This is no body.") from None
-        return head | {"written": raw[end:], "job": job}
-
-    async def decrypt(self, _body: Body, keys: dict[str, Any], _ports: Ports, /) -> Opened:
-        job, rest, payload, number = keys["job"], keys["written"], b"", 0
-        if job.account not in keys["to"]:
-            raise NotForUs("It is for others.")
-        while rest:
-            chunk = _xor(rest[32 : 32 + self.size], f"{keys['salt']} {number}")
-            if not hmac.compare_digest(rest[:32], self._mac(keys["salt"], number, chunk)):
-                raise DecryptFailed("It is damaged.")
-            payload, rest, number = payload + chunk, rest[32 + self.size :], number + 1
-        good = job.direction is Direction.SENT or keys["by"] == job.expected_sender
-        return Opened(payload, Verdict(Signature.GOOD if good else Signature.WRONG_SIGNER, keys["by"]))
 
 
 @breaks("verdict-wrong-signer")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import copy
 import zlib
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from gre_core import wire
+from gre_core.testing.conformance.codings import coded
 from gre_core.testing.conformance.damaging import flipped, places, truncated
 from gre_core.testing.conformance.leaks import decoded
 from gre_core.testing.conformance.rules import demand
@@ -100,12 +99,13 @@ def cut_between_chunks(raw: bytes, lengths: Callable[[int], int]) -> Iterator[tu
 
     Arguments:
         raw: the ciphertext of a large payload.
-        lengths: gives the length of the ciphertext of a payload of a length; may vary by some bytes.
+        lengths: gives the length of the ciphertext of a payload of a length; may vary by some bytes. In an
+            encoding that the kit does not know it may be some times as long as the payload.
     """
     for size in (1 << power for power in range(10, 17)):
         one, two, three = (lengths(number * size) for number in (1, 2, 3))
         chunk, whole = three - two, len(raw)
-        if not size <= chunk < 2 * size or two - one != chunk or one + 2 * chunk > whole:
+        if not size <= chunk < 4 * size or two - one != chunk or one + 2 * chunk > whole:
             continue
         start = one - chunk
         for number in (1, 2):
@@ -118,7 +118,7 @@ def cut_between_chunks(raw: bytes, lengths: Callable[[int], int]) -> Iterator[tu
 
 
 def damaged(body: Body, count: int) -> Iterator[tuple[str, Body]]:
-    """Damage a body: its text, what base64 in it stands for, its children and their attributes.
+    """Damage a body: its text, what it stands for in base64 or the like, its children and their attributes.
 
     Each byte of a small one has a bit flipped; otherwise up to ``count`` places of each kind are damaged.
     """
@@ -146,11 +146,8 @@ def damaged(body: Body, count: int) -> Iterator[tuple[str, Body]]:
 def _damaged_text(text: str, count: int) -> Iterator[tuple[str, str]]:
     if not text:
         return
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        raw = b""
-    for place in places(len(text), count if raw else max(count, ALL_OF)):
+    found = coded(text)
+    for place in places(len(text), max(count, ALL_OF) if found is None else count):
         other = "B" if text[place] != "B" else "g"
         yield f"character {place} changed", text[:place] + other + text[place + 1 :]
     for place in places(len(text), count // 4):
@@ -158,9 +155,10 @@ def _damaged_text(text: str, count: int) -> Iterator[tuple[str, str]]:
     yield "doubled", text + text
     yield "something added behind", text + "AAAA"
     yield "something added before", "AAAA" + text
-    if not raw:
+    if found is None:
         return
+    raw = found.raw
     for doing, data in [*flipped(raw, max(count, ALL_OF)), *truncated(raw, count // 4)]:
-        yield doing, base64.b64encode(data).decode()
-    yield "decoded, something added behind", base64.b64encode(raw + b"\0").decode()
-    yield "decoded, doubled", base64.b64encode(raw + raw).decode()
+        yield doing, found.write(data)
+    yield "decoded, something added behind", found.write(raw + b"\0")
+    yield "decoded, doubled", found.write(raw + raw)

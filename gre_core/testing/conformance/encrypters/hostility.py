@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import random
 from dataclasses import replace
-from typing import Final
+from functools import cache, partial
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element
 
-import pytest
 from hypothesis import strategies as st
 
 from gre_core.model import Body, Opened, Signature
@@ -17,7 +18,13 @@ from gre_core.testing.conformance.calling import drive
 from gre_core.testing.conformance.damaging import rubbish, truncated
 from gre_core.testing.conformance.encrypters.base import EncrypterSuite
 from gre_core.testing.conformance.encrypters.bodies import cut_between_chunks, damaged
+from gre_core.testing.conformance.encrypters.pieces import pieces, without_some
 from gre_core.testing.conformance.rules import demand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from gre_core.testing.conformance.encrypters.pieces import Piece
 
 _LEGAL: Final = st.text(
     st.characters(exclude_categories=["Cc", "Cs", "Cn"]) | st.sampled_from("\t\n"), max_size=200
@@ -25,6 +32,9 @@ _LEGAL: Final = st.text(
 
 
 _LARGE: Final = 200_000
+_MOST: Final = 3
+_NOT_MUCH: Final = 8
+"""How many pieces of a body are looked into, and how much smaller they may be than the largest one."""
 
 
 class Hostility(EncrypterSuite):
@@ -47,23 +57,25 @@ class Hostility(EncrypterSuite):
                     demand(not better, "damage-detected", f"{doing}: the verdict became good")
 
     def test_a_large_message_is_whole_or_refused(self) -> None:
-        people, payload = self.people(), bytes(range(256)) * (_LARGE // 256)
+        people, payload = self.people(), random.Random(1).randbytes(_LARGE)  # it cannot be compressed
         job = people.open_job("juliet", "romeo")
 
-        def raw_of(body: Body) -> bytes:
-            try:
-                return base64.b64decode(body.text, validate=True)
-            except ValueError:
-                return b""
+        @cache
+        def sealed(size: int) -> Mapping[str, Piece]:
+            body = self.seal(people, "romeo", "juliet", payload=payload[:size])
+            return {piece.name: piece for piece in pieces(body)}
 
-        def lengths(size: int) -> int:
-            return len(raw_of(self.seal(people, "romeo", "juliet", payload=payload[:size])))
+        body = self.seal(people, "romeo", "juliet", payload=payload)
+        damages = [*without_some(body)]
+        for piece in _largest(pieces(body)):
+            here, raw = piece.name, piece.raw
 
-        raw = raw_of(self.seal(people, "romeo", "juliet", payload=payload))
-        if not raw:
-            pytest.skip("the body is no base64")
-        for doing, data in [*cut_between_chunks(raw, lengths), *truncated(raw, self.examples)]:
-            bad = Body(base64.b64encode(data).decode())
+            def length(size: int, here: str = here) -> int:
+                return len(sealed(size)[here].raw) if here in sealed(size) else 0
+
+            cuts = [*cut_between_chunks(raw, length), *truncated(raw, self.examples)]
+            damages += [(f"{here}: {doing}", piece.put(data)) for doing, data in cuts]
+        for doing, bad in damages:
             opened = self.try_open(people["juliet"], bad, job, doing)
             found = f"{doing}: a message of {len(payload)} bytes opened as another"
             whole = not isinstance(opened, Opened) or opened.payload == payload
@@ -72,6 +84,7 @@ class Hostility(EncrypterSuite):
     def test_rubbish_raises_our_own_errors_only(self) -> None:
         people = self.people()
         job = people.open_job("juliet", "romeo")
+        sealed = self.seal(people, "romeo", "juliet")
         bodies = [Body(data.decode("latin-1")) for _, data in rubbish() if b"\0" not in data]
         bodies += [Body(base64.b64encode(data).decode()) for _, data in rubbish()]
         bodies += [
@@ -81,6 +94,12 @@ class Hostility(EncrypterSuite):
         for body in bodies:
             result = self.try_open(people["juliet"], body, job, f"{body.text[:20]!r}")
             demand(not isinstance(result, Opened), "damage-detected", f"{body.text[:20]!r} opened")
+        for piece in _largest(pieces(sealed)):
+            for name, data in rubbish():
+                doing = f"{piece.name}: {name}"
+                opened = self.try_open(people["juliet"], piece.put(data), job, doing)
+                same = not isinstance(opened, Opened) or opened.payload == b"Wherefore"
+                demand(same, "damage-detected", f"{doing} opened as another plaintext")
 
     def test_random_bodies_raise_our_own_errors_only(self) -> None:
         people = self.people()
@@ -96,25 +115,39 @@ class Hostility(EncrypterSuite):
         people = self.people()
         juliet, job = people["juliet"], people.open_job("juliet", "romeo")
         valid = self.seal(people, "romeo", "juliet")
-        # The bodies go by number: a body is no bytes.
-        bodies = list(self.hostile)
-        names = [f"hostile[{number}]" for number in range(len(bodies))]
+        # The bodies go by number: a body is no bytes. Only those that take long are made of half the bytes as well.
+        bodies: list[Body] = []
+        halves: list[Callable[[], Body]] = []
+        names: list[str] = []
+
+        def add(name: str, data: bytes, put: Callable[[bytes], Body]) -> None:
+            names.append(name)
+            bodies.append(put(data))
+            halves.append(lambda: put(data[: len(data) // 8 * 4]))  # groups of base64 stay whole
+
+        for number, body in enumerate(self.hostile):
+            add(f"hostile[{number}]", body.text.encode(), partial(_with_text, body))
         for name, data in hostile(valid.text.encode(), self.hostile_size):
-            bodies += [Body(data.decode("latin-1")), Body(base64.b64encode(data).decode())]
-            names += [f"text: {name}", f"base64 of: {name}"]
-        try:
-            raw = base64.b64decode(valid.text, validate=True)
-        except ValueError:
-            raw = b""
-        for name, data in hostile(raw, self.hostile_size) if raw else ():
-            bodies.append(Body(base64.b64encode(data).decode()))
-            names.append(f"base64 of: {name}")
+            add(f"text: {name}", data, lambda data: Body(data.decode("latin-1")))
+            add(f"base64 of: {name}", data, lambda data: Body(base64.b64encode(data).decode()))
+        for piece in _largest(pieces(valid)):
+            for name, data in hostile(piece.raw, self.hostile_size):
+                add(f"{piece.name}: {name}", data, piece.put)
 
         def work(number: bytes) -> None:
             at, _, halved = number.partition(b"/")
-            body = bodies[int(at)]
-            text = body.text[: len(body.text) // 8 * 4] if halved else body.text
-            drive(self.opening(juliet, replace(body, text=text), job))
+            body = halves[int(at)]() if halved else bodies[int(at)]
+            drive(self.opening(juliet, body, job))
 
         numbered = [(name, b"%d" % number) for number, name in enumerate(names)]
         bounded(numbered, work, self.seconds, self.memory, lambda number: number + b"/2")
+
+
+def _with_text(body: Body, text: bytes) -> Body:
+    return replace(body, text=text.decode("utf-8", "ignore"))
+
+
+def _largest(found: Iterable[Piece]) -> list[Piece]:
+    """Give the pieces where the ciphertext is: the largest one, and a few others that are not much smaller."""
+    ordered = sorted(found, key=lambda piece: -len(piece.raw))
+    return [piece for piece in ordered[:_MOST] if _NOT_MUCH * len(piece.raw) >= len(ordered[0].raw)]
