@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-PLUGINS = Path(__file__).parents[2]
-HERE = "gre-encrypter-openpgp-pgpy/tests/"
+ROOT = Path(__file__).parents[3]
+ALWAYS = ("plugins/gre-encrypter-openpgp-pgpy/tests/", "tests/unit/")
+"""The tests of this package, and those of the core, which know no library."""
 TRAPS = tomllib.loads(Path(__file__).with_name("traps.toml").read_text("utf-8"))["trap"]
 ENGINES = {"pgpy", "pgpy-worker"}
 """What the fixture ``world`` of the tests of both packages is called when PGPy stands in it."""
@@ -19,7 +20,7 @@ ENGINES = {"pgpy", "pgpy-worker"}
 @cache
 def functions(file: str) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
     """The functions of a file of tests, by name."""
-    tree = ast.parse((PLUGINS / file).read_text("utf-8"))
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
     marks = [
         node
         for node in tree.body
@@ -38,7 +39,7 @@ def runs_on_pgpy(file: str, name: str) -> bool:
     test = functions(file).get(name)
     if test is None or not name.startswith("test_"):
         return False
-    if file.startswith(HERE):
+    if file.startswith(ALWAYS):
         return True
     fixtures = {each.arg for each in test.args.args}
     marks = [ast.unparse(each) for each in test.decorator_list]
@@ -72,4 +73,4 @@ def test_each_named_test_runs_on_pgpy(trap: dict[str, list[str]]) -> None:
     ],
 )
 def test_a_test_of_sequoia_alone_does_not_count(test: str) -> None:
-    assert not runs_on_pgpy(*f"gre-encrypter-openpgp/tests/{test}".split("::"))
+    assert not runs_on_pgpy(*f"plugins/gre-encrypter-openpgp/tests/{test}".split("::"))
