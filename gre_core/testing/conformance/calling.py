@@ -51,6 +51,20 @@ def call(
         raise _as_failure(rule, f"{doing}: {describe(error)}") from error
 
 
+def required(result: T | BaseException, rule: str, doing: str) -> T:
+    """Give what :func:`call` gave, where an error is none that the contract allows.
+
+    Arguments:
+        result: of the call.
+        rule: what is broken by an error.
+        doing: for the failure: with what input it was called.
+    """
+    __tracebackhide__ = True
+    if isinstance(result, BaseException):
+        raise _as_failure(rule, f"{doing}: {describe(result)}") from result
+    return result
+
+
 def _as_failure(rule: str, found: str) -> NonConformance:
     try:
         demand(condition=False, rule=rule, found=found)

@@ -16,7 +16,7 @@ from gre_core.errors import (
     WorkerFailed,
 )
 from gre_core.model import Body, Direction, Opened, OpenJob, SealJob, Verdict
-from gre_core.testing.conformance.calling import call, drive
+from gre_core.testing.conformance.calling import call, drive, required
 from gre_core.testing.conformance.encrypters.bodies import over_the_wire
 from gre_core.testing.conformance.people import ACCOUNTS, People
 from gre_core.testing.conformance.provider import ProviderConformance
@@ -133,11 +133,8 @@ class EncrypterSuite(ProviderConformance):
     ) -> Body:
         """Seal for people who know each other; give the body as it arrives."""
         __tracebackhide__ = True
-        body = self.try_seal(people, people.seal_job(sender, *recipients), people[sender], payload)
-        if isinstance(body, GreError):
-            demand(condition=False, rule="seals", found=f"{doing or sender}: {type(body).__name__}: {body}")
-        assert isinstance(body, Body)
-        return body
+        job = people.seal_job(sender, *recipients)
+        return required(self.try_seal(people, job, people[sender], payload), "seals", doing or sender)
 
     def try_seal(
         self,
@@ -201,8 +198,4 @@ class EncrypterSuite(ProviderConformance):
         """Open what the reader must be able to open."""
         __tracebackhide__ = True
         job = people.open_job(reader, sender, direction)
-        opened = self.try_open(people[reader], body, job)
-        if not isinstance(opened, Opened):
-            demand(condition=False, rule=rule, found=f"{reader}: {type(opened).__name__}: {opened}")
-        assert isinstance(opened, Opened)
-        return opened
+        return required(self.try_open(people[reader], body, job), rule, reader)

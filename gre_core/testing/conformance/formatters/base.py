@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from gre_core.errors import FormatFailed, ParseFailed
 from gre_core.model import DataForm, Direction, Message, OpenJob, Recipient, SealJob
 from gre_core.namespaces import Namespace, encrypter
-from gre_core.testing.conformance.calling import call
+from gre_core.testing.conformance.calling import call, required
 from gre_core.testing.conformance.corpus import Sample, messages
 from gre_core.testing.conformance.provider import ProviderConformance
 from gre_core.testing.conformance.rules import demand
@@ -117,11 +117,7 @@ class FormatterSuite(ProviderConformance):
     ) -> bytes:
         """Format a message that every formatter can express."""
         __tracebackhide__ = True
-        payload = self.try_format(made, message, job, doing, rule)
-        if isinstance(payload, FormatFailed):
-            demand(condition=False, rule="expresses-messages", found=f"{doing}: {payload}")
-        assert isinstance(payload, bytes)
-        return payload
+        return required(self.try_format(made, message, job, doing, rule), "expresses-messages", doing)
 
     def try_format(
         self,
@@ -149,11 +145,7 @@ class FormatterSuite(ProviderConformance):
     def parse(self, made: Formatter, payload: bytes, doing: str = "") -> Message:
         """Read a payload that the formatter wrote itself."""
         __tracebackhide__ = True
-        read = self.try_parse(made, payload, doing)
-        if isinstance(read, ParseFailed):
-            demand(condition=False, rule="reads-its-own", found=f"{doing}: {read}")
-        assert isinstance(read, Message)
-        return read
+        return required(self.try_parse(made, payload, doing), "reads-its-own", doing)
 
     def try_parse(self, made: Formatter, payload: bytes, doing: str = "") -> Message | BaseException:
         """Read a payload that may be anything."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gre_cli.keys import contacts, own
+from gre_cli.keys.shared_options import with_account
 from gre_cli.options import Group
 
 keys = typer.Typer(
@@ -14,5 +15,5 @@ keys = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-contacts.add_to(keys)
-own.add_to(keys)
+for name, work in {**contacts.COMMANDS, **own.COMMANDS}.items():
+    keys.command(name)(with_account(work))

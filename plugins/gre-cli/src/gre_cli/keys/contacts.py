@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gre_cli.exits import Exit
 from gre_cli.keys.own import agreed, keys_of, write, wrong_usage
-from gre_cli.keys.shared_options import with_account
 from gre_cli.options import To  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from gre_openpgp.encrypting.contact_keys import ContactKeyInfo
     from gre_openpgp.encrypting.management import OwnKeyInfo
 
@@ -25,15 +26,6 @@ Which = Annotated[
 ]
 Qr = Annotated[bool, typer.Option("--qr/--no-qr", help="Draw the fingerprint for a camera.")]
 _MAX_KEY = 1024 * 1024
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
-    for name, work in (
-        ("list", list_), ("show", show), ("fetch", fetch), ("verify", verify), ("trust", trust),
-        ("pin", pin), ("unpin", unpin), ("export-contact", export_contact),
-    ):  # fmt: skip
-        app.command(name)(with_account(work))
 
 
 async def list_(
@@ -202,6 +194,19 @@ async def export_contact(
     async with keys_of(output, settings, connect=False) as keys:
         text = await keys.contacts.export(jid)
     return write(output, text, file)
+
+
+COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Exit]]]] = {
+    "list": list_,
+    "show": show,
+    "fetch": fetch,
+    "verify": verify,
+    "trust": trust,
+    "pin": pin,
+    "unpin": unpin,
+    "export-contact": export_contact,
+}
+"""The commands by name, in the order of the help."""
 
 
 # -- shared ------------------------------------------------------------------------------------------

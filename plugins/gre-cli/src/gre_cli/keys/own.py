@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from gre_cli.exits import Exit
-from gre_cli.keys.shared_options import with_account
 from gre_cli.options import Approve  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from gre_openpgp.encrypting.management import OwnKeyInfo
@@ -49,16 +48,6 @@ _DAYS: Final = {"d": 1, "w": 7, "m": 30, "y": 365}
 _MOST: Final = 9999
 _MAX_KEY: Final = 4 * 1024 * 1024
 _NO_BACKUP: Final = "Make a new backup now: gre keys backup"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
-    for name, work in (
-        ("make", make), ("import", import_), ("export", export), ("publish", publish), ("backup", backup),
-        ("restore", restore), ("rotate", rotate), ("extend", extend), ("revoke", revoke),
-        ("activate", activate), ("passphrase", passphrase),
-    ):  # fmt: skip
-        app.command(name)(with_account(work))
 
 
 async def make(
@@ -241,6 +230,22 @@ async def passphrase(output: Output, settings: Settings, fingerprint: Fingerprin
     async with keys_of(output, settings, connect=False) as keys:
         key = await keys.own.change_passphrase(fingerprint)
     return _done(output, key, "Protected." if key.locked else "It has no passphrase now.")
+
+
+COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Exit]]]] = {
+    "make": make,
+    "import": import_,
+    "export": export,
+    "publish": publish,
+    "backup": backup,
+    "restore": restore,
+    "rotate": rotate,
+    "extend": extend,
+    "revoke": revoke,
+    "activate": activate,
+    "passphrase": passphrase,
+}
+"""The commands by name, in the order of the help."""
 
 
 # -- shared ------------------------------------------------------------------------------------------
