@@ -91,7 +91,8 @@ class Chunks(InsecureToyEncrypter):
             head = whole[:-32]
             if not hmac.compare_digest(hmac.new(b"key", head, hashlib.sha256).digest(), whole[-32:]):
                 raise BadEncrypted("This is no body.")
-            return json.loads(head) | {"chunks": chunks, "job": job}
+            found: dict[str, Any] = json.loads(head)
+            return found | {"chunks": chunks, "job": job}
         except (ValueError, KeyError, TypeError, IndexError, RecursionError, AttributeError):
             raise BadEncrypted("This is no body.") from None
 

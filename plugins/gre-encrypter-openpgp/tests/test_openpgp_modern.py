@@ -62,6 +62,7 @@ def test_each_kind_of_key_opens_and_signs(forge: Any, name: str, compression: st
 def test_an_old_library_opens_no_post_quantum_key_and_says_so(
     forge: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("cryptography.hazmat.primitives.asymmetric.mlkem", reason="cryptography before 47")
     key = pysequoia.Tsk.generate("<alice@mail.example>", **SHAPES["v4 ml-kem"])
     own = OwnKey.read(ENGINE, bytes(key))
     head, session = forge.session_of(own.secret, bytes(key.extract_certificate()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pysequoia
 import pytest
 from gre_encrypter_openpgp_pgpy import numbers
-from gre_openpgp.encrypting import opening
+from gre_openpgp.encrypting import opening, sessionkeys
 from gre_openpgp.encrypting import unwrap as unwrapping
 from gre_openpgp.encrypting.keymaking import make_key
 from gre_openpgp.encrypting.secretkeys import public_part
@@ -85,7 +85,7 @@ async def test_6_only_session_keys_that_may_be_ours_are_tried(
     other = pysequoia.Cert.from_bytes(public_of(make_secret("eve@mail.example")))
     message = pysequoia.encrypt(b"x", [other, alice, other], world.bob.signer(), armor=False)
     tried: list[bytes] = []
-    real = opening.open_session_key
+    real = sessionkeys.open_session_key
 
     def spy(body: bytes, subkey: Any) -> Any:
         tried.append(body)
