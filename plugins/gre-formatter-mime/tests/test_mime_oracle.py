@@ -9,7 +9,7 @@ from email import policy
 from email.message import EmailMessage, MIMEPart
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gre_core.api import Attachment, Message
@@ -113,11 +113,18 @@ def test_the_standard_library_reads_it(mime: MimeFormatter, seal_job: SealJob, m
     }
 
 
+def shows_subject(message: Message, outer: dict[str, str]) -> bool:
+    """Tell whether the outer header shows the subject, which is refused."""
+    inside, outside = ((text or "").casefold().split() for text in (message.subject, outer.get("Subject")))
+    return bool(message.subject) and inside == outside
+
+
 @given(message=MESSAGES, outer=OUTER)
 @settings(max_examples=100, deadline=None)
 def test_every_line_is_7bit_short_and_ends_in_crlf(
     mime: MimeFormatter, seal_job: SealJob, message: Message, outer: dict[str, str]
 ) -> None:
+    assume(not shows_subject(message, outer))
     payload = mime.format(message, replace(seal_job, outer=outer))
     assert payload.isascii()
     assert payload.endswith(b"\r\n")
@@ -135,6 +142,7 @@ def test_every_line_is_7bit_short_and_ends_in_crlf(
 def test_only_the_fields_that_we_know_of_are_written(
     mime: MimeFormatter, seal_job: SealJob, message: Message, outer: dict[str, str]
 ) -> None:
+    assume(not shows_subject(message, outer))
     mail = email.message_from_bytes(
         mime.format(message, replace(seal_job, outer=outer)), policy=policy.compat32
     )
