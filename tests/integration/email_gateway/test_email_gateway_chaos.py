@@ -103,7 +103,7 @@ async def test_a_proof_that_is_told_to_end_leaves_no_server_behind(folder):
         process.terminate()
         await said
     assert process.returncode != 0
-    assert list(folder.iterdir()) == []
+    assert [left.name for left in folder.iterdir() if not left.name.startswith("gre-ports-")] == []
     assert [command for command in _commands() if str(folder).encode() in command] == []
 
 
