@@ -38,7 +38,9 @@ async def test_one_worker_keeps_the_order(xmpp):
 
     for number in range(5):
         assert queue.put(lambda number=number: job(number))
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while len(done) < 5:
+            await asyncio.sleep(0.01)
     assert done == [0, 1, 2, 3, 4]
 
 
